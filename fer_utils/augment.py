@@ -100,7 +100,7 @@ def _gray_curves(n, spec, rng):
     contrast = 1 + rng.uniform(-spec.contrast, spec.contrast, (n, 1))
     brightness = rng.uniform(-spec.brightness, spec.brightness, (n, 1))
     level = np.linspace(0, 1, 256)[None] ** gamma * 255
-    return np.clip((level - 127.5) * contrast + 127.5 + brightness, 0, 255).astype(np.uint8)
+    return np.rint(np.clip((level - 127.5) * contrast + 127.5 + brightness, 0, 255)).astype(np.uint8)
 
 
 def _hide(face, spec, rng):
@@ -156,7 +156,7 @@ def augment_faces(pixels, spec, rng):
     if noisy.size:
         sigma = rng.uniform(2, 12, (noisy.size, 1, 1))
         grain = rng.standard_normal((noisy.size, size, size), np.float32) * sigma
-        out[noisy] = np.clip(out[noisy] + grain, 0, 255).astype(np.uint8)
+        out[noisy] = np.rint(np.clip(out[noisy] + grain, 0, 255)).astype(np.uint8)
     return out
 
 

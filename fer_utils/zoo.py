@@ -9,6 +9,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from .backend import import_keras
 from .labels import N_CLASSES
 from .preprocess import FaceSpec
 
@@ -197,8 +198,8 @@ NETWORKS = {
                               "augment": "project_b"}),
     "fer_net": Network(_fer_net, FaceSpec(48, 1, "standard"), "ours: residual network with squeeze-excite",
                        {"optimizer": "adamw", "learning_rate": 2e-3, "weight_decay": 0.05, "schedule": "cosine",
-                        "warmup_epochs": 2, "batch_size": 128, "epochs": 60, "label_smoothing": 0.1,
-                        "mixup": 0.2, "ema": 0.999, "augment": "strong", "precision": "auto"}),
+                        "warmup_epochs": 2, "batch_size": 128, "epochs": 40, "label_smoothing": 0.1,
+                        "mixup": 0.2, "ema": 0.998, "augment": "strong", "precision": "auto"}),
 }
 """Every network by its name."""
 
@@ -214,7 +215,7 @@ def network(name):
 
 @contextlib.contextmanager
 def _dtype_policy(precision):
-    import keras
+    keras = import_keras()
 
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy(precision)
@@ -250,7 +251,7 @@ def build(name, precision="float32", weights=None, download=True):
     RuntimeError
         The ImageNet weights cannot be downloaded.
     """
-    import keras
+    keras = import_keras()
 
     entry = network(name)
     if weights not in (None, *WEIGHTS):
@@ -272,7 +273,7 @@ def build(name, precision="float32", weights=None, download=True):
 
 
 def _load_imagenet(model):
-    import keras
+    keras = import_keras()
 
     try:
         source = keras.applications.VGG16(include_top=False, weights="imagenet", input_shape=(48, 48, 3))
@@ -298,7 +299,7 @@ def multiply_adds(model):
     int
         Twice this is the number of floating point operations (FLOPs).
     """
-    import keras
+    keras = import_keras()
 
     total = 0
     for layer in model.layers:
