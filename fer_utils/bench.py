@@ -1,5 +1,6 @@
 """Measure the package against what people do without it."""
 
+import os
 import tempfile
 import time
 from pathlib import Path
@@ -7,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from fer_utils import datasets, paths
+from . import datasets, paths, train, zoo
+from .backend import import_keras
 
 
 def bench_data(source=None):
@@ -79,3 +81,55 @@ def _write_random_csv(path, rows=35_887):
             pixels = " ".join(words[rng.integers(0, 256, datasets.SIZE**2)])
             file.write(f"{rng.integers(0, 7)},{pixels},{usage}\n")
     return path
+
+
+def bench_train(source=None, networks=None, batch_size=64, batches=8):
+    """Time training of each network in float32 and bfloat16, and the making of its batches.
+
+    Parameters
+    ----------
+    source : str, optional
+        The data set; by default what is found, else drawn faces. Only `batch_size` × `batches` faces are used.
+    networks : sequence of str, optional
+        Names of `zoo.NETWORKS`; all of them by default.
+    batch_size, batches : int
+        Of one timed pass, after an untimed one.
+
+    Returns
+    -------
+    dict
+        ``cores``, ``faces`` (in a pass) and ``networks``: name → ``float32_images_s``, ``bfloat16_images_s``,
+        ``bfloat16_over_float32`` (ratio) and ``batches_share`` (the time that making the batches takes alone, with the
+        network's own augmentation, over the time that training on them takes; training never waits while it is
+        well below 1, for batches are made beside it).
+    """
+    keras = import_keras()
+    faces = datasets.sample(datasets.load(source).of("Training", labelled=True), batch_size * batches)
+    result = {}
+    for name in networks or zoo.NETWORKS:
+        spec = zoo.network(name).spec
+        entry = {}
+        for precision in ("float32", "mixed_bfloat16"):
+            config = train.TrainConfig.for_model(name, batch_size=batch_size)
+            model = zoo.build(name, precision)
+            train.compile_model(model, config, batches)
+            model.fit(train.make_batches(faces, config, spec, None, 0), epochs=1, verbose=0)
+            timed = train.make_batches(faces, config, spec, None, 1)
+            start = time.perf_counter()
+            model.fit(timed, epochs=1, verbose=0)
+            entry[precision] = time.perf_counter() - start
+            keras.backend.clear_session()
+        start = time.perf_counter()
+        for i in range(len(timed)):
+            timed[i]
+        making = time.perf_counter() - start
+        images = batch_size * len(timed)
+        result[name] = {"float32_images_s": round(images / entry["float32"], 1),
+                        "bfloat16_images_s": round(images / entry["mixed_bfloat16"], 1),
+                        "bfloat16_over_float32": round(entry["float32"] / entry["mixed_bfloat16"], 2),
+                        "batches_share": round(making / min(entry.values()), 3)}
+    return {"cores": os.cpu_count(), "faces": batch_size * batches, "networks": result}
+
+
+BENCHES = {"data": bench_data, "train": bench_train}
+"""What ``python -m fer_utils bench NAME`` times."""

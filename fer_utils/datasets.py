@@ -19,8 +19,8 @@ import cv2
 import numpy as np
 import pandas as pd
 
-from fer_utils import paths
-from fer_utils.labels import EMOTIONS, N_CLASSES, UNLABELLED, emotion_index
+from . import paths
+from .labels import EMOTIONS, N_CLASSES, UNLABELLED, emotion_index
 
 USAGES = ("Training", "PublicTest", "PrivateTest")
 """The official parts: train on the first, choose by the second, report the third."""
@@ -331,7 +331,7 @@ def download(dest=None):
 
 
 def _draw(n=4000):
-    from fer_utils import synthetic  # draws a FaceSet, so it imports this module
+    from . import synthetic  # draws a FaceSet, so it imports this module
 
     return synthetic.draw_faces(n)
 

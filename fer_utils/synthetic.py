@@ -17,8 +17,8 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from fer_utils.datasets import USAGES, FaceSet
-from fer_utils.labels import EMOTIONS, N_CLASSES, emotion_index
+from .datasets import USAGES, FaceSet
+from .labels import EMOTIONS, N_CLASSES, emotion_index
 
 FER2013_COUNTS = ((3995, 436, 4097, 7215, 4830, 3171, 4965),
                   (467, 56, 496, 895, 653, 415, 607),

@@ -1,0 +1,25 @@
+# The two commands: `make run` (the main job) and `make test`. Both build .venv first, when it is not there yet.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: run full test lint clean
+
+run: .venv/.installed
+	$(BIN)/python -m fer_utils run --quick
+
+full: .venv/.installed
+	$(BIN)/python -m fer_utils run --full
+
+test: .venv/.installed
+	$(BIN)/ruff check .
+	$(BIN)/python -m pytest
+
+.venv/.installed: requirements.txt pyproject.toml
+	$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11) and 'Python 3.11 or newer is needed; name one with: make run PYTHON=python3.11')"
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet --editable ".[test]"
+	touch $@
+
+clean:
+	rm -rf .venv executed models/runs data/cache

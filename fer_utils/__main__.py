@@ -1,0 +1,207 @@
+"""The command line: ``python -m fer_utils data|train|evaluate|zoo|run|bench``."""
+
+import argparse
+import json
+import sys
+from contextlib import nullcontext, redirect_stdout
+from pathlib import Path
+
+from .labels import EMOTIONS
+
+
+class _Parser(argparse.ArgumentParser):
+    """An argument parser whose mistakes exit with status 1, as every other error does."""
+
+    def error(self, message):
+        self.print_usage(sys.stderr)
+        self.exit(1, f"{self.prog}: {message}\n")
+
+
+def main(arguments=None):
+    """Run one command; return its exit status."""
+    args = _parser().parse_args(arguments)
+    try:
+        # Under --json stdout holds one JSON object: what libraries print goes to stderr.
+        with redirect_stdout(sys.stderr) if getattr(args, "json", False) else nullcontext():
+            result, text = args.command(args)
+    except KeyboardInterrupt:
+        print("\nStopped. What was finished is kept: the same command goes on from there.", file=sys.stderr)
+        return 130
+    except (ValueError, OSError, RuntimeError) as error:  # DataError and NotebookError among them
+        print(f"fer_utils {args.name}: {error}", file=sys.stderr)
+        return 1
+    print(json.dumps(result, ensure_ascii=False) if getattr(args, "json", False) else text)
+    return 0
+
+
+def _data(args):
+    from . import audit, datasets
+
+    if args.download:
+        print(f"FER2013 is in {datasets.download()}", file=sys.stderr)
+    faces = datasets.load(args.path)
+    counts = faces.counts()
+    copies = audit.copies_in_training(faces)
+    result = {
+        "source": faces.source, "layout": faces.layout, "total": len(faces),
+        "usage": {usage: {name: int(counts.loc[name, usage]) for name in EMOTIONS}
+                  for usage in counts if counts[usage].sum()},
+        "unlabelled": int((~faces.labelled).sum()),
+        "exact_copies": int(audit.exact_copies(faces.pixels)),
+        "test_faces_in_training": {usage: int(copies.get(usage, 0)) for usage in ("PublicTest", "PrivateTest")},
+    }
+    counts.loc["all"] = counts.sum()
+    lines = [f"{faces.title}: {len(faces):,} faces from {faces.source} ({faces.layout})", "",
+             counts.to_string(), ""]
+    if result["unlabelled"]:
+        lines.append(f"{result['unlabelled']:,} faces are unlabelled")
+    lines += [f"{result['exact_copies']:,} rows are exact copies of another row",
+              *(f"{n:,} {usage} faces stand in Training byte for byte"
+                for usage, n in result["test_faces_in_training"].items())]
+    if faces.drawn:
+        lines += ["", "No data set was found, so faces are drawn. `python -m fer_utils data --download` fetches "
+                      "FER2013; data/README.md says how to get it by hand."]
+    return result, "\n".join(lines)
+
+
+def _train(args):
+    from . import datasets, evaluate, train
+
+    config = train.TrainConfig.for_model(
+        args.model, protocol=args.protocol, balance=args.balance, augment=args.augment, weights=args.weights,
+        epochs=args.epochs, seed=args.seed, patience=args.patience, batch_size=args.batch_size,
+        learning_rate=args.learning_rate, precision="mixed_bfloat16" if args.mixed_precision else None)
+    faces = datasets.load(args.data)
+    if args.sample:
+        faces = datasets.sample(faces, args.sample)
+    folder = train.train(config, faces, args.out, progress=None if args.quiet else "bar")
+    card = evaluate.read_card(folder)
+    return {"run": str(folder), **card}, _card_text(folder, card)
+
+
+def _card_text(folder, card):
+    lines = [f"{card['model']} on {card['data']['title']}, {card['split']}: best epoch {card['best_epoch']} of "
+             f"{card['epochs_run']}, {card['seconds'] / 60:.1f} minutes"]
+    lines += [_score_text(usage, part) for usage, part in card["scores"].items()]
+    return "\n".join([*lines, f"run folder: {folder}"])
+
+
+def _score_text(usage, part):
+    low, high = part["accuracy_interval"]
+    text = (f"{usage}: accuracy {part['accuracy']:.1%} (95 % interval {low:.1%} to {high:.1%}), "
+            f"macro-F1 {part['macro_f1']:.3f}, {part['n']:,} faces")
+    clean = part.get("clean") or {}
+    if clean.get("accuracy") is not None:
+        text += (f"; on the {clean['n']:,} that do not stand in the training part: accuracy {clean['accuracy']:.1%}, "
+                 f"macro-F1 {clean['macro_f1']:.3f}")
+    return text
+
+
+def _evaluate(args):
+    from . import datasets, evaluate
+
+    result = evaluate.evaluate_run(args.run, datasets.load(args.data), args.usage)
+    lines = [f"{result['model']} on {result['data']}", _score_text(args.usage, result), "",
+             evaluate.per_class_table(result).round(3).to_string()]
+    if result["exhibit"]:
+        lines.insert(0, "EXHIBIT: trained under the leaky protocol, so on most of these very faces.")
+    return result, "\n".join(lines)
+
+
+def _zoo(args):
+    import pandas as pd
+
+    from . import zoo
+
+    result = {name: zoo.describe(name) for name in zoo.NETWORKS}
+    return result, pd.DataFrame(result).T.to_string()
+
+
+def _run(args):
+    from . import batch, paths
+
+    parameters = {name: _literal(value) for name, value in args.parameter}
+    only = [part for text in args.only for part in text.split(",") if part]
+    result = batch.run("full" if args.full else "quick", only, parameters, args.data, args.fresh)
+    table = result["table"]
+    lines = [""]
+    if len(table):
+        lines += [f"PrivateTest, {result['title']} (leaky rows are an exhibit: their own leaky test part)",
+                  table.drop(columns="data").to_string(index=False, float_format=lambda v: f"{v:.3f}"), ""]
+    lines += [f"{result['done']} notebooks executed, {result['skipped']} were already done (--fresh runs them again)",
+              f"executed notebooks  {result['executed']}", f"figures             {result['figures']}",
+              f"trained networks    {paths.RUNS}"]
+    return {**result, "table": json.loads(table.to_json(orient="records")), "executed": str(result["executed"]),
+            "figures": str(result["figures"]), "runs": str(paths.RUNS)}, "\n".join(lines)
+
+
+def _literal(text):
+    """Read a parameter's value as JSON, or as plain text where it is none."""
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError:
+        return text
+
+
+def _bench(args):
+    from . import bench
+
+    result = bench.BENCHES[args.what](args.data)
+    return result, json.dumps(result, indent=1, ensure_ascii=False)
+
+
+def _parser():
+    parser = _Parser(prog="python -m fer_utils", description=__doc__)
+    commands = parser.add_subparsers(dest="name", required=True, metavar="COMMAND")
+
+    def command(name, function, text, data=True):
+        sub = commands.add_parser(name, help=text, description=text)
+        sub.set_defaults(command=function)
+        sub.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
+        if data:
+            sub.add_argument("--data", metavar="PATH", help="FER2013 in any layout; default: what data/ holds, "
+                                                            "else drawn faces")
+        return sub
+
+    sub = command("data", _data, "say what data set was found, class by usage", data=False)
+    sub.add_argument("path", nargs="?", help="a file or folder; default: what data/ holds, else drawn faces")
+    sub.add_argument("--download", action="store_true", help="fetch FER2013 from Kaggle into data/ first")
+
+    sub = command("train", _train, "train one network under one protocol")
+    sub.add_argument("--model", required=True, metavar="NAME", help="a name that `zoo` lists")
+    sub.add_argument("--protocol", default="official", help="official, or leaky (an exhibit)")
+    sub.add_argument("--balance", help="none, over, under, smote or class_weights")
+    sub.add_argument("--augment", metavar="NAME", help="none, project_b or strong")
+    sub.add_argument("--weights", help="imagenet (vgg16 only)")
+    sub.add_argument("--epochs", type=int)
+    sub.add_argument("--patience", type=int, help="stop after so many epochs without a better PublicTest accuracy")
+    sub.add_argument("--batch-size", type=int)
+    sub.add_argument("--learning-rate", type=float)
+    sub.add_argument("--seed", type=int, default=0)
+    sub.add_argument("--mixed-precision", action="store_true", help="compute in bfloat16, keep float32 weights")
+    sub.add_argument("--sample", type=int, metavar="N", help="train on a stratified sample of N faces of the data")
+    sub.add_argument("--out", type=Path, metavar="DIR", help="the run folder; default: models/runs/<run>")
+    sub.add_argument("--quiet", action="store_true", help="no progress bar")
+
+    sub = command("evaluate", _evaluate, "score a trained network")
+    sub.add_argument("run", metavar="NAME_OR_RUN_DIR")
+    sub.add_argument("--usage", default="PrivateTest", choices=["Training", "PublicTest", "PrivateTest"])
+
+    command("zoo", _zoo, "list the networks", data=False)
+
+    sub = command("run", _run, "execute the notebooks with papermill")
+    size = sub.add_mutually_exclusive_group()
+    size.add_argument("--quick", action="store_true", help="minutes: small sample, short training (the default)")
+    size.add_argument("--full", action="store_true", help="the report: every network on all faces; days on a CPU")
+    sub.add_argument("--only", action="append", default=[], metavar="03,04", help="run these notebooks alone")
+    sub.add_argument("-p", "--parameter", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"),
+                     help="set a parameter in every notebook that has it")
+    sub.add_argument("--fresh", action="store_true", help="execute also the notebooks that are done")
+
+    sub = command("bench", _bench, "time this project against plain ways of doing the same")
+    sub.add_argument("what", metavar="NAME", choices=["data", "train"], help="data or train")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,462 @@
+"""Scores, their intervals, tests between models, calibration; and reading a trained network back."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from . import paths
+from .audit import seen_in_training
+from .backend import import_keras
+from .datasets import DataError, FaceSet
+from .labels import EMOTIONS, N_CLASSES
+from .preprocess import FaceSpec, face_to_tensor
+
+
+def predict_probabilities(model, pixels, spec, batch_size=256):
+    """Return a network's probabilities for faces.
+
+    Parameters
+    ----------
+    model : keras.Model
+    pixels : ndarray
+        uint8 (N, H, W).
+    spec : FaceSpec
+    batch_size : int
+        Faces made into tensors and sent through the network at a time, so that memory stays flat.
+
+    Returns
+    -------
+    ndarray
+        float32 (N, 7), rows sum to 1, columns in `EMOTIONS` order.
+    """
+    if len(pixels) == 0:
+        return np.empty((0, N_CLASSES), np.float32)
+    batch_size = min(batch_size, len(pixels))
+    parts = []
+    for start in range(0, len(pixels), batch_size):
+        x = face_to_tensor(pixels[start:start + batch_size], spec)
+        # Every batch has one shape, for another would be compiled anew.
+        x = np.pad(x, [(0, batch_size - len(x)), (0, 0), (0, 0), (0, 0)])
+        # predict_on_batch has none of predict's fixed cost.
+        parts.append(np.asarray(model.predict_on_batch(x), np.float32))
+    return np.concatenate(parts)[:len(pixels)]
+
+
+def confusion(true, predicted):
+    """Count faces by true (rows) and predicted (columns) emotion: int64 (7, 7)."""
+    true, predicted = np.asarray(true, np.int64), np.asarray(predicted, np.int64)
+    return np.bincount(true * N_CLASSES + predicted, minlength=N_CLASSES**2).reshape(N_CLASSES, N_CLASSES)
+
+
+def _rates(matrix):
+    """Return accuracy (…), precision, recall and F1 (…, 7) of confusion matrices (…, 7, 7); 0/0 counts as 0."""
+    matrix = np.asarray(matrix, float)
+    hits = np.diagonal(matrix, axis1=-2, axis2=-1)
+    true, predicted = matrix.sum(-1), matrix.sum(-2)
+
+    def ratio(a, b):
+        return np.divide(a, b, out=np.zeros_like(a), where=b > 0)
+
+    return (hits.sum(-1) / np.maximum(matrix.sum((-2, -1)), 1),
+            ratio(hits, predicted), ratio(hits, true), ratio(2 * hits, true + predicted))
+
+
+def _macro_f1(matrix):
+    """Return the mean F1 over the classes that occur, as scikit-learn does: true or predicted at least once."""
+    matrix = np.asarray(matrix)
+    f1 = _rates(matrix)[3]
+    occurs = (matrix.sum(-1) + matrix.sum(-2)) > 0
+    return (f1 * occurs).sum(-1) / np.maximum(occurs.sum(-1), 1)
+
+
+def scores(true, probabilities, clean=None, resamples=2000, seed=0):
+    """Score predictions against labels.
+
+    Parameters
+    ----------
+    true : array_like of int, (N,)
+        Labels 0 to 6.
+    probabilities : ndarray
+        float (N, 7).
+    clean : ndarray of bool, (N,), optional
+        Faces that stand neither exactly nor nearly in Training; scored apart.
+    resamples : int
+        Bootstrap resamples for the intervals.
+    seed : int
+        Of the bootstrap.
+
+    Returns
+    -------
+    dict
+        ``n``, ``accuracy``, ``accuracy_interval`` [lo, hi], ``macro_f1``, ``macro_f1_interval``, ``per_class``
+        (emotion → precision, recall, f1, f1_interval, support), ``confusion`` (7×7 counts, rows true),
+        ``ece`` (expected calibration error) and, with `clean`, ``clean`` (n, accuracy, accuracy_interval, macro_f1).
+        All shares are 0 to 1; intervals are 95 % percentile bootstrap over faces.
+
+    Raises
+    ------
+    ValueError
+        No faces, unlabelled faces, or lengths that differ.
+    """
+    true, probabilities = np.asarray(true), np.asarray(probabilities)
+    if probabilities.ndim != 2 or probabilities.shape[1] != N_CLASSES or len(true) != len(probabilities):
+        raise ValueError(f"need labels (N,) and probabilities (N, {N_CLASSES}), got {true.shape} and "
+                         f"{probabilities.shape}")
+    if len(true) == 0:
+        raise ValueError("no faces to score")
+    if true.min() < 0 or true.max() >= N_CLASSES:
+        raise ValueError(f"labels must be 0 to {N_CLASSES - 1}, got {true.min()} to {true.max()}; "
+                         "unlabelled faces (-1) cannot be scored")
+    predicted = probabilities.argmax(axis=1)
+    matrix = confusion(true, predicted)
+    accuracy, precision, recall, f1 = _rates(matrix)
+    # Drawing N faces with replacement is drawing a confusion matrix from the multinomial of its cells.
+    rng = np.random.default_rng(seed)
+    draws = rng.multinomial(len(true), matrix.ravel() / len(true), resamples).reshape(-1, N_CLASSES, N_CLASSES)
+    drawn_accuracy, _, _, drawn_f1 = _rates(draws)
+
+    def interval(values):
+        return [round(float(v), 4) for v in np.percentile(values, [2.5, 97.5])]
+
+    result = {
+        "n": len(true),
+        "accuracy": round(float(accuracy), 4),
+        "accuracy_interval": interval(drawn_accuracy),
+        "macro_f1": round(float(_macro_f1(matrix)), 4),
+        "macro_f1_interval": interval(_macro_f1(draws)),
+        "per_class": {
+            name: {"precision": round(float(precision[i]), 4), "recall": round(float(recall[i]), 4),
+                   "f1": round(float(f1[i]), 4), "f1_interval": interval(drawn_f1[:, i]),
+                   "support": int(matrix[i].sum())}
+            for i, name in enumerate(EMOTIONS)},
+        "confusion": matrix.tolist(),
+        "ece": round(expected_calibration_error(true, probabilities), 4),
+    }
+    if clean is not None:
+        result["clean"] = {"n": int(np.sum(clean)), "accuracy": None, "accuracy_interval": None, "macro_f1": None}
+        if np.any(clean):
+            part = scores(true[clean], probabilities[clean], resamples=resamples, seed=seed)
+            result["clean"] = {key: part[key] for key in result["clean"]}
+    return result
+
+
+def per_class_table(result):
+    """Return the per-class part of `scores` as a DataFrame, one row an emotion."""
+    table = pd.DataFrame(result["per_class"]).T
+    interval = pd.DataFrame(table.pop("f1_interval").tolist(), index=table.index, columns=["f1_low", "f1_high"])
+    table = table.astype({"support": int, "precision": float, "recall": float, "f1": float})
+    return pd.concat([table, interval], axis=1)
+
+
+def confused_pairs(matrix, top=5):
+    """Return the most frequent confusions of a 7×7 count matrix.
+
+    Returns
+    -------
+    DataFrame
+        Columns true, predicted, faces, share (of the true class), most faces first.
+    """
+    matrix = np.asarray(matrix)
+    rows = [(EMOTIONS[i], EMOTIONS[j], int(matrix[i, j]), matrix[i, j] / max(matrix[i].sum(), 1))
+            for i in range(N_CLASSES) for j in range(N_CLASSES) if i != j]
+    table = pd.DataFrame(rows, columns=["true", "predicted", "faces", "share"])
+    return table.sort_values("faces", ascending=False, kind="stable").head(top).reset_index(drop=True)
+
+
+def mcnemar(correct_a, correct_b):
+    """Test whether two models err alike on the same faces (exact McNemar test).
+
+    Parameters
+    ----------
+    correct_a, correct_b : array_like of bool, (N,)
+
+    Returns
+    -------
+    dict
+        ``only_a``, ``only_b`` (faces that only one of them gets right) and the two-sided ``p``.
+    """
+    from scipy.stats import binomtest
+
+    a, b = np.asarray(correct_a, bool), np.asarray(correct_b, bool)
+    if a.shape != b.shape:
+        raise ValueError(f"both models must have judged the same faces, got {a.shape} and {b.shape}")
+    only_a, only_b = int((a & ~b).sum()), int((b & ~a).sum())
+    p = binomtest(only_a, only_a + only_b).pvalue if only_a + only_b else 1.0
+    return {"only_a": only_a, "only_b": only_b, "p": float(p)}
+
+
+def reliability(true, probabilities, bins=15):
+    """Compare confidence with accuracy, in bins of equal width.
+
+    Returns
+    -------
+    DataFrame
+        Columns low, high (the bin's edges), n, confidence (mean top probability), accuracy; bins without faces are
+        left out.
+    """
+    true, probabilities = np.asarray(true), np.asarray(probabilities)
+    top = probabilities.max(axis=1)
+    right = probabilities.argmax(axis=1) == true
+    edges = np.linspace(0, 1, bins + 1)
+    which = np.clip(np.digitize(top, edges[1:-1], right=True), 0, bins - 1)
+    table = pd.DataFrame({"bin": which, "confidence": top, "accuracy": right.astype(float)})
+    table = table.groupby("bin").agg(n=("accuracy", "size"), confidence=("confidence", "mean"),
+                                     accuracy=("accuracy", "mean")).reset_index()
+    table.insert(0, "low", edges[table["bin"]])
+    table.insert(1, "high", edges[table["bin"] + 1])
+    return table.drop(columns="bin")
+
+
+def expected_calibration_error(true, probabilities, bins=15):
+    """Return the mean gap between confidence and accuracy, 0 to 1 (Guo et al. 2017)."""
+    table = reliability(true, probabilities, bins)
+    return float((table["n"] * (table["confidence"] - table["accuracy"]).abs()).sum() / table["n"].sum())
+
+
+def apply_temperature(probabilities, temperature):
+    """Soften (temperature > 1) or sharpen (< 1) probabilities; the winning class stays."""
+    logits = np.log(np.clip(np.asarray(probabilities, np.float64), 1e-12, 1)) / temperature
+    logits -= logits.max(axis=1, keepdims=True)
+    out = np.exp(logits)
+    return (out / out.sum(axis=1, keepdims=True)).astype(np.float32)
+
+
+def fit_temperature(true, probabilities):
+    """Find the temperature with the least log loss (Guo et al. 2017); fit it on PublicTest.
+
+    Parameters
+    ----------
+    true : array_like of int, (N,)
+    probabilities : ndarray
+        float (N, 7).
+
+    Returns
+    -------
+    float
+        0.1 to 10.
+    """
+    from scipy.optimize import minimize_scalar
+
+    true = np.asarray(true)
+
+    def log_loss(log_temperature):
+        picked = apply_temperature(probabilities, np.exp(log_temperature))[np.arange(len(true)), true]
+        return -np.log(np.clip(picked, 1e-12, 1)).mean()
+
+    best = minimize_scalar(log_loss, bounds=(np.log(0.1), np.log(10)), method="bounded")
+    return float(np.exp(best.x))
+
+
+def run_folder(name):
+    """Find a trained network's folder by name (in models/ or models/runs/) or by path.
+
+    Raises
+    ------
+    DataError
+        There is none; the message lists those that are.
+    """
+    for folder in (Path(name), paths.MODELS / str(name), paths.RUNS / str(name)):
+        if (folder / "card.json").is_file() and (folder / "model.keras").is_file():
+            return folder
+    if (Path(name) / "state.json").is_file():
+        raise DataError(f"{name}: training has not finished; run the same train command again, it goes on")
+    known = sorted(p.parent.name for root in (paths.MODELS, paths.RUNS) for p in root.glob("*/card.json"))
+    raise DataError(f"no trained network {str(name)!r} (a folder with model.keras and card.json): "
+                    f"{'there are ' + ', '.join(known) if known else 'there is none yet'}; "
+                    "train one with: python -m fer_utils train --model cnn3")
+
+
+def read_card(name):
+    """Return the card.json of a trained network as a dict."""
+    path = run_folder(name) / "card.json"
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except json.JSONDecodeError as error:
+        raise DataError(f"{path}: not readable as JSON ({error}); delete the folder and train again") from error
+
+
+def trained_cards(names=(), fingerprint=None):
+    """Return the cards of trained networks.
+
+    Parameters
+    ----------
+    names : sequence of str
+        Those; none means every network in models/ and models/runs/.
+    fingerprint : str, optional
+        Only networks trained on the data with this fingerprint (`FaceSet.fingerprint`).
+
+    Returns
+    -------
+    list of dict
+        As `read_card` gives them, each with its ``folder`` (str).
+
+    Raises
+    ------
+    DataError
+        A named network does not exist, or there is none at all.
+    """
+    folders = [run_folder(name) for name in names] or sorted(
+        p.parent for root in (paths.MODELS, paths.RUNS) for p in root.glob("*/card.json")
+        if (p.parent / "model.keras").is_file())
+    cards = [{**read_card(folder), "folder": str(folder)} for folder in folders]
+    if fingerprint is not None:
+        cards = [card for card in cards if card["data"]["fingerprint"] == fingerprint]
+    if not cards:
+        raise DataError("no network has been trained on these faces yet: run notebook 03, or "
+                        "python -m fer_utils train --model cnn3")
+    return cards
+
+
+def best_card(cards):
+    """Return the card that is best on PublicTest among those of the official protocol; PrivateTest has no say.
+
+    Raises
+    ------
+    DataError
+        All are exhibits of the leaky protocol.
+    """
+    honest = [card for card in cards if card["config"]["protocol"] == "official"]
+    if not honest:
+        raise DataError("every network here was trained under the leaky protocol: train one under the official one")
+    # Where the data has no PublicTest, the part held out of Training stands first in its place.
+    return max(honest, key=lambda card: next(iter(card["scores"].values()))["accuracy"])
+
+
+def load_model(name):
+    """Read a trained network.
+
+    Parameters
+    ----------
+    name : str or Path
+        A name in models/ or models/runs/, or a folder.
+
+    Returns
+    -------
+    model : keras.Model
+    card : dict
+
+    Raises
+    ------
+    DataError
+        No such network, or its file is damaged.
+    """
+    keras = import_keras()
+
+    folder, card = run_folder(name), read_card(name)
+    try:
+        return keras.saving.load_model(folder / "model.keras", compile=False, safe_mode=True), card
+    except (ValueError, OSError, KeyError) as error:
+        raise DataError(f"{folder / 'model.keras'}: not readable as a Keras model ({error}); "
+                        "fetch or train it again") from error
+
+
+def predicted_emotions(name, faces):
+    """Return a trained network's answers, int (N,) 0 to 6, for the faces of a FaceSet."""
+    model, card = load_model(name)
+    return predict_probabilities(model, faces.pixels, FaceSpec.from_dict(card["spec"])).argmax(axis=1)
+
+
+def evaluate_run(name, faces, usage="PrivateTest"):
+    """Score a trained network on one usage of a FaceSet.
+
+    Parameters
+    ----------
+    name : str or Path
+        As `load_model` takes it.
+    faces : FaceSet
+        Needs Training too where clean scores are wanted.
+    usage : str
+        "Training", "PublicTest" or "PrivateTest".
+
+    Returns
+    -------
+    dict
+        `scores`' result with ``model``, ``usage``, ``data`` and ``exhibit`` (True when the network was trained
+        under the leaky protocol, so has seen most of these faces: no measure of anything else).
+
+    Raises
+    ------
+    DataError
+        The usage is absent or unlabelled.
+    """
+    part = faces.of(usage)
+    if not part.labelled.all():
+        raise DataError(f"{faces.source}: the faces of {usage} have no labels, so nothing can be scored; use "
+                        "fer2013.csv, or write predictions with evaluate.write_submission")
+    model, card = load_model(name)
+    probabilities = predict_probabilities(model, part.pixels, FaceSpec.from_dict(card["spec"]))
+    result = scores(part.emotion, probabilities, clean_mask(faces, usage))
+    return {"model": card["name"], "usage": usage, "data": faces.title,
+            "exhibit": card["config"]["protocol"] == "leaky", **result}
+
+
+def clean_mask(faces, usage):
+    """Return which faces of a test usage stand neither exactly nor nearly in Training; None for Training itself."""
+    if usage == "Training" or "Training" not in faces.usage:
+        return None
+    return ~seen_in_training(faces, usage)
+
+
+def results_table(cards, usage="PrivateTest"):
+    """Lay the cards of trained networks out as one table, best first, exhibits last.
+
+    Parameters
+    ----------
+    cards : iterable of dict
+        As `read_card` gives them.
+    usage : str
+
+    Returns
+    -------
+    DataFrame
+        name, model, protocol, balance, augment, accuracy, low, high, macro_f1, clean_accuracy,
+        clean_macro_f1, parameters, mflops, epochs, minutes, data. Under the leaky protocol the scores are those of its
+        own leaky test part, as projects A and E reported them.
+    """
+    rows = []
+    for card in cards:
+        exhibit = card["config"]["protocol"] == "leaky"
+        part = card["scores"].get("leaky test" if exhibit else usage)
+        if part is None:
+            continue
+        clean = part.get("clean") or {}
+        rows.append({
+            "name": card["name"], "model": card["model"], "protocol": card["config"]["protocol"],
+            "balance": card["config"]["balance"], "augment": card["config"]["augment"],
+            "accuracy": part["accuracy"], "low": part["accuracy_interval"][0], "high": part["accuracy_interval"][1],
+            "macro_f1": part["macro_f1"], "clean_accuracy": clean.get("accuracy"),
+            "clean_macro_f1": clean.get("macro_f1"), "parameters": card["parameters"], "mflops": card["mflops"],
+            "epochs": card["epochs_run"], "minutes": round(card["seconds"] / 60, 1), "data": card["data"]["title"]})
+    table = pd.DataFrame(rows)
+    if len(table):
+        table = table.sort_values(["protocol", "accuracy"], ascending=[False, False], kind="stable")
+    return table.reset_index(drop=True)
+
+
+def write_submission(path, faces, probabilities):
+    """Write predictions for unlabelled faces as the challenge wants them.
+
+    Parameters
+    ----------
+    path : Path
+    faces : FaceSet
+        The unlabelled faces, in their file's order.
+    probabilities : ndarray
+        float (N, 7).
+
+    Returns
+    -------
+    Path
+        A CSV with the columns ``row`` (1-based, in test.csv's order), ``emotion`` (0 to 6) and ``name``.
+    """
+    if not isinstance(faces, FaceSet) or len(faces) != len(probabilities):
+        raise ValueError(f"need one row of probabilities per face, got {len(probabilities)} for {len(faces)} faces")
+    predicted = np.asarray(probabilities).argmax(axis=1)
+    table = pd.DataFrame({"row": np.arange(1, len(predicted) + 1), "emotion": predicted,
+                          "name": np.array(EMOTIONS)[predicted]})
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    table.to_csv(path, index=False)
+    return path

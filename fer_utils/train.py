@@ -1,0 +1,449 @@
+"""Train one network under one protocol into a run folder: model.keras, card.json, history.csv."""
+
+import hashlib
+import json
+import os
+import platform
+import time
+from dataclasses import asdict, dataclass, fields
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from . import paths, zoo
+from .audit import face_ids
+from .augment import AUGMENTATIONS, augment_faces, mixup
+from .backend import import_keras
+from .evaluate import clean_mask, fit_temperature, predict_probabilities, scores
+from .preprocess import face_to_tensor, one_hot
+from .resample import BALANCES, PROTOCOLS, split
+
+PRECISIONS = ("float32", "mixed_bfloat16", "auto")
+OPTIMIZERS = ("adam", "adamw", "sgd")
+SCHEDULES = ("constant", "cosine")
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """Everything that decides a training run, but the data.
+
+    Parameters
+    ----------
+    model : str
+        A name of `zoo.NETWORKS`.
+    protocol : str
+        "official", or "leaky" (an exhibit: projects A's and E's mistake).
+    balance : str
+        "none", "over", "under", "smote" or "class_weights"; changes the training part only.
+    augment : str
+        A name of `augment.AUGMENTATIONS`.
+    weights : None or "imagenet"
+        Pretrained weights to start from (vgg16 only).
+    epochs : int
+        At most so many passes over the training part.
+    patience : int
+        Stop after so many epochs without a better PublicTest accuracy; 0 never stops early.
+    batch_size : int
+    optimizer : str
+        "adam", "adamw" or "sgd" (Nesterov momentum .9).
+    learning_rate : float
+    schedule : str
+        "constant", or "cosine" from `learning_rate` to 0 over all epochs.
+    warmup_epochs : float
+        Epochs in which the cosine schedule first rises from 0.
+    weight_decay : float
+        Decoupled decay of kernels (adamw only).
+    label_smoothing : float
+        Share of each label spread over all classes.
+    mixup : float
+        Alpha of mixup; 0 for none.
+    ema : float
+        Momentum of the weights' moving average, which is then validated and saved; 0 for none.
+    seed : int
+        One seed gives one result on one machine.
+    precision : str
+        "float32", "mixed_bfloat16", or "auto": bfloat16 where the processor computes in it.
+
+    Raises
+    ------
+    ValueError
+        A value out of its range, naming the field.
+    """
+
+    model: str = "cnn3"
+    protocol: str = "official"
+    balance: str = "none"
+    augment: str = "none"
+    weights: str | None = None
+    epochs: int = 30
+    patience: int = 0
+    batch_size: int = 128
+    optimizer: str = "adam"
+    learning_rate: float = 1e-4
+    schedule: str = "constant"
+    warmup_epochs: float = 0.0
+    weight_decay: float = 0.0
+    label_smoothing: float = 0.0
+    mixup: float = 0.0
+    ema: float = 0.0
+    seed: int = 0
+    precision: str = "float32"
+
+    def __post_init__(self):
+        zoo.network(self.model)
+        for name, allowed in [("protocol", PROTOCOLS), ("balance", BALANCES), ("augment", tuple(AUGMENTATIONS)),
+                              ("weights", (None, *zoo.WEIGHTS)), ("optimizer", OPTIMIZERS),
+                              ("schedule", SCHEDULES), ("precision", PRECISIONS)]:
+            if getattr(self, name) not in allowed:
+                raise ValueError(f"{name} must be one of {', '.join(map(str, allowed))}, got {getattr(self, name)!r}")
+        for name, low in [("epochs", 1), ("batch_size", 1), ("patience", 0), ("seed", 0)]:
+            value = getattr(self, name)
+            if not isinstance(value, int) or isinstance(value, bool) or value < low:
+                raise ValueError(f"{name} must be a whole number of at least {low}, got {value!r}")
+        if self.batch_size % 2:
+            # TensorFlow 2.21 on CPUs corrupts memory in the gradient of some convolutions of odd batches
+            # (mini-Xception's first 1×1 of stride 2 among them).
+            raise ValueError(f"batch_size must be even, got {self.batch_size}: odd batches crash some convolutions")
+        if not self.learning_rate > 0:
+            raise ValueError(f"learning_rate must be above 0, got {self.learning_rate!r}")
+        for name, high in [("warmup_epochs", self.epochs), ("weight_decay", 1), ("label_smoothing", 1), ("mixup", 10),
+                           ("ema", 1)]:
+            if not 0 <= getattr(self, name) <= high:
+                raise ValueError(f"{name} must be 0 to {high}, got {getattr(self, name)!r}")
+        if self.protocol == "leaky" and self.balance != "over":
+            raise ValueError("the leaky protocol over-samples everything before it splits: balance must be 'over'")
+
+    @classmethod
+    def for_model(cls, model, **overrides):
+        """Make the config of a network's own recipe (`zoo.NETWORKS`), with some fields overridden.
+
+        A field given as None keeps the recipe's value.
+        """
+        recipe = dict(zoo.network(model).recipe)
+        overrides = {name: value for name, value in overrides.items() if value is not None}
+        if overrides.get("protocol") == "leaky":
+            recipe["balance"] = "over"
+        return cls.from_dict({"model": model, **recipe, **overrides})
+
+    @classmethod
+    def from_dict(cls, values):
+        """Make a config from a dict; an unknown key raises ValueError that names the known ones."""
+        known = [f.name for f in fields(cls)]
+        unknown = sorted(set(values) - set(known))
+        if unknown:
+            raise ValueError(f"TrainConfig has no {', '.join(unknown)}; it has {', '.join(known)}")
+        return cls(**values)
+
+    def to_dict(self):
+        """Return the fields as a dict that JSON can hold."""
+        return asdict(self)
+
+    def run_name(self, fingerprint):
+        """Name the run of this config on data with this fingerprint: readable, then a hash of all of both."""
+        text = json.dumps(self.to_dict(), sort_keys=True) + fingerprint
+        return "-".join([self.model, self.protocol, self.balance, self.augment, f"seed{self.seed}",
+                         hashlib.sha256(text.encode()).hexdigest()[:6]])
+
+
+def resolve_precision(precision):
+    """Turn "auto" into "mixed_bfloat16" where the processor computes in bfloat16, else "float32".
+
+    Elsewhere bfloat16 is emulated and slower than float32.
+    """
+    if precision != "auto":
+        return precision
+    try:
+        flags = Path("/proc/cpuinfo").read_text()
+    except OSError:  # only Linux tells
+        return "float32"
+    return "mixed_bfloat16" if "avx512_bf16" in flags or "amx_bf16" in flags else "float32"
+
+
+def _batch_size(config, n):
+    """Return the batch size for `n` training faces: even, as `TrainConfig` says why."""
+    return min(config.batch_size, max(n - n % 2, 1))
+
+
+def make_batches(faces, config, spec, class_weight, epoch):
+    """Return one epoch's training batches as a `keras.utils.PyDataset`.
+
+    Batch `i` of an epoch depends on (seed, epoch, i) alone, so a resumed run sees the batches that an unbroken
+    one sees. The rest that fills no batch is left out; the next epoch's order brings it in.
+    """
+    keras = import_keras()
+
+    augmentation = AUGMENTATIONS[config.augment]
+    size = _batch_size(config, len(faces))
+    order = np.random.default_rng([config.seed, epoch]).permutation(len(faces))
+    targets = one_hot(faces.emotion)
+    weights = None if class_weight is None else np.array([class_weight[int(e)] for e in faces.emotion], np.float32)
+
+    class Batches(keras.utils.PyDataset):
+        def __len__(self):
+            return len(faces) // size
+
+        def __getitem__(self, i):
+            rng = np.random.default_rng([config.seed, epoch, i])
+            rows = order[i * size:(i + 1) * size]
+            x = face_to_tensor(augment_faces(faces.pixels[rows], augmentation, rng), spec)
+            x, y = mixup(x, targets[rows], config.mixup, rng)
+            return (x, y) if weights is None else (x, y, weights[rows])
+
+    return Batches(workers=1, use_multiprocessing=False, max_queue_size=16)
+
+
+def compile_model(model, config, steps_per_epoch):
+    """Compile a model with a config's optimiser, schedule and loss."""
+    keras = import_keras()
+
+    rate = config.learning_rate
+    if config.schedule == "cosine":
+        warmup = int(config.warmup_epochs * steps_per_epoch)
+        rate = keras.optimizers.schedules.CosineDecay(
+            0.0 if warmup else rate, max(config.epochs * steps_per_epoch - warmup, 1),
+            warmup_target=rate if warmup else None, warmup_steps=warmup)
+    ema = {"use_ema": True, "ema_momentum": config.ema} if config.ema else {}
+    if config.optimizer == "adamw":
+        optimizer = keras.optimizers.AdamW(rate, weight_decay=config.weight_decay, **ema)
+        optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
+    elif config.optimizer == "sgd":
+        optimizer = keras.optimizers.SGD(rate, momentum=0.9, nesterov=True, **ema)
+    else:
+        optimizer = keras.optimizers.Adam(rate, **ema)
+    loss = keras.losses.CategoricalCrossentropy(label_smoothing=config.label_smoothing)
+    # XLA makes TensorFlow several times slower on CPUs.
+    on_cpu = keras.backend.backend() == "tensorflow" and not _tensorflow_has_gpu()
+    model.compile(optimizer, loss, metrics=["categorical_accuracy"], jit_compile=False if on_cpu else "auto")
+    optimizer.build(model.trainable_variables)
+
+
+def _tensorflow_has_gpu():
+    import tensorflow as tf
+
+    return bool(tf.config.list_physical_devices("GPU"))
+
+
+def _log_loss(true, probabilities):
+    return float(-np.log(np.clip(probabilities[np.arange(len(true)), true], 1e-7, 1)).mean())
+
+
+def _write_json(path, value):
+    part = path.with_suffix(".part")
+    part.write_text(json.dumps(value, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    os.replace(part, path)
+
+
+def _progress(kind, total, done, config):
+    """Return (after_batch, after_epoch, close) that show progress as a bar, as lines, or not at all."""
+    start = time.monotonic()
+
+    def left(epochs_done):
+        seconds = (time.monotonic() - start) / max(epochs_done - done, 1) * (config.epochs - epochs_done)
+        return f"{seconds / 60:.0f} min" if seconds >= 120 else f"{seconds:.0f} s"
+
+    if kind == "bar":
+        from tqdm import tqdm
+
+        bar = tqdm(total=total * config.epochs, initial=total * done, unit="batch", desc=config.model,
+                   dynamic_ncols=True, mininterval=0.5)
+
+        def after_epoch(row):
+            bar.set_postfix_str(f"epoch {row['epoch']}/{config.epochs}, val accuracy {row['val_accuracy']:.3f}")
+
+        return (lambda: bar.update()), after_epoch, bar.close
+    if kind == "lines":
+        def after_epoch(row):
+            print(f"epoch {row['epoch']:3d}/{config.epochs}  train loss {row['train_loss']:.3f}  val loss "
+                  f"{row['val_loss']:.3f}  val accuracy {row['val_accuracy']:.3f}  at most {left(row['epoch'])} left",
+                  flush=True)
+
+        return (lambda: None), after_epoch, (lambda: None)
+    return (lambda: None), (lambda row: None), (lambda: None)
+
+
+def train(config, faces, out=None, progress="bar"):
+    """Train a network, or go on where a killed run stopped, and write its run folder.
+
+    The best epoch is chosen by the validation part alone: PublicTest under the official protocol. PrivateTest is
+    scored once, after training.
+
+    Parameters
+    ----------
+    config : TrainConfig
+    faces : FaceSet
+    out : Path, optional
+        The run folder; by default ``models/runs/<run name>``.
+    progress : str or None
+        "bar", "lines" (one an epoch, for notebooks) or None.
+
+    Returns
+    -------
+    Path
+        The run folder, holding ``model.keras`` (float32), ``card.json`` and ``history.csv``. A folder that holds
+        this very run finished is returned at once.
+
+    Raises
+    ------
+    ValueError
+        `out` holds another run.
+    """
+    keras = import_keras()
+
+    fingerprint = faces.fingerprint()
+    folder = Path(out) if out else paths.RUNS / config.run_name(fingerprint)
+    state = _read_state(folder, config, fingerprint)
+    if state == "finished":
+        return folder
+    folder.mkdir(parents=True, exist_ok=True)
+
+    network = zoo.network(config.model)
+    keras.utils.set_random_seed(config.seed)
+    parts = split(faces, config.protocol, config.balance, config.seed)
+    steps = len(parts.train) // _batch_size(config, len(parts.train))
+    precision = resolve_precision(config.precision)
+    model = zoo.build(config.model, precision, weights=config.weights)
+    compile_model(model, config, steps)
+    best_weights, history, best, seconds = None, [], None, 0.0
+    if state:
+        model.load_weights(folder / state["last"])
+        history, best, seconds = state["history"], state["best_epoch"], state["seconds"]
+
+    after_batch, after_epoch, close = _progress(progress, steps, len(history), config)
+    trained = []
+    watch = keras.callbacks.LambdaCallback(
+        on_train_batch_end=lambda batch, logs: after_batch(),
+        # When fit ends it replaces the weights by their moving average; the next epoch must start from these.
+        on_epoch_end=lambda epoch, logs: trained.append(model.get_weights()))
+    try:
+        for epoch in range(len(history), config.epochs):
+            if _stopped(history, best, config):
+                break
+            began = time.monotonic()
+            batches = make_batches(parts.train, config, network.spec, parts.class_weight, epoch)
+            _seed_dropout(model, epoch * steps)
+            logs = model.fit(batches, epochs=1, verbose=0, callbacks=[watch], shuffle=False).history
+            probabilities = predict_probabilities(model, parts.validation.pixels, network.spec)
+            row = _history_row(epoch, logs, parts.validation.emotion, probabilities, model.optimizer)
+            if best is None or row["val_accuracy"] > history[best - 1]["val_accuracy"]:
+                best, best_weights = epoch + 1, model.get_weights()
+            model.set_weights(trained.pop())
+            row["seconds"] = round(time.monotonic() - began, 2)
+            seconds += row["seconds"]
+            history.append(row)
+            _write_state(folder, model, config, fingerprint, history, best, best_weights, seconds)
+            best_weights = None
+            after_epoch(row)
+    finally:
+        close()
+    return _finish(folder, config, faces, parts, history, best, seconds, precision)
+
+
+def _seed_dropout(model, step):
+    """Set each dropout layer's counter to the step: weights files do not hold it, and a resumed run needs it."""
+    for layer in model.layers:
+        if hasattr(layer, "seed_generator"):
+            seed = int(np.asarray(layer.seed_generator.state)[0])
+            layer.seed_generator.state.assign([seed, step])
+
+
+def _stopped(history, best, config):
+    return bool(config.patience) and bool(history) and len(history) - best >= config.patience
+
+
+def _history_row(epoch, logs, true, probabilities, optimizer):
+    from sklearn.metrics import f1_score
+
+    predicted = probabilities.argmax(axis=1)
+    return {"epoch": epoch + 1, "train_loss": round(logs["loss"][0], 5),
+            "train_accuracy": round(logs["categorical_accuracy"][0], 5),
+            "val_loss": round(_log_loss(true, probabilities), 5),
+            "val_accuracy": round(float((predicted == true).mean()), 5),
+            "val_macro_f1": round(float(f1_score(true, predicted, average="macro")), 5),
+            "learning_rate": float(np.asarray(optimizer.learning_rate))}
+
+
+def _read_state(folder, config, fingerprint):
+    """Return the state to go on from, "finished", or None for a new run."""
+    card, state = folder / "card.json", folder / "state.json"
+    if not card.is_file() and not state.is_file():
+        return None
+    found = json.loads((card if card.is_file() else state).read_text(encoding="utf-8"))
+    there = found["data"]["fingerprint"] if card.is_file() else found["fingerprint"]
+    if found["config"] != config.to_dict() or there != fingerprint:
+        changed = [k for k, v in config.to_dict().items() if found["config"].get(k) != v] or ["data"]
+        raise ValueError(f"{folder} holds another run ({', '.join(changed)} differ); choose another folder, "
+                         "or delete this one")
+    return "finished" if card.is_file() else found
+
+
+def _write_state(folder, model, config, fingerprint, history, best, best_weights, seconds):
+    """Keep an epoch: weights and optimiser first, then the one small file that makes them count."""
+    epoch = len(history)
+    last, best_file = f"last-{epoch}.weights.h5", f"best-{best}.weights.npz"
+    model.save_weights(folder / last)
+    if best_weights is not None:
+        np.savez(folder / best_file, *best_weights)
+    _write_json(folder / "state.json", {
+        "config": config.to_dict(), "fingerprint": fingerprint, "last": last, "best": best_file,
+        "best_epoch": best, "seconds": seconds, "history": history})
+    pd.DataFrame(history).to_csv(folder / "history.csv", index=False)
+    for old in [*folder.glob("last-*.weights.h5"), *folder.glob("best-*.weights.npz")]:
+        if old.name not in (last, best_file):
+            old.unlink()
+
+
+def _finish(folder, config, faces, parts, history, best, seconds, precision):
+    """Score the best epoch's weights, write model and card, and drop what only resuming needed."""
+    model = zoo.build(config.model, weights=config.weights, download=False)
+    with np.load(folder / f"best-{best}.weights.npz") as kept:
+        model.set_weights([kept[f"arr_{i}"] for i in range(len(kept.files))])
+    spec = zoo.network(config.model).spec
+    results, temperature = {}, None
+    for usage, part in _scored_parts(faces, parts):
+        probabilities = predict_probabilities(model, part.pixels, spec)
+        results[usage] = scores(part.emotion, probabilities, _clean(faces, parts, usage))
+        if usage in ("PublicTest", "validation"):
+            temperature = round(fit_temperature(part.emotion, probabilities), 4)
+    # Keras picks the format by the ending, so the unfinished file has it too.
+    model.save(folder / "part.model.keras")
+    os.replace(folder / "part.model.keras", folder / "model.keras")
+    pd.DataFrame(history).to_csv(folder / "history.csv", index=False)
+    _write_json(folder / "card.json", {
+        "name": folder.name, "model": config.model, "origin": zoo.network(config.model).origin,
+        "config": config.to_dict(), "spec": spec.to_dict(), "split": parts.label,
+        "parameters": model.count_params(), "mflops": round(2 * zoo.multiply_adds(model) / 1e6, 1),
+        "data": {"title": faces.title, "layout": faces.layout, "faces": len(faces),
+                 "train": len(parts.train), "fingerprint": faces.fingerprint()},
+        "scores": results, "temperature": temperature, "best_epoch": best, "epochs_run": len(history),
+        "seconds": round(seconds, 1), "precision": precision, "versions": _versions(),
+        "finished": datetime.now(UTC).isoformat(timespec="seconds")})
+    for old in [*folder.glob("last-*.weights.h5"), *folder.glob("best-*.weights.npz"), folder / "state.json"]:
+        old.unlink(missing_ok=True)
+    return folder
+
+
+def _scored_parts(faces, parts):
+    if parts.protocol == "leaky":
+        return [("leaky test", parts.test)]
+    validation = "PublicTest" if "PublicTest" in faces.usage else "validation"
+    scored = [(validation, parts.validation)]
+    return scored + [("PrivateTest", parts.test)] if len(parts.test) else scored
+
+
+def _clean(faces, parts, usage):
+    """Return which faces of a scored part the network cannot have met in training."""
+    if usage == "leaky test":
+        seen = face_ids(np.concatenate([parts.train.pixels, parts.test.pixels]))
+        return ~np.isin(seen[len(parts.train):], seen[:len(parts.train)])
+    return clean_mask(faces, usage) if usage != "validation" else None
+
+
+def _versions():
+    keras = import_keras()
+
+    return {"python": platform.python_version(), "backend": keras.backend.backend(),
+            **{name: version(name) for name in ("keras", keras.backend.backend(), "numpy", "scikit-learn",
+                                                "imbalanced-learn", "opencv-python")}}

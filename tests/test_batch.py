@@ -1,0 +1,87 @@
+import json
+
+import nbformat
+import numpy as np
+import pytest
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+
+from fer_utils import batch, paths
+from fer_utils.train import TrainConfig
+
+
+def write_notebook(folder, name, parameters, *code):
+    cells = [new_markdown_cell(f"# {name}"), new_code_cell(parameters, metadata={"tags": ["parameters"]}),
+             *[new_code_cell(source) for source in code]]
+    kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    nbformat.write(new_notebook(cells=cells, metadata={"kernelspec": kernel}), folder / f"{name}.ipynb")
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch):
+    """A small project: two notebooks of which the second counts how often it ran."""
+    notebooks = tmp_path / "notebooks"
+    notebooks.mkdir()
+    monkeypatch.setattr(paths, "ROOT", tmp_path)
+    monkeypatch.setattr(paths, "NOTEBOOKS", notebooks)
+    write_notebook(notebooks, "01_one", "data = None\nsample = 0\nword = 'a'", "print(word)")
+    write_notebook(notebooks, "02_two", "data = None\ntimes = 1", "open('count', 'a').write('x' * times)")
+    return tmp_path
+
+
+def test_notebooks_run_once_and_again_only_when_something_changed(project):
+    first = batch.run("quick", data="drawn:60")
+    assert (first["done"], first["skipped"]) == (2, 0)
+    again = batch.run("quick", data="drawn:60")
+    assert (again["done"], again["skipped"]) == (0, 2)
+    changed = batch.run("quick", parameters={"times": 2}, data="drawn:60")
+    assert (changed["done"], changed["skipped"]) == (1, 1)
+    batch.run("quick", only=["2"], data="drawn:60", fresh=True)
+    assert (project / "notebooks" / "count").read_text() == "x" + "xx" + "x"
+    executed = nbformat.read(project / "executed" / "quick" / "01_one.ipynb", 4)
+    assert executed.metadata.papermill.parameters["data"] == "drawn:60"
+
+
+def test_an_unknown_parameter_or_notebook_is_an_error(project):
+    with pytest.raises(ValueError, match="'wrod'; there are data, sample, times, word"):
+        batch.run("quick", parameters={"wrod": 1}, data="drawn:60")
+    with pytest.raises(ValueError, match="'word'"):
+        batch.run("quick", only=["02"], parameters={"word": 1}, data="drawn:60")
+    with pytest.raises(ValueError, match="09.*01_one, 02_two"):
+        batch.run("quick", only=["09"])
+    assert not (project / "executed").exists()
+
+
+def test_a_failing_cell_is_shown_and_the_executed_copy_kept(project):
+    write_notebook(project / "notebooks", "02_two", "data = None", "x = 1", "1 / 0")
+    with pytest.raises(batch.NotebookError, match="02_two.ipynb, cell 3: ZeroDivisionError(.|\n)*1 / 0"):
+        batch.run("quick", data="drawn:60")
+    assert (project / "executed" / "quick" / "02_two.ipynb").is_file()
+    again = write_notebook(project / "notebooks", "02_two", "data = None", "x = 1")
+    assert again is None and batch.run("quick", data="drawn:60")["skipped"] == 1
+
+
+def test_the_grid_gives_notebook_03_one_run_each():
+    jobs, runs, title = batch.plan("quick", ["03"], data="drawn:60")
+    assert len(jobs) == len(runs) == len(batch.PROFILES["quick"].grid) and title.startswith("drawn")
+    for job, run in zip(jobs, runs):
+        given = {k: v for k, v in job.parameters.items() if k not in ("data", "sample", "overrides")}
+        config = TrainConfig.for_model(**given, **job.parameters["overrides"])
+        assert run.startswith(f"{config.model}-{config.protocol}") and run in job.output.name
+        json.dumps(job.parameters)
+    jobs, runs, _ = batch.plan("quick", ["03"], {"model": "vgg16", "epochs": 2}, data="drawn:60")
+    assert len(jobs) == 1 and jobs[0].parameters["epochs"] == 2 and runs[0].startswith("vgg16-")
+
+
+def test_full_covers_every_project_and_both_protocols():
+    configs = [TrainConfig.for_model(**entry) for entry in batch.PROFILES["full"].grid]
+    assert {c.model for c in configs} >= {"cnn5_bn", "cnn3", "vgg16", "cnn4_wide", "cnn_rgb100", "mini_xception",
+                                          "fer_net"}
+    assert {c.protocol for c in configs} == {"official", "leaky"}
+    assert len(set(configs)) == len(configs)
+
+
+def test_every_notebook_of_the_project_says_which_parameters_it_has():
+    for source in batch.notebook_sources():
+        names = batch.notebook_parameters(source)
+        assert {"data", "sample"} <= set(names), source.name
+    assert np.all([source.name[:2].isdigit() for source in batch.notebook_sources()])

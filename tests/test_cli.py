@@ -1,0 +1,86 @@
+import json
+
+import numpy as np
+import pytest
+
+from fer_utils.__main__ import main
+from fer_utils.labels import EMOTIONS
+from fer_utils.synthetic import draw_faces
+
+
+@pytest.fixture(scope="module")
+def archive(tmp_path_factory):
+    faces = draw_faces(300, seed=5)
+    path = tmp_path_factory.mktemp("data") / "fer2013.npz"
+    np.savez(path, pixels=faces.pixels, emotion=faces.emotion, usage=faces.usage)
+    return path
+
+
+def said(capsys, *arguments):
+    """Run a command that must succeed; return the one JSON object that it printed."""
+    assert main([str(a) for a in arguments]) == 0
+    return json.loads(capsys.readouterr().out)
+
+
+def test_data_counts_what_is_there(archive, capsys):
+    faces = draw_faces(300, seed=5)
+    result = said(capsys, "data", archive, "--json")
+    assert list(result) == ["source", "layout", "total", "usage", "unlabelled", "exact_copies",
+                            "test_faces_in_training"]
+    assert result["total"] == 300 and result["unlabelled"] == 0 and result["layout"] == "arrays"
+    for usage in ("Training", "PublicTest", "PrivateTest"):
+        of = faces.emotion[faces.usage == usage]
+        assert result["usage"][usage] == {name: int((of == i).sum()) for i, name in enumerate(EMOTIONS)}
+    distinct = {face.tobytes() for face in faces.pixels}
+    assert result["exact_copies"] == 300 - len(distinct)
+    training = {face.tobytes() for face in faces.of("Training").pixels}
+    assert result["test_faces_in_training"]["PrivateTest"] == sum(
+        face.tobytes() in training for face in faces.of("PrivateTest").pixels)
+
+
+def test_data_in_words(archive, capsys):
+    assert main(["data", str(archive)]) == 0
+    out = capsys.readouterr().out
+    assert "300 faces" in out and "disgust" in out and "exact copies" in out
+
+
+def test_train_then_evaluate(archive, tmp_path, capsys):
+    run = tmp_path / "run"
+    card = said(capsys, "train", "--model", "mini_xception", "--augment", "none", "--epochs", 1, "--batch-size", 32,
+                "--data", archive, "--out", run, "--json")
+    assert card["run"] == str(run) and card["config"]["epochs"] == 1
+    result = said(capsys, "evaluate", run, "--data", archive, "--usage", "PublicTest", "--json")
+    assert {"model", "usage", "n", "accuracy", "accuracy_interval", "macro_f1", "per_class", "confusion",
+            "clean"} <= set(result)
+    assert result["usage"] == "PublicTest" and result["accuracy"] == card["scores"]["PublicTest"]["accuracy"]
+    assert np.array(result["confusion"]).sum() == result["n"] and set(result["clean"]) >= {"n", "accuracy", "macro_f1"}
+    assert main(["evaluate", str(run), "--data", str(archive)]) == 0
+    assert "macro-F1" in capsys.readouterr().out
+
+
+def test_zoo_lists_every_network(capsys):
+    result = said(capsys, "zoo", "--json")
+    assert result["cnn4_wide"]["parameters"] == 4_478_727
+    assert result["cnn_rgb100"]["input_shape"] == [100, 100, 3]
+    assert all({"parameters", "mflops", "input_shape", "origin"} <= set(entry) for entry in result.values())
+
+
+@pytest.mark.parametrize("arguments, says", [
+    (["data", "no/such/file.csv"], "no/such/file.csv"),
+    (["train", "--model", "resnet", "--data", "drawn:60"], "resnet"),
+    (["train", "--model", "cnn3", "--augment", "huge", "--data", "drawn:60"], "huge"),
+    (["train", "--model", "cnn3", "--protocol", "leaky", "--balance", "none", "--data", "drawn:60"], "over"),
+    (["evaluate", "nothing", "--data", "drawn:60"], "nothing"),
+    (["run", "--only", "77"], "77"),
+    (["run", "-p", "epochz", "3"], "epochz"),
+    (["bench", "nothing"], "nothing"),
+    (["evaluate", "x", "--usage", "Test"], "PrivateTest"),
+])
+@pytest.mark.parametrize("as_json", [False, True])
+def test_errors_go_to_stderr_with_status_1(arguments, says, as_json, capsys):
+    try:
+        status = main(arguments + ["--json"] * as_json)
+    except SystemExit as stop:
+        status = stop.code
+    out, err = capsys.readouterr()
+    assert status == 1 and out == "" and says in err and "Traceback" not in err

@@ -1,0 +1,194 @@
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.metrics import accuracy_score, confusion_matrix, f1_score, precision_recall_fscore_support
+
+from fer_utils import evaluate
+from fer_utils.datasets import DataError, FaceSet
+from fer_utils.labels import EMOTIONS
+from fer_utils.preprocess import FaceSpec
+from fer_utils.synthetic import draw_faces
+
+
+@pytest.fixture
+def judged():
+    """Labels and probabilities of a classifier that is right more often than not."""
+    rng = np.random.default_rng(0)
+    true = rng.integers(0, 7, 500)
+    probabilities = rng.dirichlet(np.ones(7), 500) + 0.6 * np.eye(7)[true]
+    return true, probabilities / probabilities.sum(1, keepdims=True)
+
+
+def test_scores_agree_with_scikit_learn(judged):
+    true, probabilities = judged
+    predicted = probabilities.argmax(1)
+    result = evaluate.scores(true, probabilities)
+    assert result["n"] == 500
+    assert result["accuracy"] == pytest.approx(accuracy_score(true, predicted), abs=5e-5)
+    assert result["macro_f1"] == pytest.approx(f1_score(true, predicted, average="macro"), abs=5e-5)
+    assert result["confusion"] == confusion_matrix(true, predicted).tolist()
+    precision, recall, f1, support = precision_recall_fscore_support(true, predicted)
+    for i, name in enumerate(EMOTIONS):
+        part = result["per_class"][name]
+        assert [part["precision"], part["recall"], part["f1"]] == pytest.approx([precision[i], recall[i], f1[i]],
+                                                                                abs=5e-5)
+        assert part["support"] == support[i]
+
+
+def test_macro_f1_leaves_classes_that_do_not_occur_out_as_scikit_learn_does():
+    true, predicted = np.array([0, 0, 3, 3]), np.array([0, 3, 3, 3])
+    result = evaluate.scores(true, np.eye(7)[predicted])
+    assert result["macro_f1"] == pytest.approx(f1_score(true, predicted, average="macro"), abs=5e-5)
+
+
+def test_accuracy_interval_is_the_binomials(judged):
+    # Drawing faces with replacement makes the number of hits binomial; its standard error is known.
+    true, probabilities = judged
+    result = evaluate.scores(true, probabilities, resamples=20_000)
+    p = result["accuracy"]
+    half = 1.96 * np.sqrt(p * (1 - p) / 500)
+    assert result["accuracy_interval"] == pytest.approx([p - half, p + half], abs=0.004)
+    low, high = result["macro_f1_interval"]
+    assert low < result["macro_f1"] < high
+
+
+def test_macro_f1_interval_is_that_of_resampled_faces(judged):
+    true, probabilities = judged
+    predicted, rng = probabilities.argmax(1), np.random.default_rng(1)
+    drawn = [f1_score(true[rows], predicted[rows], average="macro") for rows in rng.integers(0, 500, (400, 500))]
+    assert evaluate.scores(true, probabilities)["macro_f1_interval"] == pytest.approx(
+        np.percentile(drawn, [2.5, 97.5]), abs=0.012)
+
+
+def test_clean_scores_are_those_of_the_clean_faces(judged):
+    true, probabilities = judged
+    clean = np.arange(500) % 3 > 0
+    part = evaluate.scores(true, probabilities, clean)["clean"]
+    assert part["n"] == clean.sum()
+    assert part["accuracy"] == pytest.approx(accuracy_score(true[clean], probabilities[clean].argmax(1)), abs=5e-5)
+    nothing = evaluate.scores(true, probabilities, np.zeros(500, bool))["clean"]
+    assert nothing["n"] == 0 and nothing["accuracy"] is None
+
+
+@pytest.mark.parametrize("true, says", [([], "no faces"), ([0, -1], "unlabelled"), ([0, 7], "0 to 6")])
+def test_what_cannot_be_scored_is_refused(true, says):
+    with pytest.raises(ValueError, match=says):
+        evaluate.scores(np.array(true, int), np.full((len(true), 7), 1 / 7))
+    with pytest.raises(ValueError, match="need labels"):
+        evaluate.scores([0], np.ones((2, 7)))
+
+
+def test_mcnemar_by_hand():
+    a = np.array([1, 1, 1, 1, 1, 0, 1, 0], bool)
+    b = np.array([1, 0, 0, 0, 0, 1, 1, 0], bool)
+    # 4 against 1 of 5 discordant faces: P(X <= 1 or X >= 4) with X ~ Binomial(5, .5) = 12/32.
+    assert evaluate.mcnemar(a, b) == {"only_a": 4, "only_b": 1, "p": pytest.approx(12 / 32)}
+    assert evaluate.mcnemar(a, a)["p"] == 1
+    with pytest.raises(ValueError, match="same faces"):
+        evaluate.mcnemar(a, b[:3])
+
+
+def test_calibration_error_by_hand():
+    # Two faces at confidence .8, one right: gap .3. Two at .6, both right: gap .4. Mean .35.
+    probabilities = np.array([[0.8] + [0.2 / 6] * 6] * 2 + [[0.6] + [0.4 / 6] * 6] * 2)
+    true = np.array([0, 1, 0, 0])
+    assert evaluate.expected_calibration_error(true, probabilities, bins=10) == pytest.approx(0.35)
+    table = evaluate.reliability(true, probabilities, bins=10)
+    assert table["n"].tolist() == [2, 2] and table["accuracy"].tolist() == [1.0, 0.5]
+
+
+def test_temperature_recovers_the_one_that_was_applied():
+    rng = np.random.default_rng(0)
+    logits = rng.normal(0, 2, (20_000, 7))
+    honest = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
+    true = (honest.cumsum(1) > rng.random((20_000, 1))).argmax(1)
+    overconfident = evaluate.apply_temperature(honest, 0.5)
+    assert evaluate.fit_temperature(true, overconfident) == pytest.approx(2, rel=0.05)
+    mended = evaluate.apply_temperature(overconfident, 2)
+    np.testing.assert_allclose(mended, honest, atol=1e-5)
+    assert (mended.argmax(1) == overconfident.argmax(1)).all()
+
+
+def test_confused_pairs_by_hand():
+    matrix = np.diag([10] * 7)
+    matrix[2, 4], matrix[0, 6] = 30, 10
+    table = evaluate.confused_pairs(matrix, top=2)
+    assert table.values.tolist() == [["fear", "sad", 30, 0.75], ["angry", "neutral", 10, 0.5]]
+
+
+def test_batches_do_not_change_predictions():
+    import keras
+
+    model = keras.Sequential([keras.Input((48, 48, 1)), keras.layers.Flatten(),
+                              keras.layers.Dense(7, activation="softmax")])
+    pixels = np.random.default_rng(0).integers(0, 256, (10, 48, 48), np.uint8)
+    whole = evaluate.predict_probabilities(model, pixels, FaceSpec())
+    np.testing.assert_allclose(whole, model.predict(pixels[..., None] / 255, verbose=0), atol=1e-5)
+    np.testing.assert_allclose(evaluate.predict_probabilities(model, pixels, FaceSpec(), batch_size=4), whole,
+                               atol=1e-6)
+    assert evaluate.predict_probabilities(model, pixels[:0], FaceSpec()).shape == (0, 7)
+
+
+def test_a_missing_network_is_named_with_a_remedy(tmp_path):
+    with pytest.raises(DataError, match="train one with"):
+        evaluate.load_model("nothing")
+    (tmp_path / "state.json").write_text("{}")
+    with pytest.raises(DataError, match="has not finished"):
+        evaluate.run_folder(tmp_path)
+
+
+def test_a_damaged_network_is_named(tmp_path):
+    (tmp_path / "card.json").write_text("{}")
+    (tmp_path / "model.keras").write_bytes(b"not a zip")
+    with pytest.raises(DataError, match="model.keras"):
+        evaluate.load_model(tmp_path)
+    (tmp_path / "card.json").write_text("{")
+    with pytest.raises(DataError, match="card.json"):
+        evaluate.read_card(tmp_path)
+
+
+def test_submission_has_a_row_a_face_in_order(tmp_path):
+    faces = draw_faces(30)
+    probabilities = np.eye(7)[np.arange(30) % 7]
+    path = evaluate.write_submission(tmp_path / "new" / "submission.csv", faces, probabilities)
+    table = pd.read_csv(path)
+    assert table["row"].tolist() == list(range(1, 31))
+    assert table["emotion"].tolist() == [i % 7 for i in range(30)]
+    assert table["name"][3] == "happy"
+    with pytest.raises(ValueError, match="one row"):
+        evaluate.write_submission(path, faces, probabilities[:3])
+
+
+def test_scoring_unlabelled_faces_says_why_not():
+    faces = draw_faces(30)
+    hidden = FaceSet(faces.pixels, np.full(30, -1, np.int8), np.full(30, "Test"), "test.csv", "challenge")
+    with pytest.raises(DataError, match="PrivateTest"):
+        evaluate.evaluate_run("any", hidden)
+
+
+def test_results_table_ranks_honest_runs_and_puts_exhibits_last():
+    def card(name, protocol, accuracy):
+        part = {"accuracy": accuracy, "accuracy_interval": [0, 1], "macro_f1": 0.5, "n": 3}
+        return {"name": name, "model": "cnn3", "config": {"protocol": protocol, "balance": "none", "augment": "none"},
+                "scores": {"leaky test" if protocol == "leaky" else "PrivateTest": part}, "parameters": 1,
+                "mflops": 1.0, "epochs_run": 1, "seconds": 60, "data": {"title": "FER2013"}}
+
+    table = evaluate.results_table([card("a", "official", 0.5), card("b", "leaky", 0.9), card("c", "official", 0.6)])
+    assert table["name"].tolist() == ["c", "a", "b"]
+    assert json.loads(table.to_json(orient="records"))[0]["minutes"] == 1.0
+    assert len(evaluate.results_table([])) == 0
+
+
+def test_the_best_network_is_chosen_on_publictest_among_honest_ones():
+    def card(name, protocol, public, private):
+        return {"name": name, "config": {"protocol": protocol},
+                "scores": {"PublicTest": {"accuracy": public}, "PrivateTest": {"accuracy": private}}}
+
+    cards = [card("a", "official", 0.6, 0.9), card("b", "official", 0.7, 0.5), card("c", "leaky", 0.9, 0.9)]
+    assert evaluate.best_card(cards)["name"] == "b"
+    with pytest.raises(DataError, match="leaky"):
+        evaluate.best_card(cards[2:])
+    with pytest.raises(DataError, match="no network"):
+        evaluate.trained_cards(fingerprint="of no data")

@@ -1,0 +1,178 @@
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.metrics import f1_score
+
+from fer_utils import evaluate, train, zoo
+from fer_utils.datasets import FaceSet
+from fer_utils.preprocess import FaceSpec
+from fer_utils.synthetic import draw_faces
+from fer_utils.train import TrainConfig
+
+
+@pytest.fixture(scope="module")
+def faces():
+    return draw_faces(400, seed=3)
+
+
+QUICK = {"model": "mini_xception", "epochs": 3, "batch_size": 64, "learning_rate": 2e-3, "patience": 0}
+
+
+def history(folder):
+    return pd.read_csv(folder / "history.csv").drop(columns="seconds")
+
+
+@pytest.fixture(scope="module")
+def finished(faces, tmp_path_factory):
+    return train.train(TrainConfig(**QUICK), faces, tmp_path_factory.mktemp("run") / "a", progress=None)
+
+
+def test_a_run_folder_holds_the_model_its_card_and_history(finished, faces):
+    assert sorted(p.name for p in finished.iterdir()) == ["card.json", "history.csv", "model.keras"]
+    card = json.loads((finished / "card.json").read_text())
+    assert TrainConfig.from_dict(card["config"]) == TrainConfig(**QUICK)
+    assert FaceSpec.from_dict(card["spec"]) == zoo.network("mini_xception").spec
+    assert card["parameters"] == 58_423 and card["epochs_run"] == 3 and card["data"]["title"].startswith("drawn")
+    assert card["data"]["fingerprint"] == faces.fingerprint()
+    assert card["seconds"] > 0 and "keras" in card["versions"]
+    assert len(history(finished)) == 3
+
+
+def test_the_saved_model_has_the_cards_scores(finished, faces):
+    model, card = evaluate.load_model(finished)
+    test = faces.of("PrivateTest")
+    probabilities = evaluate.predict_probabilities(model, test.pixels, FaceSpec.from_dict(card["spec"]))
+    predicted = probabilities.argmax(1)
+    assert card["scores"]["PrivateTest"]["accuracy"] == pytest.approx((predicted == test.emotion).mean(), abs=1e-4)
+    assert card["scores"]["PrivateTest"]["macro_f1"] == pytest.approx(
+        f1_score(test.emotion, predicted, average="macro"), abs=1e-4)
+    again = evaluate.evaluate_run(finished, faces)
+    assert again["confusion"] == card["scores"]["PrivateTest"]["confusion"] and again["clean"]["n"] <= again["n"]
+
+
+def test_the_best_epoch_is_chosen_on_publictest_alone(finished):
+    card, rows = evaluate.read_card(finished), history(finished)
+    assert card["best_epoch"] == rows["val_accuracy"].idxmax() + 1
+    assert card["scores"]["PublicTest"]["accuracy"] == pytest.approx(rows["val_accuracy"].max(), abs=1e-4)
+    assert list(card["scores"]) == ["PublicTest", "PrivateTest"]
+
+
+def test_a_finished_run_is_returned_at_once_and_another_is_refused(finished, faces, monkeypatch):
+    monkeypatch.setattr(train, "split", None)  # would fail if anything were trained
+    assert train.train(TrainConfig(**QUICK), faces, finished, progress=None) == finished
+    with pytest.raises(ValueError, match="learning_rate differ"):
+        train.train(TrainConfig(**{**QUICK, "learning_rate": 0.1}), faces, finished)
+    with pytest.raises(ValueError, match="data differ"):
+        train.train(TrainConfig(**QUICK), faces[:300], finished)
+
+
+def _kill_after(monkeypatch, epochs):
+    write = train._write_state
+
+    def killed(folder, model, config, fingerprint, history, *rest):
+        write(folder, model, config, fingerprint, history, *rest)
+        if len(history) == epochs:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(train, "_write_state", killed)
+
+
+@pytest.mark.parametrize("config", [
+    {**QUICK, "augment": "strong", "balance": "over"},
+    # Dropout, schedule, moving average and mixup all have a state that must survive.
+    {"model": "fer_net", "epochs": 3, "batch_size": 64, "learning_rate": 1e-3, "optimizer": "adamw", "ema": 0.9,
+     "schedule": "cosine", "warmup_epochs": 0.5, "mixup": 0.2, "weight_decay": 0.05, "augment": "project_b"},
+], ids=["mini_xception", "fer_net"])
+def test_one_seed_gives_one_result_and_a_killed_run_goes_on_to_it(config, faces, tmp_path, monkeypatch):
+    config = TrainConfig(**config)
+    whole = train.train(config, faces, tmp_path / "whole", progress=None)
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        _kill_after(patch, 2)
+        train.train(config, faces, tmp_path / "killed", progress=None)
+    with pytest.raises(evaluate.DataError, match="not finished"):
+        evaluate.load_model(tmp_path / "killed")
+    killed = train.train(config, faces, tmp_path / "killed", progress=None)
+    pd.testing.assert_frame_equal(history(whole), history(killed))
+    for a, b in zip(evaluate.load_model(whole)[0].get_weights(), evaluate.load_model(killed)[0].get_weights()):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_training_stops_early_by_publictest(faces, tmp_path):
+    config = TrainConfig(model="mini_xception", epochs=30, patience=2, learning_rate=1e-7, batch_size=200)
+    folder = train.train(config, faces, tmp_path / "run", progress=None)
+    rows = history(folder)
+    assert len(rows) < 30 and len(rows) == rows["val_accuracy"].idxmax() + 1 + 2
+
+
+def test_a_network_learns_what_can_be_learnt(tmp_path):
+    # A bright bar whose place is the class, in noise: nothing else tells the classes apart.
+    rng = np.random.default_rng(0)
+    emotion = rng.integers(0, 7, 900).astype(np.int8)
+    pixels = rng.integers(0, 100, (900, 48, 48), np.uint8)
+    for face, label in zip(pixels, emotion):
+        face[:, 6 * label + 3:6 * label + 6] += 120
+    usage = np.repeat(["Training", "PublicTest", "PrivateTest"], [700, 100, 100])
+    faces = FaceSet(pixels, emotion, usage, "bars", "arrays")
+    config = TrainConfig(model="cnn3", epochs=4, batch_size=32, learning_rate=1e-3)
+    card = evaluate.read_card(train.train(config, faces, tmp_path / "run", progress=None))
+    assert card["scores"]["PrivateTest"]["accuracy"] > 0.95
+
+
+def test_the_leaky_exhibit_also_reports_faces_it_never_saw(faces, tmp_path):
+    config = TrainConfig.for_model("mini_xception", protocol="leaky", epochs=1, batch_size=64)
+    card = evaluate.read_card(train.train(config, faces, tmp_path / "run", progress=None))
+    assert list(card["scores"]) == ["leaky test"] and "exhibit" in card["split"]
+    part = card["scores"]["leaky test"]
+    assert 0 < part["clean"]["n"] < part["n"]
+    assert evaluate.evaluate_run(tmp_path / "run", faces)["exhibit"]
+
+
+def test_class_weights_reach_the_loss(faces):
+    weights = {i: float(i) for i in range(7)}
+    batches = train.make_batches(faces, TrainConfig(batch_size=32), FaceSpec(), weights, epoch=0)
+    x, y, w = batches[0]
+    np.testing.assert_array_equal(w, y.argmax(1))
+    assert x.shape == (32, 48, 48, 1)
+
+
+def test_an_epoch_shows_each_face_once_in_a_new_order(faces):
+    config = TrainConfig(batch_size=40)
+    epochs = [train.make_batches(faces, config, FaceSpec(), None, epoch) for epoch in (0, 1)]
+    first, second = (np.concatenate([b[i][0] for i in range(len(b))]) for b in epochs)
+    assert len(first) == 400 and (first != second).any()
+    np.testing.assert_allclose(np.sort(first.ravel()), np.sort(faces.pixels.ravel() / 255), atol=1e-6)
+
+
+def test_config_refuses_what_it_does_not_know():
+    assert TrainConfig.from_dict(TrainConfig().to_dict()) == TrainConfig()
+    with pytest.raises(ValueError, match="learning_rat.*learning_rate"):
+        TrainConfig.from_dict({"learning_rat": 1})
+    for wrong in ({"model": "x"}, {"protocol": "x"}, {"balance": "x"}, {"augment": "x"}, {"epochs": 0},
+                  {"epochs": 1.5}, {"learning_rate": 0}, {"ema": 2}, {"precision": "float8"}, {"optimizer": "x"}):
+        with pytest.raises(ValueError):
+            TrainConfig(**wrong)
+    with pytest.raises(ValueError, match="over"):
+        TrainConfig(protocol="leaky")
+
+
+def test_a_networks_own_recipe_is_its_projects():
+    config = TrainConfig.for_model("cnn5_bn")
+    assert (config.balance, config.learning_rate, config.batch_size, config.epochs) == ("over", 1e-4, 32, 35)
+    assert TrainConfig.for_model("cnn5_bn", epochs=None, balance="none").balance == "none"
+    assert TrainConfig.for_model("cnn3").epochs == 100
+
+
+def test_run_names_tell_runs_apart():
+    a, b = TrainConfig(), TrainConfig(learning_rate=1e-3)
+    assert a.run_name("x") != b.run_name("x") != b.run_name("y")
+    assert a.run_name("x").startswith("cnn3-official-none-none-seed0-")
+
+
+def test_the_moving_average_watches_training_and_does_not_steer_it(faces, tmp_path):
+    config = {**QUICK, "epochs": 2, "augment": "none"}
+    plain = train.train(TrainConfig(**config), faces, tmp_path / "plain", progress=None)
+    averaged = train.train(TrainConfig(**config, ema=0.9), faces, tmp_path / "averaged", progress=None)
+    assert history(plain)["train_loss"].tolist() == history(averaged)["train_loss"].tolist()
+    assert history(plain)["val_loss"].tolist() != history(averaged)["val_loss"].tolist()
