@@ -145,8 +145,7 @@ def blank_faces(pixels):
         Where the gray values' standard deviation is below `BLANK_SPREAD`. Placeholders ("image removed", a warning
         sign) are no faces either, but have contrast.
     """
-    pixels = np.asarray(pixels)
-    return pixels.reshape(len(pixels), -1).std(axis=1, dtype=np.float32) < BLANK_SPREAD
+    return np.std(pixels, axis=(1, 2), dtype=np.float32) < BLANK_SPREAD
 
 
 # --- near-duplicates ---------------------------------------------------------------------------------------------
@@ -373,10 +372,9 @@ def duplicate_table(faces, pairs=None):
     Returns
     -------
     DataFrame
-        A row for each `kind` ("exact", "near"), `usage` and `other` usage: `faces`, how many of `usage` have at least
-        one copy of this kind in `other`; `share` of all of `usage`; `pairs`, how many pairs of rows that are (the
-        same seen from either side); `where`, "within" one usage or "across" two. Unlike ``faces``, which leaves out
-        the face itself only, `pairs` grows with the square of a group's size.
+        A row for each `kind` ("exact", "near"), `usage` and `other` usage: `faces`, how many faces of `usage` have at
+        least one copy of this kind in `other`; `share` of all of `usage`; `pairs`, how many pairs that makes (five
+        copies of a face are ten pairs); `where`, "within" one usage or "across" two.
     """
     near = near_duplicates(faces.pixels, cache=True) if pairs is None else pairs
     kinds = {"exact": _exact_pairs(faces.pixels), "near": near[["i", "j"]].to_numpy()}
@@ -470,10 +468,11 @@ def read_ferplus(path, faces):
         row = wrong[0]
         raise DataError(f"{path}, row {row + 2}: a {table['Usage'][row]} face, but face {row} of {faces.source} is in "
                         f"{faces.usage[row]}. {remedy}")
-    try:
-        votes = table[list(FERPLUS_VOTES)].to_numpy().astype(np.int64)
-    except (ValueError, TypeError) as error:
-        raise DataError(f"{path}: a vote is no whole number ({error}); fetch the file again") from None
+    for name in FERPLUS_VOTES:
+        if table[name].dtype.kind not in "iu" or table[name].min() < 0:
+            raise DataError(f"{path}: not all votes for {name} are whole numbers from 0; fetch the file again from "
+                            "https://github.com/microsoft/FERPlus")
+    votes = table[list(FERPLUS_VOTES)].to_numpy(np.int64)
     known = faces.labelled & (ferplus_labels(votes) != UNLABELLED)
     agreement = (ferplus_labels(votes) == faces.emotion)[known].mean() if known.any() else 1
     if agreement < 0.4:  # 65 % on FER2013 in its order; shuffled rows agree by chance, 19 %

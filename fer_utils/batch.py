@@ -11,7 +11,6 @@ from .datasets import load, sample
 from .evaluate import read_card, results_table
 from .train import TrainConfig
 
-EXECUTED = "executed"
 TRAINING_PARAMETERS = ("model", "protocol", "balance", "augment", "epochs", "seed")
 """Fields of `TrainConfig` that notebook 03 has a parameter for; the others go into its ``overrides``."""
 
@@ -37,7 +36,7 @@ _SHORT = {"learning_rate": 1e-3, "batch_size": 64, "schedule": "cosine", "patien
 PROFILES = {
     "quick": Profile(14_000, (
         {"model": "cnn3", "epochs": 8, **_SHORT},
-        {"model": "cnn3", "epochs": 8, "augment": "project_b", **_SHORT},
+        {"model": "cnn3", "protocol": "leaky", "epochs": 8, **_SHORT},
         {"model": "fer_net", "epochs": 12, "augment": "project_b", "ema": 0.99, "mixup": 0.0, "warmup_epochs": 1},
     )),
     "full": Profile(0, (
@@ -135,7 +134,7 @@ def plan(profile, only=None, parameters=None, data=None):
                  for entry in _grid(profile, parameters.get("model"))]
     fingerprint = faces.fingerprint()
     runs = {TrainConfig.for_model(**entry).run_name(fingerprint): entry for entry in trainings}
-    folder = paths.ROOT / EXECUTED / profile
+    folder = paths.EXECUTED / profile
     jobs = []
     for source in sources:
         given = {k: v for k, v in {"runs": list(runs), **common, **parameters}.items() if k in known[source]}
@@ -184,7 +183,7 @@ def run(profile="quick", only=None, parameters=None, data=None, fresh=False):
     # The report's figures are committed; a quick run must not replace them by lesser ones. Kernels inherit this.
     figures = paths.FIGURES if profile == "full" else paths.FIGURES / profile
     os.environ["FER_FIGURES"] = str(figures)
-    folder = paths.ROOT / EXECUTED / profile
+    folder = paths.EXECUTED / profile
     folder.mkdir(parents=True, exist_ok=True)
     package = _package_hash()
     todo = [job for job in jobs if fresh or not _is_done(job, package)]
@@ -202,7 +201,8 @@ def run(profile="quick", only=None, parameters=None, data=None, fresh=False):
 
 
 def _cells(source):
-    return len(json.loads(source.read_text(encoding="utf-8"))["cells"])
+    # One more than it has: papermill adds a cell with the parameters.
+    return len(json.loads(source.read_text(encoding="utf-8"))["cells"]) + 1
 
 
 def _execute(job, bar):

@@ -12,6 +12,7 @@ from .backend import import_keras
 from .datasets import DataError, FaceSet
 from .labels import EMOTIONS, N_CLASSES
 from .preprocess import FaceSpec, face_to_tensor
+from .resample import split
 
 
 def predict_probabilities(model, pixels, spec, batch_size=256):
@@ -399,6 +400,31 @@ def clean_mask(faces, usage):
     return ~seen_in_training(faces, usage)
 
 
+def report_part(faces, seed=0):
+    """Return the part that scores are reported on.
+
+    Parameters
+    ----------
+    faces : FaceSet
+    seed : int
+        That the networks were trained with: it decides what was held out.
+
+    Returns
+    -------
+    usage : str
+        "PrivateTest". Where the data has no labels for it (the challenge's files, project C's folders) the part that
+        training chose by, which flatters: "PublicTest", or "validation" where that was held out of Training.
+    part : FaceSet
+    clean : ndarray of bool, or None
+        As `clean_mask`; None for "validation".
+    """
+    parts = split(faces, seed=seed)
+    usage = str(parts.reported.usage[0])
+    if usage == "Training":
+        return "validation", parts.reported, None
+    return usage, parts.reported, clean_mask(faces, usage)
+
+
 def results_table(cards, usage="PrivateTest"):
     """Lay the cards of trained networks out as one table, best first, exhibits last.
 
@@ -411,21 +437,24 @@ def results_table(cards, usage="PrivateTest"):
     Returns
     -------
     DataFrame
-        name, model, protocol, balance, augment, accuracy, low, high, macro_f1, clean_accuracy,
+        name, model, protocol, balance, augment, scored_on, accuracy, low, high, macro_f1, clean_accuracy,
         clean_macro_f1, parameters, mflops, epochs, minutes, data. Under the leaky protocol the scores are those of its
-        own leaky test part, as projects A and E reported them.
+        own leaky test part, as projects A and E reported them; where the data has no labels for `usage`, those of
+        the part that training chose by.
     """
     rows = []
     for card in cards:
         exhibit = card["config"]["protocol"] == "leaky"
-        part = card["scores"].get("leaky test" if exhibit else usage)
-        if part is None:
-            continue
+        scored_on = "leaky test" if exhibit else usage
+        if scored_on not in card["scores"]:
+            scored_on = next(iter(card["scores"]))
+        part = card["scores"][scored_on]
         clean = part.get("clean") or {}
         rows.append({
             "name": card["name"], "model": card["model"], "protocol": card["config"]["protocol"],
             "balance": card["config"]["balance"], "augment": card["config"]["augment"],
-            "accuracy": part["accuracy"], "low": part["accuracy_interval"][0], "high": part["accuracy_interval"][1],
+            "scored_on": scored_on, "accuracy": part["accuracy"],
+            "low": part["accuracy_interval"][0], "high": part["accuracy_interval"][1],
             "macro_f1": part["macro_f1"], "clean_accuracy": clean.get("accuracy"),
             "clean_macro_f1": clean.get("macro_f1"), "parameters": card["parameters"], "mflops": card["mflops"],
             "epochs": card["epochs_run"], "minutes": round(card["seconds"] / 60, 1), "data": card["data"]["title"]})

@@ -27,4 +27,6 @@ RUNS = _place("FER_RUNS", MODELS / "runs")
 """Run folders written by training (``FER_RUNS``)."""
 FIGURES = _place("FER_FIGURES", ROOT / "figures")
 """Figures as PNG and PDF (``FER_FIGURES``)."""
+EXECUTED = _place("FER_EXECUTED", ROOT / "executed")
+"""Executed copies of the notebooks (``FER_EXECUTED``); safe to delete."""
 NOTEBOOKS = ROOT / "notebooks"

@@ -236,18 +236,17 @@ def _write_json(path, value):
     os.replace(part, path)
 
 
-def _progress(kind, total, done, config):
+def _epoch_line(row, epochs):
+    return (f"epoch {row['epoch']:3d}/{epochs}  train loss {row['train_loss']:.3f}  val loss {row['val_loss']:.3f}  "
+            f"val accuracy {row['val_accuracy']:.3f}  {row['seconds']:.0f} s")
+
+
+def _progress(kind, steps, history, config):
     """Return (after_batch, after_epoch, close) that show progress as a bar, as lines, or not at all."""
-    start = time.monotonic()
-
-    def left(epochs_done):
-        seconds = (time.monotonic() - start) / max(epochs_done - done, 1) * (config.epochs - epochs_done)
-        return f"{seconds / 60:.0f} min" if seconds >= 120 else f"{seconds:.0f} s"
-
     if kind == "bar":
         from tqdm import tqdm
 
-        bar = tqdm(total=total * config.epochs, initial=total * done, unit="batch", desc=config.model,
+        bar = tqdm(total=steps * config.epochs, initial=steps * len(history), unit="batch", desc=config.model,
                    dynamic_ncols=True, mininterval=0.5)
 
         def after_epoch(row):
@@ -255,10 +254,14 @@ def _progress(kind, total, done, config):
 
         return (lambda: bar.update()), after_epoch, bar.close
     if kind == "lines":
+        # Epochs of an earlier, interrupted run are shown too: a notebook then shows the whole training.
+        for row in history:
+            print(_epoch_line(row, config.epochs))
+        done, start = len(history), time.monotonic()
+
         def after_epoch(row):
-            print(f"epoch {row['epoch']:3d}/{config.epochs}  train loss {row['train_loss']:.3f}  val loss "
-                  f"{row['val_loss']:.3f}  val accuracy {row['val_accuracy']:.3f}  at most {left(row['epoch'])} left",
-                  flush=True)
+            left = (time.monotonic() - start) / (row["epoch"] - done) * (config.epochs - row["epoch"])
+            print(f"{_epoch_line(row, config.epochs)}, at most {left / 60:.0f} min left", flush=True)
 
         return (lambda: None), after_epoch, (lambda: None)
     return (lambda: None), (lambda row: None), (lambda: None)
@@ -296,6 +299,7 @@ def train(config, faces, out=None, progress="bar"):
     folder = Path(out) if out else paths.RUNS / config.run_name(fingerprint)
     state = _read_state(folder, config, fingerprint)
     if state == "finished":
+        _progress(progress, 1, pd.read_csv(folder / "history.csv").to_dict("records"), config)[2]()
         return folder
     folder.mkdir(parents=True, exist_ok=True)
 
@@ -311,7 +315,7 @@ def train(config, faces, out=None, progress="bar"):
         model.load_weights(folder / state["last"])
         history, best, seconds = state["history"], state["best_epoch"], state["seconds"]
 
-    after_batch, after_epoch, close = _progress(progress, steps, len(history), config)
+    after_batch, after_epoch, close = _progress(progress, steps, history, config)
     trained = []
     watch = keras.callbacks.LambdaCallback(
         on_train_batch_end=lambda batch, logs: after_batch(),

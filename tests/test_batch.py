@@ -21,7 +21,7 @@ def project(tmp_path, monkeypatch):
     """A small project: two notebooks of which the second counts how often it ran."""
     notebooks = tmp_path / "notebooks"
     notebooks.mkdir()
-    monkeypatch.setattr(paths, "ROOT", tmp_path)
+    monkeypatch.setattr(paths, "EXECUTED", tmp_path / "executed")
     monkeypatch.setattr(paths, "NOTEBOOKS", notebooks)
     write_notebook(notebooks, "01_one", "data = None\nsample = 0\nword = 'a'", "print(word)")
     write_notebook(notebooks, "02_two", "data = None\ntimes = 1", "open('count', 'a').write('x' * times)")

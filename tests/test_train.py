@@ -176,3 +176,9 @@ def test_the_moving_average_watches_training_and_does_not_steer_it(faces, tmp_pa
     averaged = train.train(TrainConfig(**config, ema=0.9), faces, tmp_path / "averaged", progress=None)
     assert history(plain)["train_loss"].tolist() == history(averaged)["train_loss"].tolist()
     assert history(plain)["val_loss"].tolist() != history(averaged)["val_loss"].tolist()
+
+
+def test_lines_show_the_whole_training_also_of_a_run_that_was_done_before(faces, finished, capsys):
+    train.train(TrainConfig(**QUICK), faces, finished, progress="lines")
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[1] for line in lines] == ["1/3", "2/3", "3/3"]

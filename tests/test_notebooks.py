@@ -1,0 +1,65 @@
+"""Every notebook, executed by papermill on drawn faces: as the quick run does it, and on the challenge's files."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import pandas as pd
+
+from fer_utils.synthetic import draw_faces
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def run(tmp_path, *arguments):
+    places = {f"FER_{name}": str(tmp_path / name.lower()) for name in ("CACHE", "MODELS", "RUNS", "FIGURES",
+                                                                      "EXECUTED")}
+    done = subprocess.run([sys.executable, "-m", "fer_utils", "run", "--quick", "--json", *map(str, arguments)],
+                          cwd=ROOT, env={**os.environ, **places}, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-4000:]
+    return json.loads(done.stdout)
+
+
+def outputs(path):
+    for cell in nbformat.read(path, 4).cells:
+        yield from cell.get("outputs", [])
+
+
+def text(path):
+    return "\n".join(str(o.get("text", "")) + str(o.get("data", {}).get("text/markdown", ""))
+                     + str(o.get("data", {}).get("text/html", "")) for o in outputs(path))
+
+
+def test_the_quick_run_executes_every_notebook(tmp_path):
+    result = run(tmp_path, "--data", "drawn:500", "-p", "epochs", 1)
+    executed = sorted(Path(result["executed"]).glob("*.ipynb"))
+    assert [p.name[:2] for p in executed] == ["01", "02", "03", "03", "03", "04", "05"]
+    assert result["done"] == 7 and len(result["table"]) == 3
+    assert [row["protocol"] for row in result["table"]] == ["official", "official", "leaky"]
+    for path in executed:
+        said = text(path)
+        assert "drawn faces, not FER2013" in said, f"{path.name} does not say what its faces are"
+        assert not [o for o in outputs(path) if o.get("name") == "stderr"], path.name
+        assert "widgets" not in nbformat.read(path, 4).metadata
+    figures = {p.stem for p in Path(result["figures"]).glob("*.png")}
+    assert {"01_class_balance", "02_leak", "03_network_cnn3", "04_comparison", "05_confusion", "05_gradcam"} <= figures
+    assert figures == {p.stem for p in Path(result["figures"]).glob("*.pdf")}
+
+
+def test_the_challenges_files_give_a_submission(tmp_path):
+    faces = draw_faces(400, seed=2)
+    rows = [" ".join(map(str, face.ravel())) for face in faces.pixels]
+    training = faces.usage == "Training"
+    data = tmp_path / "challenge"
+    data.mkdir()
+    table = pd.DataFrame({"emotion": faces.emotion, "pixels": rows})
+    table[training].to_csv(data / "train.csv", index=False)
+    table.loc[~training, ["pixels"]].to_csv(data / "test.csv", index=False)
+    result = run(tmp_path, "--data", data, "-p", "model", "mini_xception", "-p", "epochs", 1, "-p", "sample", 0)
+    assert [row["scored_on"] for row in result["table"]] == ["validation"]
+    [submission] = Path(result["runs"]).glob("*/submission.csv")
+    answers = pd.read_csv(submission)
+    assert len(answers) == (~training).sum() and answers["emotion"].between(0, 6).all()
