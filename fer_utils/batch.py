@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -218,8 +219,8 @@ def _execute(job, bar):
                                    # Kernels warn at each start that they listen on this machine; keep the bar whole.
                                    extra_arguments=["--IPKernelApp.log_level=40"])
     except papermill.PapermillExecutionError as error:
-        trace = "\n".join(error.traceback)
-        raise NotebookError(f"{job.source.name}, cell {error.exec_count}: {error.ename}: {error.evalue}\n{trace}\n"
+        trace = re.sub(r"\x1b\[[0-9;]*m", "", "\n".join(error.traceback))  # no colours: it may go to a file
+        raise NotebookError(f"{job.source.name}, cell In[{error.exec_count}]: {error.ename}: {error.evalue}\n{trace}\n"
                             f"The executed copy, up to there: {job.output}") from None
 
 

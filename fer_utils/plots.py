@@ -750,8 +750,9 @@ def plot_history(history, name="", validation="PublicTest", note=""):
         right = axes[1].twinx()
         right.plot(epoch, history["learning_rate"], color=GRAY, linewidth=1, drawstyle="steps-post", marker=marker,
                    ms=3)
-        right.set_yscale("log")
-        right.set_ylabel("learning rate (log scale)", color="#555555")
+        right.set_ylim(bottom=0)
+        right.ticklabel_format(axis="y", style="sci", scilimits=(0, 0))
+        right.set_ylabel("learning rate", color="#555555")
         right.tick_params(colors="#555555")
         right.spines["right"].set_visible(True)
         axes[1].plot([], [], color=GRAY, linewidth=1, label="learning rate")

@@ -53,7 +53,7 @@ def test_an_unknown_parameter_or_notebook_is_an_error(project):
 
 def test_a_failing_cell_is_shown_and_the_executed_copy_kept(project):
     write_notebook(project / "notebooks", "02_two", "data = None", "x = 1", "1 / 0")
-    with pytest.raises(batch.NotebookError, match="02_two.ipynb, cell 3: ZeroDivisionError(.|\n)*1 / 0"):
+    with pytest.raises(batch.NotebookError, match=r"02_two.ipynb, cell In\[4\]: ZeroDivisionError(.|\n)*1 / 0"):
         batch.run("quick", data="drawn:60")
     assert (project / "executed" / "quick" / "02_two.ipynb").is_file()
     again = write_notebook(project / "notebooks", "02_two", "data = None", "x = 1")
