@@ -318,7 +318,7 @@ def plot_class_balance(counts, note="", ax=None):
 
 @_styled
 def plot_faces(pixels, emotion, per_class=10, seed=0, note="", ax=None):
-    """Draw faces chosen by chance, a row for each emotion.
+    """Draw faces chosen by chance, a row for each emotion that occurs.
 
     Parameters
     ----------
@@ -344,13 +344,14 @@ def plot_faces(pixels, emotion, per_class=10, seed=0, note="", ax=None):
     faces = _faces(pixels)
     emotion = _labels(emotion, len(faces))
     rng = np.random.default_rng(seed)
-    shown = np.ones((N_CLASSES * per_class, *faces.shape[1:]))
-    for label in range(N_CLASSES):
+    labels = np.unique(emotion)
+    shown = np.ones((len(labels) * per_class, *faces.shape[1:]))
+    for row, label in enumerate(labels):
         members = np.flatnonzero(emotion == label)
         chosen = rng.permutation(members)[:per_class]
-        shown[label * per_class:label * per_class + len(chosen)] = _levels(faces[chosen])
+        shown[row * per_class:row * per_class + len(chosen)] = _levels(faces[chosen])
     sheet = _Sheet(ax, shown, per_class, inches=0.7, beside=0.8)
-    sheet.name_rows(EMOTIONS)
+    sheet.name_rows([EMOTIONS[label] for label in labels])
     _title(sheet.ax, f"{per_class} faces of each emotion, chosen by chance", note)
     return sheet.ax
 
