@@ -320,7 +320,7 @@ def train(config, faces, out=None, progress="bar"):
     watch = keras.callbacks.LambdaCallback(
         on_train_batch_end=lambda batch, logs: after_batch(),
         # When fit ends it replaces the weights by their moving average; the next epoch must start from these.
-        on_epoch_end=lambda epoch, logs: trained.append(model.get_weights()))
+        on_epoch_end=lambda epoch, logs: trained.append(_copied_weights(model)))
     try:
         for epoch in range(len(history), config.epochs):
             if _stopped(history, best, config):
@@ -329,10 +329,12 @@ def train(config, faces, out=None, progress="bar"):
             batches = make_batches(parts.train, config, network.spec, parts.class_weight, epoch)
             _seed_dropout(model, epoch * steps)
             logs = model.fit(batches, epochs=1, verbose=0, callbacks=[watch], shuffle=False).history
+            # The weights and their moving average may share memory, which JAX gives away when it predicts.
+            model.set_weights(_copied_weights(model))
             probabilities = predict_probabilities(model, parts.validation.pixels, network.spec)
             row = _history_row(epoch, logs, parts.validation.emotion, probabilities, model.optimizer)
             if best is None or row["val_accuracy"] > history[best - 1]["val_accuracy"]:
-                best, best_weights = epoch + 1, model.get_weights()
+                best, best_weights = epoch + 1, _copied_weights(model)
             model.set_weights(trained.pop())
             row["seconds"] = round(time.monotonic() - began, 2)
             seconds += row["seconds"]
@@ -343,6 +345,10 @@ def train(config, faces, out=None, progress="bar"):
     finally:
         close()
     return _finish(folder, config, faces, parts, history, best, seconds, precision)
+
+
+def _copied_weights(model):
+    return [np.array(weight) for weight in model.get_weights()]
 
 
 def _seed_dropout(model, step):
