@@ -92,7 +92,7 @@ def _score_text(usage, part):
             f"macro-F1 {part['macro_f1']:.3f}, {part['n']:,} faces")
     clean = part.get("clean") or {}
     if clean.get("accuracy") is not None:
-        text += (f"; on the {clean['n']:,} that do not stand in the training part: accuracy {clean['accuracy']:.1%}, "
+        text += (f"; on the {clean['n']:,} of which no copy was trained on: accuracy {clean['accuracy']:.1%}, "
                  f"macro-F1 {clean['macro_f1']:.3f}")
     return text
 

@@ -374,7 +374,7 @@ def evaluate_run(name, faces, usage="PrivateTest"):
     Returns
     -------
     dict
-        `scores`' result with ``model``, ``usage``, ``data`` and ``exhibit`` (True when the network was trained
+        `scores`' result, its ``clean`` part always there, with ``model``, ``usage``, ``data`` and ``exhibit`` (True when the network was trained
         under the leaky protocol, so has seen most of these faces: no measure of anything else).
 
     Raises
@@ -388,9 +388,12 @@ def evaluate_run(name, faces, usage="PrivateTest"):
                         "fer2013.csv, or write predictions with evaluate.write_submission")
     model, card = load_model(name)
     probabilities = predict_probabilities(model, part.pixels, FaceSpec.from_dict(card["spec"]))
-    result = scores(part.emotion, probabilities, clean_mask(faces, usage))
-    return {"model": card["name"], "usage": usage, "data": faces.title,
-            "exhibit": card["config"]["protocol"] == "leaky", **result}
+    exhibit = card["config"]["protocol"] == "leaky"
+    clean = clean_mask(faces, usage)
+    if exhibit or clean is None:
+        clean = np.zeros(len(part), bool)  # no face is known to be new to the network
+    return {"model": card["name"], "usage": usage, "data": faces.title, "exhibit": exhibit,
+            **scores(part.emotion, probabilities, clean)}
 
 
 def clean_mask(faces, usage):
