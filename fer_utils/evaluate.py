@@ -374,8 +374,8 @@ def evaluate_run(name, faces, usage="PrivateTest"):
     Returns
     -------
     dict
-        `scores`' result, its ``clean`` part always there, with ``model``, ``usage``, ``data`` and ``exhibit`` (True when the network was trained
-        under the leaky protocol, so has seen most of these faces: no measure of anything else).
+        `scores`' result, its ``clean`` part always there, with ``model``, ``usage``, ``data`` and ``exhibit`` (True
+        when the network was trained under the leaky protocol, so has seen most of these faces).
 
     Raises
     ------
