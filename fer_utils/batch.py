@@ -38,7 +38,8 @@ PROFILES = {
     "quick": Profile(12_000, (
         {"model": "cnn3", "epochs": 8, **_SHORT},
         {"model": "cnn3", "protocol": "leaky", "epochs": 6, **_SHORT},
-        {"model": "fer_net", "epochs": 10, "augment": "project_b", "ema": 0.99, "mixup": 0.0, "warmup_epochs": 1},
+        {"model": "fer_net", "epochs": 10, "batch_size": 64, "augment": "project_b", "ema": 0.99, "mixup": 0.0,
+         "warmup_epochs": 1},
     )),
     "full": Profile(0, (
         {"model": "cnn5_bn"}, {"model": "cnn5_bn", "balance": "none"}, {"model": "cnn5_bn", "balance": "class_weights"},
