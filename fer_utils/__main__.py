@@ -70,7 +70,8 @@ def _train(args):
     config = train.TrainConfig.for_model(
         args.model, protocol=args.protocol, balance=args.balance, augment=args.augment, weights=args.weights,
         epochs=args.epochs, seed=args.seed, patience=args.patience, batch_size=args.batch_size,
-        learning_rate=args.learning_rate, precision="mixed_bfloat16" if args.mixed_precision else None)
+        learning_rate=args.learning_rate, precision="mixed_bfloat16" if args.mixed_precision else None,
+        start=args.start, teachers=args.teacher or None, **{name: _literal(value) for name, value in args.parameter})
     faces = datasets.load(args.data)
     if args.sample:
         faces = datasets.sample(faces, args.sample)
@@ -178,6 +179,11 @@ def _parser():
     sub.add_argument("--batch-size", type=int)
     sub.add_argument("--learning-rate", type=float)
     sub.add_argument("--seed", type=int, default=0)
+    sub.add_argument("--start", metavar="RUN", help="go on from the weights of a trained run of the same network")
+    sub.add_argument("--teacher", action="append", metavar="RUN",
+                     help="soften the labels by a trained run's probabilities; may be given several times")
+    sub.add_argument("-p", "--parameter", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"),
+                     help="set any other field of train.TrainConfig")
     sub.add_argument("--mixed-precision", action="store_true", help="compute in bfloat16, keep float32 weights")
     sub.add_argument("--sample", type=int, metavar="N", help="train on a stratified sample of N faces of the data")
     sub.add_argument("--out", type=Path, metavar="DIR", help="the run folder; default: models/runs/<run>")

@@ -15,8 +15,9 @@ from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
 from . import paths
-from .datasets import SIZE, USAGES, DataError
+from .datasets import SIZE, USAGES
 from .labels import EMOTIONS, FERPLUS_TO_FER2013, FERPLUS_VOTES, UNLABELLED
+from .paths import DataError
 
 BLANK_SPREAD = 6.0
 """Faces whose gray values' standard deviation (0 to 127.5) is below this show nothing.

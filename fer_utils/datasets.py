@@ -21,6 +21,7 @@ import pandas as pd
 
 from . import paths
 from .labels import EMOTIONS, N_CLASSES, UNLABELLED, emotion_index
+from .paths import DataError
 
 USAGES = ("Training", "PublicTest", "PrivateTest")
 """The official parts: train on the first, choose by the second, report the third."""
@@ -38,10 +39,6 @@ _SPLITS = {"train": "Training", "validation": "PublicTest", "test": "PrivateTest
 _IMAGE = re.compile(r"(?:(?P<root>.+?)/)??(?P<split>train|validation|test)/(?P<emotion>[^/]+)/(?P<stem>[^/]+)"
                     r"\.(?:png|jpe?g|bmp|tiff?|webp)", re.IGNORECASE)
 _CACHE_VERSION = 1
-
-
-class DataError(ValueError):
-    """Say what is wrong with a data set, where, and what to do about it."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,6 +1,5 @@
 """Scores, their intervals, tests between models, calibration; and reading a trained network back."""
 
-import json
 from pathlib import Path
 
 import numpy as np
@@ -9,8 +8,10 @@ import pandas as pd
 from . import paths
 from .audit import seen_in_training
 from .backend import import_keras
-from .datasets import DataError, FaceSet
+from .cards import read_card, run_folder
+from .datasets import FaceSet
 from .labels import EMOTIONS, N_CLASSES
+from .paths import DataError
 from .preprocess import FaceSpec, face_to_tensor
 from .resample import split
 
@@ -248,34 +249,6 @@ def fit_temperature(true, probabilities):
 
     best = minimize_scalar(log_loss, bounds=(np.log(0.1), np.log(10)), method="bounded")
     return float(np.exp(best.x))
-
-
-def run_folder(name):
-    """Find a trained network's folder by name (in models/ or models/runs/) or by path.
-
-    Raises
-    ------
-    DataError
-        There is none; the message lists those that are.
-    """
-    for folder in (Path(name), paths.MODELS / str(name), paths.RUNS / str(name)):
-        if (folder / "card.json").is_file() and (folder / "model.keras").is_file():
-            return folder
-    if (Path(name) / "state.json").is_file():
-        raise DataError(f"{name}: training has not finished; run the same train command again, it goes on")
-    known = sorted(p.parent.name for root in (paths.MODELS, paths.RUNS) for p in root.glob("*/card.json"))
-    raise DataError(f"no trained network {str(name)!r} (a folder with model.keras and card.json): "
-                    f"{'there are ' + ', '.join(known) if known else 'there is none yet'}; "
-                    "train one with: python -m fer_utils train --model cnn3")
-
-
-def read_card(name):
-    """Return the card.json of a trained network as a dict."""
-    path = run_folder(name) / "card.json"
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except json.JSONDecodeError as error:
-        raise DataError(f"{path}: not readable as JSON ({error}); delete the folder and train again") from error
 
 
 def trained_cards(names=(), fingerprint=None):

@@ -4,6 +4,10 @@ import os
 from pathlib import Path
 
 
+class DataError(ValueError):
+    """Say what is wrong with a data set, a photo or a trained network, where, and what to do about it."""
+
+
 def _place(variable, default):
     value = os.environ.get(variable)
     return Path(value).expanduser().resolve() if value else default

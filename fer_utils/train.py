@@ -17,8 +17,8 @@ from . import paths, zoo
 from .audit import face_ids
 from .augment import AUGMENTATIONS, augment_faces, mixup
 from .backend import import_keras
-from .evaluate import clean_mask, fit_temperature, predict_probabilities, scores
-from .preprocess import face_to_tensor, one_hot
+from .evaluate import clean_mask, fit_temperature, load_model, predict_probabilities, scores
+from .preprocess import FaceSpec, face_to_tensor, one_hot
 from .resample import BALANCES, PROTOCOLS, split
 
 PRECISIONS = ("float32", "mixed_bfloat16", "auto")
@@ -42,6 +42,12 @@ class TrainConfig:
         A name of `augment.AUGMENTATIONS`.
     weights : None or "imagenet"
         Pretrained weights to start from (vgg16 only).
+    start : str, optional
+        A trained run of the same network, to go on from its weights with a fresh optimiser and schedule.
+    teachers : tuple of str
+        Trained runs whose mean probabilities soften the labels (Hinton et al. 2015, distillation).
+    teacher_share : float
+        Share of the teachers' probabilities in the target; the rest is the label.
     epochs : int
         At most so many passes over the training part.
     patience : int
@@ -78,6 +84,9 @@ class TrainConfig:
     balance: str = "none"
     augment: str = "none"
     weights: str | None = None
+    start: str | None = None
+    teachers: tuple = ()
+    teacher_share: float = 0.5
     epochs: int = 30
     patience: int = 0
     batch_size: int = 128
@@ -94,6 +103,11 @@ class TrainConfig:
 
     def __post_init__(self):
         zoo.network(self.model)
+        if isinstance(self.teachers, str) or not all(isinstance(name, str) for name in self.teachers):
+            raise ValueError(f"teachers must be a list of names of trained runs, got {self.teachers!r}")
+        object.__setattr__(self, "teachers", tuple(self.teachers))
+        if self.weights and self.start:
+            raise ValueError("weights and start both say where to start from: give one of them")
         for name, allowed in [("protocol", PROTOCOLS), ("balance", BALANCES), ("augment", tuple(AUGMENTATIONS)),
                               ("weights", (None, *zoo.WEIGHTS)), ("optimizer", OPTIMIZERS),
                               ("schedule", SCHEDULES), ("precision", PRECISIONS)]:
@@ -110,7 +124,7 @@ class TrainConfig:
         if not self.learning_rate > 0:
             raise ValueError(f"learning_rate must be above 0, got {self.learning_rate!r}")
         for name, high in [("warmup_epochs", self.epochs), ("weight_decay", 1), ("label_smoothing", 1), ("mixup", 10),
-                           ("ema", 1)]:
+                           ("ema", 1), ("teacher_share", 1)]:
             if not 0 <= getattr(self, name) <= high:
                 raise ValueError(f"{name} must be 0 to {high}, got {getattr(self, name)!r}")
         if self.protocol == "leaky" and self.balance != "over":
@@ -139,7 +153,7 @@ class TrainConfig:
 
     def to_dict(self):
         """Return the fields as a dict that JSON can hold."""
-        return asdict(self)
+        return asdict(self) | {"teachers": list(self.teachers)}
 
     def run_name(self, fingerprint):
         """Name the run of this config on data with this fingerprint: readable, then a hash of all of both."""
@@ -167,8 +181,8 @@ def _batch_size(config, n):
     return min(config.batch_size, max(n - n % 2, 1))
 
 
-def make_batches(faces, config, spec, class_weight, epoch):
-    """Return one epoch's training batches as a `keras.utils.PyDataset`.
+def make_batches(faces, config, spec, class_weight, epoch, targets=None):
+    """Return one epoch's training batches as a `keras.utils.PyDataset`, of one-hot labels if there are no `targets`.
 
     Batch `i` of an epoch depends on (seed, epoch, i) alone, so a resumed run sees the batches that an unbroken
     one sees. The rest that fills no batch is left out; the next epoch's order brings it in.
@@ -178,7 +192,7 @@ def make_batches(faces, config, spec, class_weight, epoch):
     augmentation = AUGMENTATIONS[config.augment]
     size = _batch_size(config, len(faces))
     order = np.random.default_rng([config.seed, epoch]).permutation(len(faces))
-    targets = one_hot(faces.emotion)
+    targets = one_hot(faces.emotion) if targets is None else targets
     weights = None if class_weight is None else np.array([class_weight[int(e)] for e in faces.emotion], np.float32)
 
     class Batches(keras.utils.PyDataset):
@@ -193,6 +207,51 @@ def make_batches(faces, config, spec, class_weight, epoch):
             return (x, y) if weights is None else (x, y, weights[rows])
 
     return Batches(workers=1, use_multiprocessing=False, max_queue_size=16)
+
+
+def soft_targets(faces, config):
+    """Mix each face's label with what the config's teachers see in the face and in its mirror image.
+
+    FER2013's labels are noisy and some faces show two emotions; teachers trained on the same Training part know both.
+
+    Returns
+    -------
+    ndarray
+        float32 (N, 7), rows sum to 1; the labels, one-hot, without teachers.
+
+    Raises
+    ------
+    DataError
+        A teacher is not there.
+    ValueError
+        A teacher saw test faces (leaky protocol).
+    """
+    targets = one_hot(faces.emotion)
+    if not config.teachers:
+        return targets
+    seen = np.zeros_like(targets)
+    for name in config.teachers:
+        model, card = _honest_run(name, "teach")
+        spec = FaceSpec.from_dict(card["spec"])
+        for pixels in (faces.pixels, np.ascontiguousarray(faces.pixels[:, :, ::-1])):
+            seen += predict_probabilities(model, pixels, spec)
+    share = np.float32(config.teacher_share)
+    return (1 - share) * targets + share * seen / np.float32(2 * len(config.teachers))
+
+
+def _honest_run(name, purpose):
+    model, card = load_model(name)
+    if card["config"]["protocol"] != "official":
+        raise ValueError(f"{name} was trained under the {card['config']['protocol']} protocol, on test faces: "
+                         f"it must not {purpose} another network")
+    return model, card
+
+
+def _start_weights(config):
+    model, card = _honest_run(config.start, "start")
+    if card["model"] != config.model:
+        raise ValueError(f"start: {config.start} is a {card['model']}, not a {config.model}")
+    return model.get_weights()
 
 
 def compile_model(model, config, steps_per_epoch):
@@ -309,6 +368,9 @@ def train(config, faces, out=None, progress="bar"):
     steps = len(parts.train) // _batch_size(config, len(parts.train))
     precision = resolve_precision(config.precision)
     model = zoo.build(config.model, precision, weights=config.weights)
+    if config.start and not state:
+        model.set_weights(_start_weights(config))
+    targets = soft_targets(parts.train, config)
     compile_model(model, config, steps)
     best_weights, history, best, seconds = None, [], None, 0.0
     if state:
@@ -326,7 +388,7 @@ def train(config, faces, out=None, progress="bar"):
             if _stopped(history, best, config):
                 break
             began = time.monotonic()
-            batches = make_batches(parts.train, config, network.spec, parts.class_weight, epoch)
+            batches = make_batches(parts.train, config, network.spec, parts.class_weight, epoch, targets)
             _seed_dropout(model, epoch * steps)
             logs = model.fit(batches, epochs=1, verbose=0, callbacks=[watch], shuffle=False).history
             # The weights and their moving average may share memory, which JAX gives away when it predicts.

@@ -1,0 +1,60 @@
+"""Write a trained network as ONNX, which runs without TensorFlow."""
+
+import contextlib
+import io
+import logging
+import os
+
+import numpy as np
+
+from .backend import import_keras
+from .cards import run_folder
+from .evaluate import load_model
+from .preprocess import FaceSpec
+
+TOLERANCE = 1e-4
+
+
+def export_onnx(name):
+    """Write a trained network's ``model.onnx`` beside its ``model.keras`` and compare the two.
+
+    Parameters
+    ----------
+    name : str or Path
+        A name in models/ or models/runs/, or a folder.
+
+    Returns
+    -------
+    path : Path
+    difference : float
+        The largest difference of a probability between Keras and ONNX Runtime, on 64 random faces.
+
+    Raises
+    ------
+    RuntimeError
+        They differ by more than 1e-4 (the file is not written), or the backend is not TensorFlow.
+    """
+    import onnxruntime
+
+    keras = import_keras()
+    if keras.backend.backend() != "tensorflow":
+        raise RuntimeError("writing ONNX needs Keras's TensorFlow backend: unset KERAS_BACKEND and run "
+                           f"python -m fer_utils export {name}")
+    folder = run_folder(name)
+    model, card = load_model(name)
+    spec = FaceSpec.from_dict(card["spec"])
+    x = np.random.default_rng(0).standard_normal((64, *spec.input_shape), np.float32)
+    expected = np.asarray(model(x, training=False))  # the export traces a model that has been called
+    part = folder / "part.model.onnx"
+    logging.getLogger("tf2onnx").setLevel(logging.ERROR)
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):
+            model.export(part, format="onnx", verbose=False)
+        session = onnxruntime.InferenceSession(str(part), providers=["CPUExecutionProvider"])
+        difference = float(np.abs(session.run(None, {session.get_inputs()[0].name: x})[0] - expected).max())
+        if difference > TOLERANCE:
+            raise RuntimeError(f"{folder}: ONNX Runtime's probabilities differ from Keras's by {difference:.1e}")
+        os.replace(part, folder / "model.onnx")
+    finally:
+        part.unlink(missing_ok=True)
+    return folder / "model.onnx", difference
