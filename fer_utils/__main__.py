@@ -1,4 +1,4 @@
-"""The command line: ``python -m fer_utils data|train|evaluate|zoo|run|bench``."""
+"""The command line: ``python -m fer_utils COMMAND``; ``--help`` lists the commands."""
 
 import argparse
 import json
@@ -31,7 +31,7 @@ def main(arguments=None):
         print(f"fer_utils {args.name}: {error}", file=sys.stderr)
         return 1
     print(json.dumps(result, ensure_ascii=False) if getattr(args, "json", False) else text)
-    return 0
+    return 1 if getattr(result, "failed", 0) else 0
 
 
 def _data(args):
@@ -101,12 +101,93 @@ def _score_text(usage, part):
 def _evaluate(args):
     from . import datasets, evaluate
 
-    result = evaluate.evaluate_run(args.run, datasets.load(args.data), args.usage)
-    lines = [f"{result['model']} on {result['data']}", _score_text(args.usage, result), "",
+    result = evaluate.evaluate_run(args.run, datasets.load(args.data), args.usage, args.flip)
+    lines = [f"{result['model']} on {result['data']}{', each face also mirrored' if args.flip else ''}", _score_text(args.usage, result), "",
              evaluate.per_class_table(result).round(3).to_string()]
     if result["exhibit"]:
         lines.insert(0, "EXHIBIT: trained under the leaky protocol, so on most of these very faces.")
     return result, "\n".join(lines)
+
+
+def _predict(args):
+    from .paths import DataError
+    from .photos import read_photo
+    from .predict import Predictor
+
+    predictor = Predictor(args.model, args.detector)
+    photos, lines = [], []
+    for file in args.photos:
+        entry = {"file": file, "width": None, "height": None, "faces": [], "error": None}
+        photos.append(entry)
+        try:
+            image = read_photo(file)
+            faces = predictor.faces(image)
+        except (DataError, MemoryError) as error:
+            entry["error"] = str(error) or "not enough memory for this photo"
+            print(entry["error"], file=sys.stderr)
+            continue
+        entry |= {"height": image.shape[0], "width": image.shape[1], "faces": [face.to_dict() for face in faces]}
+        lines.append(f"{file}: {len(faces)} face{'' if len(faces) == 1 else 's'}")
+        lines += [f"  {face.emotion} {face.confidence:.0%} at {', '.join(map(str, face.box))}" for face in faces]
+        if args.save:
+            _save_annotated(image, faces, Path(file), args.save, {p["file"] for p in photos[:-1]})
+    failed = sum(photo["error"] is not None for photo in photos)
+    if failed:
+        lines.append(f"{failed} of {len(photos)} photos could not be read")
+    return _Result({"photos": photos}, failed), "\n".join(lines)
+
+
+class _Result(dict):
+    """A command's result, with how many of its inputs failed: those make the exit status 1."""
+
+    def __init__(self, values, failed):
+        super().__init__(values)
+        self.failed = failed
+
+
+def _save_annotated(image, faces, file, folder, before):
+    from PIL import Image
+
+    from .draw import annotate
+
+    folder.mkdir(parents=True, exist_ok=True)
+    # Photos of one name from several folders must not overwrite each other.
+    number = sum(Path(other).stem == file.stem for other in before)
+    name = f"{file.stem}{f'-{number + 1}' if number else ''}.png"
+    Image.fromarray(annotate(image, faces)).save(folder / name)
+
+
+def _export(args):
+    from .export import export_onnx
+
+    path, difference = export_onnx(args.run)
+    return ({"file": str(path), "difference": difference},
+            f"{path}: probabilities differ from Keras's by at most {difference:.1e}")
+
+
+def _results(args):
+    from . import audit, datasets, paths, results
+
+    faces = datasets.load(args.data)
+    votes = audit.find_ferplus(args.data)
+    ensembles = [names.split("+") for names in args.ensemble]
+    table = results.measure(faces, votes and audit.read_ferplus(votes, faces), ensembles)
+    table.round(4).to_csv(paths.MODELS / "results.csv", index=False)
+    results.write(paths.ROOT / "README.md", results.readme_table(table), "results")
+    results.write(paths.MODELS / "README.md", results.class_table(table), "classes")
+    return {"table": json.loads(table.to_json(orient="records"))}, results.readme_table(table)
+
+
+def _robustness(args):
+    from . import datasets, robustness
+    from .predict import Predictor
+
+    faces = datasets.load(args.data)
+    predictor = Predictor(args.run, "haar")
+    table = robustness.robustness_table(predictor, faces, args.usage)
+    result = {"model": predictor.card["name"], "usage": args.usage, "data": faces.title,
+              "changes": json.loads(table.to_json(orient="records"))}
+    return result, f"{result['model']} on {args.usage} of {faces.title}\n{table.round(3).to_string(index=False)}"
 
 
 def _zoo(args):
@@ -190,8 +271,25 @@ def _parser():
     sub.add_argument("--quiet", action="store_true", help="no progress bar")
 
     sub = command("evaluate", _evaluate, "score a trained network")
+    sub.add_argument("run", metavar="NAME_OR_RUN_DIR", help="names joined by + are an ensemble")
+    sub.add_argument("--flip", action="store_true", help="show each face mirrored too (test-time augmentation)")
+    sub.add_argument("--usage", default="PrivateTest", choices=["Training", "PublicTest", "PrivateTest"])
+
+    sub = command("robustness", _robustness, "score a trained network on faces cropped, turned, lit or hidden otherwise")
     sub.add_argument("run", metavar="NAME_OR_RUN_DIR")
     sub.add_argument("--usage", default="PrivateTest", choices=["Training", "PublicTest", "PrivateTest"])
+
+    sub = command("results", _results, "measure all networks in models/ and write the tables in the READMEs")
+    sub.add_argument("--ensemble", action="append", default=[], metavar="NAME+NAME", help="score their mean, too")
+
+    sub = command("predict", _predict, "find the faces of photos and name their expressions", data=False)
+    sub.add_argument("photos", nargs="+", metavar="PHOTO")
+    sub.add_argument("--model", default="fer_net", metavar="NAME")
+    sub.add_argument("--detector", default="auto", help="yunet, haar, or auto: YuNet where its file is")
+    sub.add_argument("--save", type=Path, metavar="DIR", help="write each photo there with its faces marked")
+
+    sub = command("export", _export, "write a trained network as model.onnx, beside its model.keras", data=False)
+    sub.add_argument("run", metavar="NAME_OR_RUN_DIR")
 
     command("zoo", _zoo, "list the networks", data=False)
 

@@ -257,7 +257,8 @@ def trained_cards(names=(), fingerprint=None):
     Parameters
     ----------
     names : sequence of str
-        Those; none means every network in models/ and models/runs/.
+        Those; none means every network in models/ and models/runs/. In models/ a card may stand without weights too
+        large to share.
     fingerprint : str, optional
         Only networks trained on the data with this fingerprint (`FaceSet.fingerprint`).
 
@@ -273,7 +274,7 @@ def trained_cards(names=(), fingerprint=None):
     """
     folders = [run_folder(name) for name in names] or sorted(
         p.parent for root in (paths.MODELS, paths.RUNS) for p in root.glob("*/card.json")
-        if (p.parent / "model.keras").is_file())
+        if root == paths.MODELS or (p.parent / "model.keras").is_file())
     cards = [{**read_card(folder), "folder": str(folder)} for folder in folders]
     if fingerprint is not None:
         cards = [card for card in cards if card["data"]["fingerprint"] == fingerprint]
@@ -326,29 +327,73 @@ def load_model(name):
                         "fetch or train it again") from error
 
 
-def predicted_emotions(name, faces):
-    """Return a trained network's answers, int (N,) 0 to 6, for the faces of a FaceSet."""
-    model, card = load_model(name)
-    return predict_probabilities(model, faces.pixels, FaceSpec.from_dict(card["spec"])).argmax(axis=1)
+def ensemble_probabilities(names, pixels, flip=False):
+    """Return the mean of trained networks' probabilities.
+
+    Parameters
+    ----------
+    names : sequence of str
+        As `load_model` takes them; one name gives that network's own probabilities.
+    pixels : ndarray
+        uint8 (N, 48, 48).
+    flip : bool
+        Let each network also see every face mirrored (test-time augmentation), at twice the cost.
+
+    Returns
+    -------
+    ndarray
+        float32 (N, 7), rows sum to 1.
+    """
+    views = [pixels, np.ascontiguousarray(pixels[:, :, ::-1])] if flip else [pixels]
+    total = np.zeros((len(pixels), N_CLASSES), np.float32)
+    for name in names:
+        model, card = load_model(name)
+        spec = FaceSpec.from_dict(card["spec"])
+        total += sum(predict_probabilities(model, view, spec) for view in views)
+    return total / (len(names) * len(views))
 
 
-def evaluate_run(name, faces, usage="PrivateTest"):
-    """Score a trained network on one usage of a FaceSet.
+def pack_answers(predicted):
+    """Write predicted emotions, int (N,), as one digit a face, as cards keep them."""
+    return "".join(map(str, predicted))
+
+
+def answers(card, part, usage="PrivateTest"):
+    """Return a trained network's predicted emotions, int (N,): from its card, or from its weights.
+
+    Parameters
+    ----------
+    card : dict
+        One of `trained_cards`.
+    part : FaceSet
+        The faces of `usage` that the card's network was scored on.
+    usage : str
+    """
+    kept = card["scores"].get(usage, {}).get("answers", "")
+    if len(kept) == len(part):
+        return np.array(list(kept), dtype=int)
+    return ensemble_probabilities([card["folder"]], part.pixels).argmax(axis=1)
+
+
+def evaluate_run(name, faces, usage="PrivateTest", flip=False):
+    """Score a trained network, or the mean of several, on one usage of a FaceSet.
 
     Parameters
     ----------
     name : str or Path
-        As `load_model` takes it.
+        As `load_model` takes it; names joined by "+" are an ensemble.
     faces : FaceSet
         Needs Training too where clean scores are wanted.
     usage : str
         "Training", "PublicTest" or "PrivateTest".
+    flip : bool
+        As `ensemble_probabilities`.
 
     Returns
     -------
     dict
-        `scores`' result, its ``clean`` part always there, with ``model``, ``usage``, ``data`` and ``exhibit`` (True
-        when the network was trained under the leaky protocol, so has seen most of these faces).
+        `scores`' result, its ``clean`` part always there, with ``model``, ``usage``, ``data``, ``flip`` and ``exhibit``
+        (True when a network was trained under the leaky protocol, so has seen most of these faces).
 
     Raises
     ------
@@ -359,14 +404,15 @@ def evaluate_run(name, faces, usage="PrivateTest"):
     if not part.labelled.all():
         raise DataError(f"{faces.source}: the faces of {usage} have no labels, so nothing can be scored; use "
                         "fer2013.csv, or write predictions with evaluate.write_submission")
-    model, card = load_model(name)
-    probabilities = predict_probabilities(model, part.pixels, FaceSpec.from_dict(card["spec"]))
-    exhibit = card["config"]["protocol"] == "leaky"
+    names = [name] if Path(name).is_dir() else str(name).split("+")
+    cards = [read_card(one) for one in names]
+    probabilities = ensemble_probabilities(names, part.pixels, flip)
+    exhibit = any(card["config"]["protocol"] == "leaky" for card in cards)
     clean = clean_mask(faces, usage)
     if exhibit or clean is None:
         clean = np.zeros(len(part), bool)  # no face is known to be new to the network
-    return {"model": card["name"], "usage": usage, "data": faces.title, "exhibit": exhibit,
-            **scores(part.emotion, probabilities, clean)}
+    return {"model": "+".join(card["name"] for card in cards), "usage": usage, "data": faces.title, "flip": flip,
+            "exhibit": exhibit, **scores(part.emotion, probabilities, clean)}
 
 
 def clean_mask(faces, usage):

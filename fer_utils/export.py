@@ -4,6 +4,7 @@ import contextlib
 import io
 import logging
 import os
+import warnings
 
 import numpy as np
 
@@ -13,6 +14,18 @@ from .evaluate import load_model
 from .preprocess import FaceSpec
 
 TOLERANCE = 1e-4
+
+
+def write_onnx(model, path):
+    """Write a Keras model as ONNX: float32, any batch size; exporters' chatter is held back."""
+    keras = import_keras()
+    if keras.backend.backend() != "tensorflow":
+        raise RuntimeError("writing ONNX needs Keras's TensorFlow backend: unset KERAS_BACKEND and export again")
+    model(np.zeros((1, *model.input_shape[1:]), np.float32))  # the export traces a model that has been called
+    logging.getLogger("tf2onnx").setLevel(logging.ERROR)
+    with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # tf2onnx's, about NumPy
+        model.export(path, format="onnx", verbose=False)
 
 
 def export_onnx(name):
@@ -36,20 +49,14 @@ def export_onnx(name):
     """
     import onnxruntime
 
-    keras = import_keras()
-    if keras.backend.backend() != "tensorflow":
-        raise RuntimeError("writing ONNX needs Keras's TensorFlow backend: unset KERAS_BACKEND and run "
-                           f"python -m fer_utils export {name}")
     folder = run_folder(name)
     model, card = load_model(name)
     spec = FaceSpec.from_dict(card["spec"])
     x = np.random.default_rng(0).standard_normal((64, *spec.input_shape), np.float32)
-    expected = np.asarray(model(x, training=False))  # the export traces a model that has been called
+    expected = np.asarray(model(x, training=False))
     part = folder / "part.model.onnx"
-    logging.getLogger("tf2onnx").setLevel(logging.ERROR)
     try:
-        with contextlib.redirect_stdout(io.StringIO()):
-            model.export(part, format="onnx", verbose=False)
+        write_onnx(model, part)
         session = onnxruntime.InferenceSession(str(part), providers=["CPUExecutionProvider"])
         difference = float(np.abs(session.run(None, {session.get_inputs()[0].name: x})[0] - expected).max())
         if difference > TOLERANCE:

