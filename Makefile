@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: run full test lint clean
+.PHONY: run full test app clean
 
 run: .venv/.installed
 	$(BIN)/python -m fer_utils run --quick

@@ -102,7 +102,8 @@ def _evaluate(args):
     from . import datasets, evaluate
 
     result = evaluate.evaluate_run(args.run, datasets.load(args.data), args.usage, args.flip)
-    lines = [f"{result['model']} on {result['data']}{', each face also mirrored' if args.flip else ''}", _score_text(args.usage, result), "",
+    flipped = ", each face also mirrored" if args.flip else ""
+    lines = [f"{result['model']} on {result['data']}{flipped}", _score_text(args.usage, result), "",
              evaluate.per_class_table(result).round(3).to_string()]
     if result["exhibit"]:
         lines.insert(0, "EXHIBIT: trained under the leaky protocol, so on most of these very faces.")
@@ -143,6 +144,30 @@ class _Result(dict):
     def __init__(self, values, failed):
         super().__init__(values)
         self.failed = failed
+
+
+def _webcam(args):
+    from . import camera
+
+    options = {"model": args.model, "detector": args.detector, "unsure": args.unsure}
+    if args.headless:
+        result = camera.headless(args.source, args.out or "captures", mirror=bool(args.mirror), seconds=args.seconds,
+                                 progress=not args.json, **options)
+        return ({**result, "video": str(result["video"]), "table": str(result["table"])},
+                f"{result['frames']} frames, {result['people']} faces followed: {result['video']}, {result['table']}"
+                + ("" if result["complete"] else "\nthe file ended before its own count of frames"))
+    captures = camera.webcam(args.source, mirror=args.mirror, out=args.out, **options)
+    return ({"captures": [str(capture.path) for capture in captures]},
+            "\n".join(str(capture.path) for capture in captures) or "nothing was captured (Space captures)")
+
+
+def _event(args):
+    from . import event
+
+    result = event.run(args.sources, args.out, model=args.model, detector=args.detector, every=args.every,
+                       unsure=args.unsure, faces=args.faces, blur=args.blur, seconds=args.seconds,
+                       progress=not args.json)
+    return result, event.describe(result)
 
 
 def _save_annotated(image, faces, file, folder, before):
@@ -228,7 +253,12 @@ def _literal(text):
 def _bench(args):
     from . import bench
 
-    result = bench.BENCHES[args.what](args.data)
+    if args.what in ("live", "event"):
+        from . import bench_event, bench_live
+
+        result = bench_live.bench_live() if args.what == "live" else bench_event.bench_event()
+    else:
+        result = bench.BENCHES[args.what](args.data)
     return result, json.dumps(result, indent=1, ensure_ascii=False)
 
 
@@ -275,7 +305,7 @@ def _parser():
     sub.add_argument("--flip", action="store_true", help="show each face mirrored too (test-time augmentation)")
     sub.add_argument("--usage", default="PrivateTest", choices=["Training", "PublicTest", "PrivateTest"])
 
-    sub = command("robustness", _robustness, "score a trained network on faces cropped, turned, lit or hidden otherwise")
+    sub = command("robustness", _robustness, "score a network on faces cropped, turned, lit or hidden")
     sub.add_argument("run", metavar="NAME_OR_RUN_DIR")
     sub.add_argument("--usage", default="PrivateTest", choices=["Training", "PublicTest", "PrivateTest"])
 
@@ -287,6 +317,30 @@ def _parser():
     sub.add_argument("--model", default="fer_net", metavar="NAME")
     sub.add_argument("--detector", default="auto", help="yunet, haar, or auto: YuNet where its file is")
     sub.add_argument("--save", type=Path, metavar="DIR", help="write each photo there with its faces marked")
+
+    def live(sub):
+        sub.add_argument("--model", default="fer_net", metavar="NAME")
+        sub.add_argument("--detector", default="auto", help="yunet, haar, or auto: YuNet where its file is")
+        sub.add_argument("--unsure", type=float, default=0.0, metavar="P",
+                         help="call a face unsure whose probability is below this (0 to 1)")
+        sub.add_argument("--seconds", type=float, help="stop after so much of the source")
+
+    sub = command("webcam", _webcam, "live window: Space captures, Esc closes; or, --headless, an annotated video",
+                  data=False)
+    sub.add_argument("--source", default="0", help="camera number, video file, photo or stream address; default: 0")
+    sub.add_argument("--headless", action="store_true", help="no window: write annotated.mp4 and faces.csv")
+    sub.add_argument("--out", type=Path, metavar="DIR", help="where to; default: captures/")
+    sub.add_argument("--mirror", action=argparse.BooleanOptionalAction, help="default: cameras yes, files no")
+    live(sub)
+
+    sub = command("event", _event, "report how the people on photos and videos of an event looked", data=False)
+    sub.add_argument("sources", nargs="+", metavar="SOURCE", help="folder of photos, video, or camera number")
+    sub.add_argument("--out", type=Path, required=True, metavar="DIR", help="a second run with this goes on")
+    sub.add_argument("--every", type=float, metavar="S", help="look at a video every so many seconds")
+    sub.add_argument("--faces", action="store_true", help="put face pictures into the report, blurred")
+    sub.add_argument("--no-blur", dest="blur", action="store_false", help="do not blur them")
+    live(sub)
+    sub.set_defaults(unsure=0.4)
 
     sub = command("export", _export, "write a trained network as model.onnx, beside its model.keras", data=False)
     sub.add_argument("run", metavar="NAME_OR_RUN_DIR")
@@ -303,7 +357,8 @@ def _parser():
     sub.add_argument("--fresh", action="store_true", help="execute also the notebooks that are done")
 
     sub = command("bench", _bench, "time this project against plain ways of doing the same")
-    sub.add_argument("what", metavar="NAME", choices=["data", "train"], help="data or train")
+    sub.add_argument("what", metavar="NAME", choices=["data", "train", "live", "event"],
+                     help="data, train, live or event")
     return parser
 
 

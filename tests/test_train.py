@@ -183,3 +183,48 @@ def test_lines_show_the_whole_training_also_of_a_run_that_was_done_before(faces,
     train.train(TrainConfig(**QUICK), faces, finished, progress="lines")
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[1] for line in lines] == ["1/3", "2/3", "3/3"]
+
+
+class TestTeachersAndStarts:
+    def test_soft_targets_mix_labels_with_the_teachers_two_views(self, finished, faces):
+        part = faces.of("Training")
+        model, card = evaluate.load_model(finished)
+        spec = FaceSpec.from_dict(card["spec"])
+        seen = (evaluate.predict_probabilities(model, part.pixels, spec)
+                + evaluate.predict_probabilities(model, part.pixels[:, :, ::-1].copy(), spec)) / 2
+        config = TrainConfig(**QUICK, teachers=(str(finished), str(finished)), teacher_share=0.25)
+        targets = train.soft_targets(part, config)
+        assert np.allclose(targets, 0.75 * np.eye(7)[part.emotion] + 0.25 * seen, atol=1e-5)
+        assert np.allclose(targets.sum(1), 1, atol=1e-5)
+
+    def test_a_run_started_from_another_begins_with_its_weights(self, finished, faces, tmp_path):
+        config = TrainConfig(**{**QUICK, "epochs": 1, "learning_rate": 1e-12}, start=str(finished),
+                             teachers=[str(finished)])
+        folder = train.train(config, faces, tmp_path / "run", progress=None)
+        before, after = (evaluate.load_model(f)[0] for f in (finished, folder))
+        for a, b in zip(before.trainable_weights, after.trainable_weights):
+            assert np.allclose(a, b, atol=1e-6)
+        card = evaluate.read_card(folder)
+        assert TrainConfig.from_dict(card["config"]) == config and card["config"]["teachers"] == [str(finished)]
+
+    def test_another_networks_weights_are_refused(self, finished, faces, tmp_path):
+        with pytest.raises(ValueError, match="is a mini_xception, not a cnn3"):
+            train.train(TrainConfig(model="cnn3", epochs=1, start=str(finished)), faces, tmp_path, progress=None)
+
+    def test_a_leaky_teacher_is_refused(self, finished, faces, tmp_path):
+        import shutil
+
+        leaky = shutil.copytree(finished, tmp_path / "leaky")
+        card = json.loads((leaky / "card.json").read_text())
+        card["config"]["protocol"] = "leaky"
+        (leaky / "card.json").write_text(json.dumps(card))
+        for options in ({"teachers": (str(leaky),)}, {"start": str(leaky)}):
+            with pytest.raises(ValueError, match="leaky protocol, on test faces"):
+                train.train(TrainConfig(**QUICK, **options), faces, tmp_path / "run", progress=None)
+
+    @pytest.mark.parametrize("options, word", [({"teachers": "fer_net"}, "teachers must be a list"),
+                                               ({"teacher_share": 1.5}, "teacher_share"),
+                                               ({"start": "a", "weights": "imagenet", "model": "vgg16"}, "give one")])
+    def test_wrong_values_are_refused(self, options, word):
+        with pytest.raises(ValueError, match=word):
+            TrainConfig(**options)

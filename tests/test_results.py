@@ -1,0 +1,96 @@
+import json
+
+import numpy as np
+import pytest
+from sklearn.metrics import accuracy_score
+
+from fer_utils import evaluate, paths, results, train
+from fer_utils.audit import ferplus_labels
+from fer_utils.paths import DataError
+from fer_utils.synthetic import draw_faces
+
+
+@pytest.fixture(scope="module")
+def faces():
+    return draw_faces(300, seed=4)
+
+
+@pytest.fixture(scope="module")
+def shared(faces, tmp_path_factory):
+    """Three trained networks in a models folder: an honest one, one whose weights are not shared, and an exhibit."""
+    folder = tmp_path_factory.mktemp("models")
+    for name, options in [("small", {"epochs": 2}), ("large", {"epochs": 1, "seed": 1}),
+                          ("leaky", {"epochs": 1, "protocol": "leaky", "balance": "over"})]:
+        config = train.TrainConfig(model="mini_xception", batch_size=32, learning_rate=2e-3, **options)
+        train.train(config, faces, folder / name, progress=None)
+        card = json.loads((folder / name / "card.json").read_text())
+        (folder / name / "card.json").write_text(json.dumps({**card, "name": name}))
+    answers = evaluate.load_model(folder / "large")[0]
+    part = faces.of("PrivateTest")
+    expected = evaluate.predict_probabilities(
+        answers, part.pixels, evaluate.FaceSpec.from_dict(card["spec"])).argmax(1)
+    (folder / "large" / "model.keras").unlink()
+    return folder, expected
+
+
+@pytest.fixture
+def models(shared, monkeypatch):
+    monkeypatch.setattr(paths, "MODELS", shared[0])
+    return shared[0]
+
+
+def test_a_card_keeps_the_networks_answers(models, shared, faces):
+    card = next(c for c in results.shared_cards() if c["name"] == "large")
+    assert np.array_equal(evaluate.answers(card, faces.of("PrivateTest")), shared[1])
+
+
+def test_the_table_holds_every_network_and_scikit_learns_numbers(models, shared, faces, monkeypatch):
+    monkeypatch.setattr(results, "milliseconds", lambda names: dict.fromkeys(names, 0.25))
+    part = faces.of("PrivateTest")
+    votes = np.zeros((len(faces), 10), int)
+    votes[:, 1] = 10  # every annotator saw happiness
+    table = results.measure(faces, votes, [("small", "small")]).set_index("name")
+    assert table.index[-1] == "leaky" and table.loc["leaky", "exhibit"]
+    assert table.loc["large", "accuracy"] == pytest.approx(accuracy_score(part.emotion, shared[1]), abs=1e-4)
+    assert (ferplus_labels(votes) == 3).all()
+    assert table.loc["large", "ferplus"] == pytest.approx((shared[1] == 3).mean())
+    # A network and itself, mirrored: the mean of two equal ones.
+    both = evaluate.evaluate_run("small", faces, flip=True)
+    assert table.loc["small+small", "accuracy"] == both["accuracy"]
+    alone, twice = (evaluate.evaluate_run(name, faces)["confusion"] for name in ("small", "small+small"))
+    assert alone == twice
+
+
+def test_markdown_has_a_line_a_network(models, faces, monkeypatch):
+    monkeypatch.setattr(results, "milliseconds", lambda names: dict.fromkeys(names, 0.25))
+    table = results.measure(faces)
+    for text in (results.readme_table(table), results.class_table(table)):
+        lines = text.splitlines()
+        assert len(lines) == 2 + len(table) and len({line.count("|") for line in lines}) == 1
+        assert "exhibit" in lines[-1] and "leaky" in lines[-1]
+
+
+def test_other_faces_are_refused(models):
+    with pytest.raises(DataError, match="not the faces that"):
+        results.measure(draw_faces(300, seed=9))
+
+
+def test_text_goes_between_its_marks_and_nowhere_else(tmp_path):
+    page = tmp_path / "README.md"
+    begin, end = results.MARKS.format("results begins"), results.MARKS.format("results ends")
+    page.write_text(f"before\n{begin}\nold\n{end}\nafter\n")
+    results.write(page, "| new |", "results")
+    results.write(page, "| new |", "results")
+    assert page.read_text() == f"before\n{begin}\n| new |\n{end}\nafter\n"
+    with pytest.raises(DataError, match="has no lines"):
+        results.write(page, "x", "classes")
+
+
+def test_milliseconds_times_each_network_once():
+    ms = results.milliseconds(["mini_xception", "mini_xception"], repeats=3)
+    assert list(ms) == ["mini_xception"] and 0 < ms["mini_xception"] < 1000
+
+
+def test_missing_numbers_are_dashes():
+    assert results._percent(None) == results._number(float("nan"), ".1g") == "–"
+    assert results._percent(0.5) == "50.0%"
