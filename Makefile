@@ -10,6 +10,9 @@ run: .venv/.installed
 full: .venv/.installed
 	$(BIN)/python -m fer_utils run --full
 
+app: .venv/.installed
+	$(BIN)/python -m fer_utils app
+
 test: .venv/.installed
 	$(BIN)/ruff check .
 	$(BIN)/python -m pytest

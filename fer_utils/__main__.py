@@ -162,12 +162,21 @@ def _webcam(args):
 
 
 def _event(args):
-    from . import event
+    from . import report
 
-    result = event.run(args.sources, args.out, model=args.model, detector=args.detector, every=args.every,
-                       unsure=args.unsure, faces=args.faces, blur=args.blur, seconds=args.seconds,
-                       progress=not args.json)
-    return result, event.describe(result)
+    result = report.run(args.sources, args.out, args.model, args.detector, args.every, args.seconds, args.unsure,
+                        args.faces, args.blur, progress=not args.json)
+    return result, report.text(result)
+
+
+def _app(args):
+    import subprocess
+
+    from . import widgets
+
+    print(f"The photo app opens at http://{args.host}:{args.port}; Ctrl-C ends it.", file=sys.stderr)
+    status = subprocess.run(widgets.app_command(args.host, args.port, args.browser)).returncode
+    return _Result({}, status), "The photo app has ended."
 
 
 def _save_annotated(image, faces, file, folder, before):
@@ -336,11 +345,17 @@ def _parser():
     sub = command("event", _event, "report how the people on photos and videos of an event looked", data=False)
     sub.add_argument("sources", nargs="+", metavar="SOURCE", help="folder of photos, video, or camera number")
     sub.add_argument("--out", type=Path, required=True, metavar="DIR", help="a second run with this goes on")
-    sub.add_argument("--every", type=float, metavar="S", help="look at a video every so many seconds")
+    sub.add_argument("--every", type=float, default=0.1, metavar="S",
+                     help="look at a video every so many seconds; default: 0.1")
     sub.add_argument("--faces", action="store_true", help="put face pictures into the report, blurred")
     sub.add_argument("--no-blur", dest="blur", action="store_false", help="do not blur them")
     live(sub)
-    sub.set_defaults(unsure=0.4)
+    sub.set_defaults(unsure=0.5)
+
+    sub = command("app", _app, "serve the photo app (notebook 07) by Voilà, on this machine only", data=False)
+    sub.add_argument("--host", default="127.0.0.1", help="another address opens it to others, who then need a token")
+    sub.add_argument("--port", type=int, default=8866)
+    sub.add_argument("--no-browser", dest="browser", action="store_false", help="do not open a browser")
 
     sub = command("export", _export, "write a trained network as model.onnx, beside its model.keras", data=False)
     sub.add_argument("run", metavar="NAME_OR_RUN_DIR")

@@ -15,8 +15,8 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 def run(tmp_path, *arguments):
-    places = {f"FER_{name}": str(tmp_path / name.lower()) for name in ("CACHE", "MODELS", "RUNS", "FIGURES",
-                                                                      "EXECUTED")}
+    places = {f"FER_{name}": str(tmp_path / name.lower()) for name in ("CACHE", "RUNS", "FIGURES", "EXECUTED")}
+    places["FER_MODELS"] = str(ROOT / "models")  # notebooks 06 to 08 use the shared networks
     done = subprocess.run([sys.executable, "-m", "fer_utils", "run", "--quick", "--json", *map(str, arguments)],
                           cwd=ROOT, env={**os.environ, **places}, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-4000:]
@@ -36,12 +36,12 @@ def text(path):
 def test_the_quick_run_executes_every_notebook(tmp_path):
     result = run(tmp_path, "--data", "drawn:500", "-p", "epochs", 1)
     executed = sorted(Path(result["executed"]).glob("*.ipynb"))
-    assert [p.name[:2] for p in executed] == ["01", "02", "03", "03", "03", "04", "05"]
-    assert result["done"] == 7 and len(result["table"]) == 3
+    assert [p.name[:2] for p in executed] == ["01", "02", "03", "03", "03", "04", "05", "06", "07", "08"]
+    assert result["done"] == 10 and len(result["table"]) == 3
     assert [row["protocol"] for row in result["table"]] == ["official", "official", "leaky"]
     for path in executed:
         said = text(path)
-        assert "drawn faces, not FER2013" in said, f"{path.name} does not say what its faces are"
+        assert path.name > "06" or "drawn faces, not FER2013" in said, f"{path.name} does not say what its faces are"
         assert not [o for o in outputs(path) if o.get("name") == "stderr"], path.name
         assert "widgets" not in nbformat.read(path, 4).metadata
     figures = {p.stem for p in Path(result["figures"]).glob("*.png")}

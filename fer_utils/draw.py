@@ -1,0 +1,405 @@
+"""What is drawn on photos and live frames: boxes, names, emoji and bars.
+
+The emoji are our own drawings, made of circles, arcs and lines at the size asked for. Letters are DejaVu Sans,
+which comes with matplotlib under a free licence.
+"""
+
+from functools import lru_cache
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from .labels import COLOURS, EMOTIONS, emotion_index
+from .photos import to_rgb
+
+SUPERSAMPLE = 4  # pixels drawn for each pixel of an emoji, both ways: smooth edges after INTER_AREA
+TEXT = 15  # height of letters in pixels on an image of 640 pixels; larger images get larger ones
+UNSURE = "unsure"
+DARK, LIGHT, GRAY = (22, 22, 22), (255, 255, 255), (110, 110, 110)
+RGB = {name: tuple(int(colour[i:i + 2], 16) for i in (1, 3, 5)) for name, colour in COLOURS.items()}
+"""`labels.COLOURS` as (red, green, blue), 0 to 255."""
+
+
+# Emoji. Coordinates are in the face's own circle: -1 to 1 both ways, x to the right and y down.
+
+INK, WHITE, MOUTH, TONGUE, TEAR = (70, 42, 16), (255, 255, 255), (96, 24, 24), (235, 100, 110), (70, 160, 240)
+YELLOW, RED, GREEN, PALE = (255, 205, 60), (240, 96, 60), (140, 190, 70), (150, 190, 235)
+
+
+def emoji(emotion, size):
+    """Draw the emoji of an emotion.
+
+    Parameters
+    ----------
+    emotion : str or int
+        A class of `EMOTIONS`, by name or label.
+    size : int
+        Side in pixels, at least 1.
+
+    Returns
+    -------
+    ndarray
+        uint8 (size, size, 4), RGBA, transparent around the face; read-only, for it is drawn once and kept.
+
+    Raises
+    ------
+    ValueError
+        No such emotion, or no size.
+    """
+    label = emotion_index(emotion)
+    if label is None:
+        raise ValueError(f"emoji: no emotion {emotion!r}; choose one of {', '.join(EMOTIONS)}")
+    if size < 1:
+        raise ValueError(f"emoji: size is {size}; it must be at least 1 pixel")
+    return _emoji(EMOTIONS[label], int(size))
+
+
+@lru_cache(maxsize=256)
+def _emoji(emotion, size):
+    pen = _Pen(size * SUPERSAMPLE)
+    skin = {"angry": RED, "disgust": GREEN}.get(emotion, YELLOW)
+    pen.disc(0, 0, 0.98, tuple(int(0.72 * v) for v in skin))
+    pen.disc(0, 0, 0.9, skin)
+    _FEATURES[emotion](pen)
+    sprite = np.dstack([pen.canvas, _Pen(size * SUPERSAMPLE).disc(0, 0, 0.98, WHITE).canvas[..., 0]])
+    sprite = cv2.resize(sprite, (size, size), interpolation=cv2.INTER_AREA)
+    sprite.setflags(write=False)
+    return sprite
+
+
+class _Pen:
+    """Draws on a square canvas in the coordinates of the face's circle."""
+
+    def __init__(self, side):
+        self.canvas, self.half = np.zeros((side, side, 3), np.uint8), side / 2
+
+    def _at(self, *points):
+        return np.round((np.array(points) + 1) * self.half * 16).astype(np.int32)  # OpenCV draws at 1/16 of a pixel
+
+    def _width(self, width):
+        return max(round(width * self.half), 1)
+
+    def disc(self, x, y, radius, colour, height=None):
+        axes = tuple(int(r * self.half * 16) for r in (radius, height or radius))
+        cv2.ellipse(self.canvas, tuple(map(int, self._at((x, y))[0])), axes, 0, 0, 360, colour, -1, cv2.LINE_AA, 4)
+        return self
+
+    def line(self, points, width, colour=INK):
+        cv2.polylines(self.canvas, [self._at(*points)], False, colour, self._width(width), cv2.LINE_AA, 4)
+
+    def shape(self, points, colour):
+        cv2.fillPoly(self.canvas, [self._at(*points)], colour, cv2.LINE_AA, 4)
+
+    def arc(self, x, y, radius, height, start, end, width, colour=INK):
+        self.line(_arc(x, y, radius, height, start, end), width, colour)
+
+
+def _arc(x, y, radius, height, start, end):
+    """Points of an ellipse from one angle to another, in degrees; 0 is right, 90 is down."""
+    angles = np.radians(np.linspace(start, end, 40))
+    return np.stack([x + radius * np.cos(angles), y + height * np.sin(angles)], 1)
+
+
+def _eyes(pen, white=0.0, pupil=0.11, y=-0.16, height=None):
+    for side in (-0.36, 0.36):
+        if white:
+            pen.disc(side, y, white * 1.2, INK, white * 1.2)
+            pen.disc(side, y, white, WHITE)
+        pen.disc(side, y, pupil, INK, height)
+
+
+def _brows(pen, inner, outer, width=0.09):
+    for side in (-1, 1):
+        pen.line([(side * 0.16, inner), (side * 0.58, outer)], width)
+
+
+def _draw_angry(pen):
+    _eyes(pen, pupil=0.12, y=-0.06)
+    _brows(pen, -0.16, -0.46, 0.14)
+    pen.arc(0, 0.72, 0.4, 0.32, 200, 340, 0.12)
+
+
+def _draw_disgust(pen):
+    for side in (-1, 1):  # squeezed eyes: > <
+        pen.line([(side * 0.56, -0.36), (side * 0.22, -0.2), (side * 0.56, -0.06)], 0.09)
+    x = np.linspace(-0.46, 0.46, 40)
+    pen.shape([*_arc(0.12, 0.44, 0.2, 0.36, 0, 180)], TONGUE)
+    pen.line([(0.12, 0.5), (0.12, 0.64)], 0.04, MOUTH)
+    pen.line(np.stack([x, 0.42 + 0.08 * np.sin(x * 14)], 1), 0.1)
+
+
+def _draw_fear(pen):
+    pen.shape(_arc(0, 0, 0.9, 0.9, 192, 348), PALE)  # the blood leaves the forehead
+    _eyes(pen, white=0.2, pupil=0.07, y=-0.14)
+    _brows(pen, -0.62, -0.44, 0.08)
+    pen.shape([(-0.44, 0.68), (-0.36, 0.36), (0.36, 0.36), (0.44, 0.68)], MOUTH)
+    pen.shape([(-0.36, 0.6), (-0.31, 0.43), (0.31, 0.43), (0.36, 0.6)], WHITE)
+    for x in (-0.17, 0, 0.17):
+        pen.line([(x, 0.43), (x, 0.6)], 0.03, MOUTH)
+
+
+def _draw_happy(pen):
+    for side in (-0.36, 0.36):
+        pen.arc(side, -0.08, 0.18, 0.2, 190, 350, 0.11)
+    pen.shape(_arc(0, 0.14, 0.56, 0.58, 0, 180), MOUTH)
+    pen.shape([(-0.53, 0.14), (0.53, 0.14), (0.47, 0.3), (-0.47, 0.3)], WHITE)
+    pen.shape(_arc(0, 0.66, 0.3, 0.2, 180, 360), TONGUE)
+
+
+def _draw_sad(pen):
+    _eyes(pen, pupil=0.11, y=-0.08)
+    _brows(pen, -0.5, -0.32, 0.09)
+    pen.arc(0, 0.66, 0.34, 0.24, 200, 340, 0.1)
+    pen.shape([(-0.46, 0.06), (-0.6, 0.36), (-0.32, 0.36)], TEAR)
+    pen.disc(-0.46, 0.4, 0.15, TEAR)
+
+
+def _draw_surprise(pen):
+    _eyes(pen, white=0.21, pupil=0.1, y=-0.14)
+    for side in (-0.38, 0.38):
+        pen.arc(side, -0.42, 0.22, 0.16, 200, 340, 0.08)
+    pen.disc(0, 0.48, 0.22, MOUTH, 0.3)
+
+
+def _draw_neutral(pen):
+    _eyes(pen, pupil=0.12, y=-0.14)
+    pen.line([(-0.4, 0.4), (0.4, 0.4)], 0.11)
+
+
+_FEATURES = {"angry": _draw_angry, "disgust": _draw_disgust, "fear": _draw_fear, "happy": _draw_happy,
+             "sad": _draw_sad, "surprise": _draw_surprise, "neutral": _draw_neutral}
+
+
+# Text and pictures laid on an image.
+
+@lru_cache(maxsize=64)
+def _font(size):
+    import matplotlib
+    from PIL import ImageFont
+
+    return ImageFont.truetype(Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans-Bold.ttf", size)
+
+
+@lru_cache(maxsize=2048)  # seven names with 101 percentages each, and more
+def _letters(text, size):
+    """Return a line of text as a mask, uint8 (height, width); all lines of one size are equally high."""
+    font = _font(size)
+    ascent, descent = font.getmetrics()
+    mask = np.zeros((ascent + descent, max(round(font.getlength(text)), 1)), np.uint8)
+    glyphs, (x, y) = font.getmask2(text, mode="L")
+    if glyphs.size[0]:
+        pixels = np.asarray(glyphs, np.uint8).reshape(glyphs.size[::-1])
+        part = mask[y:y + pixels.shape[0], x:x + pixels.shape[1]]
+        part[:] = pixels[:part.shape[0], :part.shape[1]]
+    return mask
+
+
+def _inside(image, x, y, width, height):
+    """Cut a rectangle to an image: slices into the image, and those into the rectangle."""
+    x0, y0 = max(x, 0), max(y, 0)
+    x1, y1 = min(x + width, image.shape[1]), min(y + height, image.shape[0])
+    x1, y1 = max(x1, x0), max(y1, y0)
+    return (slice(y0, y1), slice(x0, x1)), (slice(y0 - y, y1 - y), slice(x0 - x, x1 - x))
+
+
+def _blend(image, x, y, colour, alpha):
+    """Lay a colour, or a picture (H, W, 3), on an image in place where alpha, uint8 (H, W), lets it show."""
+    there, here = _inside(image, x, y, alpha.shape[1], alpha.shape[0])
+    share = alpha[here][..., None].astype(np.uint16)
+    picture = np.asarray(colour, np.uint16) if np.ndim(colour) == 1 else colour[here].astype(np.uint16)
+    image[there] = (image[there] * (255 - share) + picture * share + 127) // 255
+
+
+def _shade(image, x, y, width, height, share=0.35):
+    """Darken a rectangle, so that light text can be read on it whatever is below."""
+    there, _ = _inside(image, x, y, width, height)
+    if image[there].size:
+        image[there] = cv2.convertScaleAbs(image[there], alpha=share)
+
+
+def _text_colour(background):
+    """Black or white, whichever has more contrast (WCAG's relative luminance)."""
+    linear = [(v / 255) ** 2.2 for v in background]
+    luminance = 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+    return DARK if (luminance + 0.05) / 0.05 > 1.05 / (luminance + 0.05) else LIGHT
+
+
+def _text_size(image, box):
+    """Return the letters' height: by the image's size, smaller on small faces of a crowd."""
+    whole = TEXT * max(max(image.shape[:2]) / 640, 1)
+    return round(np.clip(box[2] * 0.17, max(whole * 0.6, 10), whole))
+
+
+def line_width(image):
+    """Return the width of a box's line in pixels: 2 up to 640 pixels, in proportion above."""
+    return max(round(2 * max(image.shape[:2]) / 640), 2)
+
+
+def _box(image, face, colour):
+    x, y, width, height = face.box
+    corners = (x, y), (x + width - 1, y + height - 1)
+    thick = line_width(image)
+    cv2.rectangle(image, *corners, DARK, thick + 2, cv2.LINE_AA)
+    cv2.rectangle(image, *corners, colour, thick, cv2.LINE_AA)
+
+
+def _name(image, face, unsure):
+    """Write the emotion above the face, or below its upper edge where there is no room above."""
+    sure = face.confidence >= unsure
+    text = f"{face.emotion} {face.confidence:.0%}" if sure else UNSURE
+    size = _text_size(image, face.box)
+    mask = _letters(text, size)
+    height, pad = mask.shape[0] + size // 3, size // 3
+    picture = height if sure else 0
+    width = mask.shape[1] + picture + 2 * pad
+    left = int(np.clip(face.box[0] - 1, 0, max(image.shape[1] - width, 0)))
+    top = face.box[1] - height if face.box[1] >= height else face.box[1]
+    plate = RGB[face.emotion] if sure else GRAY
+    there, _ = _inside(image, left, top, width, height)
+    image[there] = plate
+    if picture:
+        sprite = emoji(face.emotion, picture)
+        _blend(image, left, top, sprite[..., :3], sprite[..., 3])
+    _blend(image, left + width - pad - mask.shape[1], top + pad // 2, _text_colour(plate), mask)
+
+
+def _colour(face, unsure):
+    return RGB[face.emotion] if face.confidence >= unsure else GRAY
+
+
+def annotate(image, faces, unsure=0.0):
+    """Draw faces' boxes, emotions and emoji on a copy of a photo.
+
+    Parameters
+    ----------
+    image : ndarray
+        As `photos.to_rgb` takes it.
+    faces : list of predict.Face
+        Boxes in pixels of this image.
+    unsure : float
+        A face whose confidence is below this, 0 to 1, is called "unsure" instead of an emotion.
+
+    Returns
+    -------
+    ndarray
+        uint8 (H, W, 3), RGB, new. Lines and letters grow with the image.
+    """
+    image = to_rgb(image).copy()
+    _names(image, faces, unsure)
+    return image
+
+
+def _names(image, faces, unsure):
+    for face in faces:
+        _box(image, face, _colour(face, unsure))
+    for face in reversed(faces):  # the largest face comes first, and its name on top
+        _name(image, face, unsure)
+
+
+def annotate_live(image, faces, status=(), unsure=0.0):
+    """Draw on a live frame, in place: what `annotate` draws, and each face's seven probabilities as bars.
+
+    Parameters
+    ----------
+    image : ndarray
+        uint8 (H, W, 3), RGB; it is changed.
+    faces : list of predict.Face
+    status : sequence of str
+        Lines for the lower left corner: frames a second, the keys.
+    unsure : float
+        As in `annotate`.
+
+    Returns
+    -------
+    ndarray
+        `image`.
+    """
+    taken = [face.box for face in faces]
+    for face in faces:
+        place = _panel_place(image, face.box, [box for box in taken if box is not face.box])
+        if place:
+            taken.append(place)
+            _panel(image, place, face.probabilities)
+        else:
+            _columns(image, face.box, face.probabilities)
+    _names(image, faces, unsure)
+    for row, line in enumerate(reversed(status)):
+        mask = _letters(line, 12)
+        y = image.shape[0] - (row + 1) * (mask.shape[0] + 4)
+        _shade(image, 4, y, mask.shape[1] + 8, mask.shape[0] + 2)
+        _blend(image, 8, y + 1, LIGHT, mask)
+    return image
+
+
+PANEL_TEXT, PANEL_BAR = 11, 46  # on 640 pixels: height of letters, length of a full bar
+
+
+@lru_cache(maxsize=16)
+def _panel_names(text):
+    """Return the seven names below one another, aligned right, as one mask: uint8 (height, width)."""
+    masks = [_letters(name, text) for name in EMOTIONS]
+    names = np.zeros((_row(len(masks), text)[0], max(mask.shape[1] for mask in masks)), np.uint8)
+    for i, mask in enumerate(masks):
+        top = _row(i, text)[0] - (mask.shape[0] - text) // 2
+        names[top:top + mask.shape[0], names.shape[1] - mask.shape[1]:] |= mask
+    return names
+
+
+def _row(i, text):
+    """Return where a row of the panel begins and ends, in pixels from the panel's top."""
+    gap = text * 5 // 11
+    return gap + i * (text + gap), (i + 1) * (text + gap)
+
+
+def _panel_size(image):
+    """Return the height of letters, the length of a full bar, and the panel's width and height."""
+    scale = max(max(image.shape[:2]) / 640, 1)
+    text, bar = round(PANEL_TEXT * scale), round(PANEL_BAR * scale)
+    height, names = _panel_names(text).shape
+    return text, bar, names + bar + 3 * text // 2, height
+
+
+def _panel_place(image, box, taken):
+    """Find room for the bars right or left of a face: (x, y, width, height), or None where there is none."""
+    _, _, width, height = _panel_size(image)
+    gap = line_width(image) + 4
+    if height > image.shape[0]:
+        return None
+    y = int(np.clip(box[1], 0, image.shape[0] - height))
+    for x in (box[0] + box[2] + gap, box[0] - gap - width):
+        free = all(x >= bx + bw or x + width <= bx or y >= by + bh or y + height <= by for bx, by, bw, bh in taken)
+        if x >= 0 and x + width <= image.shape[1] and free:
+            return x, y, width, height
+    return None
+
+
+def _panel(image, place, probabilities):
+    """Draw seven rows of name and bar."""
+    text, bar, width, height = _panel_size(image)
+    x, y = place[:2]
+    _shade(image, *place)
+    names = _panel_names(text)
+    _blend(image, x + text // 2, y, LIGHT, names)
+    left = x + text + names.shape[1]
+    for i, (name, share) in enumerate(zip(EMOTIONS, probabilities)):
+        top, below = _row(i, text)
+        cv2.rectangle(image, (left, y + top), (left + bar - 1, y + below - 1), GRAY, -1)
+        if share >= 0.5 / bar:
+            end = left + max(round(bar * float(share)), 1)
+            cv2.rectangle(image, (left, y + top), (end - 1, y + below - 1), RGB[name], -1)
+
+
+def _columns(image, box, probabilities):
+    """Draw the seven bars small, below the face or on its lower part, where there is no room beside it."""
+    x, y, width, height = box
+    tall = int(np.clip(height // 3, 4, 40))
+    top = y + height + line_width(image)
+    top = top if top + tall <= image.shape[0] else y + height - tall
+    step = width / len(EMOTIONS)
+    _shade(image, x, top, width, tall)
+    for i, (name, share) in enumerate(zip(EMOTIONS, probabilities)):
+        left, right = round(x + i * step) + 1, round(x + (i + 1) * step) - 1
+        reach = round((tall - 2) * float(share))
+        if reach and right >= left:
+            cv2.rectangle(image, (left, top + tall - reach), (right, top + tall - 1), RGB[name], -1)

@@ -1,0 +1,317 @@
+"""Find and classify the faces of an event's photos, videos or camera, each written to disk as it comes."""
+
+import contextlib
+import hashlib
+import os
+import time
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime, timedelta
+from pathlib import Path
+from queue import SimpleQueue
+
+import cv2
+
+from .cards import read_card, run_folder
+from .event_table import EventTable, Settings, new_tracker, read_errors
+from .faces import make_detector
+from .paths import DataError
+from .photos import PHOTO_ENDINGS, read_photo
+from .predict import Predictor
+from .shares import known_confusion
+
+VIDEO_ENDINGS = (".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".wmv", ".3gp", ".mts", ".m2ts")
+_READ_ERRORS = (DataError, OSError, ValueError, MemoryError, cv2.error)
+
+
+def collect(sources, out, model="fer_net", detector="auto", every=0.1, seconds=None, progress=True):
+    """Find and classify the faces of photos, videos or a camera, and write each to disk as it comes.
+
+    A kill loses nothing finished: called again with the same `out`, photos that are done are left out and a video goes
+    on where it was. A photo that could not be read is tried again.
+
+    Parameters
+    ----------
+    sources : str, Path, int or sequence of them
+        Folders (searched at any depth), photos, videos, or the number of a camera (0 is the first).
+    out : str or Path
+        Folder for faces.csv (a row for each face of each picture), progress.jsonl, settings.json and errors.csv.
+    model : str or Path
+        A trained network with a model.onnx.
+    detector : str
+        "auto", "yunet" or "haar".
+    every : float
+        Seconds of video between two frames that are looked at. A face that moves by more than about its own width in
+        between counts as two: at 0.1 a person may cross the picture at walking pace.
+    seconds : float, optional
+        Stop a camera after so long; by default Ctrl-C does.
+    progress : bool
+        Show a bar with the time left.
+
+    Returns
+    -------
+    dict
+        photos, videos, cameras, faces (rows of the table) and errors, of this call and those before; already_done
+        (photos and videos that were left out).
+
+    Raises
+    ------
+    DataError
+        A source is not there or holds no picture, or `out` holds faces from another network or detector.
+    KeyboardInterrupt
+        Ctrl-C while photos or videos are read; what was finished is on disk. A camera ends without it.
+    """
+    from tqdm import tqdm
+
+    found = find_sources(sources)
+    settings = _settings(model, detector, every)
+    with contextlib.ExitStack() as stack:
+        workers = stack.enter_context(contextlib.closing(_Workers(model, settings.detector)))
+        table = stack.enter_context(contextlib.closing(EventTable(out, settings)))
+        todo = [(kind, source) for kind, source in found if table.state(source) != "done"]
+        expected = sum(_expected_looks(kind, source, every, seconds) for kind, source in todo)
+        bar = stack.enter_context(tqdm(total=expected or None, unit="picture", disable=not progress,
+                                       dynamic_ncols=True, smoothing=0.05))
+        photos = [source for kind, source in todo if kind == "photo"]
+        for source, look in workers.ahead(workers.photo, photos):
+            try:
+                table.add_photo(source, *look())
+            except _READ_ERRORS as error:
+                table.mark(source, "photo", "failed", note=str(error))
+            bar.update()
+        for kind, source in todo:
+            if kind == "video":
+                _collect_video(table, workers, source, every, bar)
+            elif kind == "camera":
+                with contextlib.suppress(KeyboardInterrupt):
+                    _collect_camera(table, workers, source, every, seconds, bar)
+    kinds = [record["kind"] for record in table.records.values() if record["state"] != "failed"]
+    return {**{f"{kind}s": kinds.count(kind) for kind in ("photo", "video", "camera")}, "faces": table.rows,
+            "already_done": len(found) - len(todo), "errors": len(read_errors(out))}
+
+
+def find_sources(sources):
+    """List the photos, videos and cameras that sources name, each once.
+
+    Parameters
+    ----------
+    sources : str, Path, int or sequence of them
+
+    Returns
+    -------
+    list of (str, str)
+        Kind ("photo", "video" or "camera") and absolute path (of a camera: its number). Hidden files and files of
+        other kinds in a folder are left out.
+
+    Raises
+    ------
+    DataError
+        A source is not there, is no picture, or is a folder without any.
+    """
+    if isinstance(sources, (str, os.PathLike, int)):
+        sources = [sources]
+    found = {}
+    for source in sources:
+        if str(source).isdigit():
+            found[str(source)] = "camera"
+            continue
+        path = os.path.abspath(Path(source).expanduser())
+        if os.path.isdir(path):
+            kinds = {name: kind for name in _files(path) if (kind := _kind(name))}
+            if not kinds:
+                raise DataError(f"{source}: no photo ({', '.join(PHOTO_ENDINGS)}) or video "
+                                f"({', '.join(VIDEO_ENDINGS)}) in this folder")
+            found |= kinds
+        elif not os.path.exists(path):
+            raise DataError(f"{source}: there is no such file or folder (a camera is named by its number, such as 0)")
+        elif not _kind(path):
+            raise DataError(f"{source}: neither a photo nor a video, by the ending of its name")
+        else:
+            found[path] = _kind(path)
+    return [(kind, source) for source, kind in found.items()]
+
+
+def _files(root):
+    for folder, folders, names in os.walk(root):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        yield from (os.path.join(folder, name) for name in sorted(names) if not name.startswith("."))
+
+
+def _kind(name):
+    ending = os.path.splitext(name)[1].lower()
+    return "photo" if ending in PHOTO_ENDINGS else "video" if ending in VIDEO_ENDINGS else None
+
+
+def _settings(model, detector, every):
+    if every < 0:
+        raise ValueError(f"every must not be negative, got {every}")
+    if detector == "auto":
+        detector = make_detector("auto").name  # says so where it has to be Haar
+    onnx = run_folder(model) / "model.onnx"
+    weights = hashlib.sha256(onnx.read_bytes()).hexdigest()[:16] if onnx.is_file() else ""
+    card = read_card(model)
+    confusion, usage = known_confusion(card)
+    return Settings(card["name"], weights, detector, float(every), confusion.tolist(), usage)
+
+
+class _Workers:
+    """Threads that read and look at pictures side by side, one for each core, each with a network of its own.
+
+    Whole pictures side by side use the cores better than one picture cut among them, and decoding is shared too.
+    """
+
+    def __init__(self, model, detector):
+        count = os.cpu_count() or 1
+        self._before = cv2.getNumThreads()
+        cv2.setNumThreads(1)
+        self._window = 2 * count
+        self._pool = ThreadPoolExecutor(count, thread_name_prefix="event")
+        self._photo, self._frame = SimpleQueue(), SimpleQueue()
+        fast = {"max_sides": (640,)} if detector == "yunet" else {}
+        first = Predictor(model, make_detector(detector), threads=1)
+        for i in range(count):
+            network = first if i == 0 else Predictor(model, make_detector(detector), threads=1)
+            self._photo.put(network)
+            self._frame.put(network if not fast else Predictor(model, make_detector(detector, **fast), threads=1))
+
+    def ahead(self, work, items):
+        """Yield (item, function that returns or raises what its work did), in order, with a few under way."""
+        waiting = deque()
+        for item in items:
+            waiting.append((item, self._pool.submit(work, item)))
+            if len(waiting) > self._window:
+                item, future = waiting.popleft()
+                yield item, future.result
+        for item, future in waiting:
+            yield item, future.result
+
+    def photo(self, path):
+        image = read_photo(path)
+        return photo_time(path), self._faces(self._photo, image)
+
+    def frame(self, frame):
+        return self._faces(self._frame, frame[2])
+
+    @staticmethod
+    def _faces(networks, image):
+        network = networks.get()
+        try:
+            return network.faces(image)
+        finally:
+            networks.put(network)
+
+    def close(self):
+        self._pool.shutdown(cancel_futures=True)
+        cv2.setNumThreads(self._before)
+
+
+def photo_time(path):
+    """Return when a photo was taken and which clock says so.
+
+    Returns
+    -------
+    datetime
+        Local time without zone, as cameras write it.
+    str
+        "exif" (DateTimeOriginal), or "file" (last change).
+    """
+    from PIL import Image
+
+    with contextlib.suppress(OSError, ValueError, TypeError, SyntaxError):  # whatever damaged EXIF raises
+        with Image.open(path) as image:
+            text = image.getexif().get_ifd(0x8769).get(36867)
+        return datetime.strptime(str(text).strip("\0 ")[:19], "%Y:%m:%d %H:%M:%S"), "exif"
+    return datetime.fromtimestamp(os.path.getmtime(path)), "file"
+
+
+def _collect_video(table, workers, source, every, bar):
+    """Follow the faces of a video from where the table left it."""
+    tracker, start = table.resume(source)
+    last = start - 1
+    try:
+        video = _open(source)
+        length = video.get(cv2.CAP_PROP_FRAME_COUNT) / (video.get(cv2.CAP_PROP_FPS) or 25)
+        # A recorder writes the file's time when it stops.
+        began = datetime.fromtimestamp(os.path.getmtime(source)) - timedelta(seconds=max(length, 0))
+        for (last, position, _), look in workers.ahead(workers.frame, _frames(video, every, start)):
+            table.add_frame(source, "video", tracker, look(), last, position, began)
+            bar.update()
+        count = int(video.get(cv2.CAP_PROP_FRAME_COUNT))
+        if last < 0:
+            raise DataError(f"{source}: no frame of this video could be read")
+        note = f"{source}: only {last + 1} of {count} frames could be read" if last + 1 < 0.9 * count - 30 else ""
+        table.mark(source, "video", "done", position=last + 1, note=note)
+    except _READ_ERRORS as error:
+        table.mark(source, "video", "failed", position=last + 1, note=str(error))
+
+
+def _collect_camera(table, workers, source, every, seconds, bar):
+    video = _open(int(source))
+    began = datetime.now()
+    name = f"camera {source}, {began:%Y-%m-%d %H:%M:%S}"
+    tracker, start = new_tracker(), time.monotonic()
+
+    def frames():
+        for frame in _frames(video, every, clock=lambda: time.monotonic() - start):
+            if seconds is not None and frame[1] > seconds:
+                return
+            yield frame
+
+    try:
+        for (index, position, _), look in workers.ahead(workers.frame, frames()):
+            table.add_frame(name, "camera", tracker, look(), index, position, began)
+            bar.update()
+    finally:
+        video.release()
+        table.mark(name, "camera", "done")
+
+
+def _open(source):
+    video = cv2.VideoCapture(source)
+    if not video.isOpened():
+        raise DataError(f"{source}: not a video that OpenCV can read" if isinstance(source, str) else
+                        f"camera {source} cannot be opened: is it connected, free, and allowed for this program?")
+    return video
+
+
+def _frames(video, every, start=0, clock=None):
+    """Yield (index, seconds, RGB picture) of the frames to look at, from frame `start` on."""
+    rate = video.get(cv2.CAP_PROP_FPS) or 25
+    last, index = None, 0
+    while video.grab():
+        # Some containers give no times.
+        position = clock() if clock else max(video.get(cv2.CAP_PROP_POS_MSEC) / 1000, 0) or index / rate
+        slot = int(position / every + 1e-6) if every else index
+        if slot != last and index >= start:
+            readable, picture = video.retrieve()
+            if readable:
+                yield index, round(position, 3), cv2.cvtColor(picture, cv2.COLOR_BGR2RGB)
+        last, index = slot, index + 1
+    video.release()
+
+
+def read_frame(source, index):
+    """Return one frame of a video, uint8 (H, W, 3) RGB, by its number.
+
+    Raises
+    ------
+    DataError
+        The video or the frame cannot be read.
+    """
+    # Seeking is not exact in every container; the frames before are skipped instead.
+    for found, _, picture in _frames(_open(source), 0, index):
+        if found == index:
+            return picture
+        break
+    raise DataError(f"{source}: frame {index} could not be read")
+
+
+def _expected_looks(kind, source, every, seconds):
+    if kind == "photo":
+        return 1
+    if kind == "camera":
+        return int((seconds or 0) / (every or 1 / 25))
+    video = cv2.VideoCapture(source)
+    frames, rate = max(video.get(cv2.CAP_PROP_FRAME_COUNT), 0), video.get(cv2.CAP_PROP_FPS) or 25
+    video.release()
+    return int(min(frames, frames / rate / every if every else frames))

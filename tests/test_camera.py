@@ -1,0 +1,526 @@
+"""Sources, the live window under Xvfb with keys from xdotool, and headless video; real files, and cameras that fail."""
+
+import csv
+import ctypes
+import json
+import os
+import shutil
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from types import SimpleNamespace
+
+import cv2
+import numpy as np
+import pytest
+
+from fer_utils import bench_live, camera, live, sources
+from fer_utils.faces import Detection, yunet_file
+from fer_utils.labels import EMOTIONS
+from fer_utils.photos import read_photo
+from fer_utils.predict import Face, Predictor
+
+ROOT = Path(__file__).resolve().parent.parent
+MODEL = ROOT / "models" / "fer_net"
+needs_window = pytest.mark.skipif(not (shutil.which("Xvfb") and shutil.which("xdotool")),
+                                  reason="Xvfb or xdotool is not installed")
+
+
+def face(box=(20, 20, 40, 40), happy=0.7):
+    probabilities = np.full(7, (1 - happy) / 6, np.float32)
+    probabilities[EMOTIONS.index("happy")] = happy
+    return Face(box, 0.9, probabilities)
+
+
+class FakePredictor:
+    """Finds one face in each frame, whose place is the frame's brightness; counts what it is asked."""
+
+    card = {"name": "fake"}
+
+    def __init__(self, seconds=0.0):
+        self.seconds, self.asked = seconds, 0
+        self.detector = SimpleNamespace(name="fake", margin=1.0, detect=self._detect)
+
+    def _detect(self, image):
+        self.asked += 1
+        time.sleep(self.seconds)
+        return [Detection((20, 20, 40, 40), 0.9)]
+
+    def classify(self, image, detections):
+        return [face() for _ in detections]
+
+    def faces(self, image):
+        return self.classify(image, self.detector.detect(image))
+
+
+class FakeCapture:
+    """A camera that gives numbered frames until it fails, as `cv2.VideoCapture` would."""
+
+    made = []
+
+    def __init__(self, *_, frames=10**9, interval=0.005, opens=True):
+        self.left, self.interval, self.opens, self.n, self.released = frames, interval, opens, 0, False
+        FakeCapture.made.append(self)
+
+    def isOpened(self):
+        return self.opens
+
+    def get(self, _):
+        return 0.0
+
+    def set(self, *_):
+        return True
+
+    def read(self):
+        assert not self.released
+        time.sleep(self.interval)
+        if self.left <= 0:
+            return False, None
+        self.left, self.n = self.left - 1, self.n + 1
+        return True, np.full((120, 160, 3), self.n % 256, np.uint8)
+
+    def release(self):
+        self.released = True
+
+
+@pytest.fixture
+def fake_camera(monkeypatch):
+    def use(**options):
+        FakeCapture.made = []
+        monkeypatch.setattr(sources.cv2, "VideoCapture", lambda *a: FakeCapture(**options))
+    return use
+
+
+@pytest.fixture(autouse=True)
+def nothing_left_behind():
+    yield
+    assert [t.name for t in threading.enumerate() if t.name == "camera"] == []
+
+
+def write_video(path, frames=20, size=(160, 120), codec="mp4v"):
+    """Write a video whose frames can be told apart by their brightness."""
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*codec), 25, size)
+    assert writer.isOpened()
+    rng = np.random.default_rng(0)
+    noise = rng.integers(0, 40, (size[1], size[0], 3), np.uint8)
+    for i in range(frames):
+        writer.write(noise + np.uint8(10 * i % 200))
+    writer.release()
+    return path
+
+
+class TestFiles:
+    def test_every_frame_of_a_video_in_order(self, tmp_path):
+        with sources.open_source(write_video(tmp_path / "a.mp4")) as source:
+            frames = list(source)
+        assert source.total == 20 and source.fps == 25 and not source.live
+        assert [f.index for f in frames] == list(range(20))
+        assert np.allclose([f.time for f in frames], np.arange(20) / 25, atol=1e-3)
+        assert np.allclose([f.image.mean() for f in frames], 19.5 + 10 * np.arange(20), atol=4)
+
+    def test_a_photo_is_one_frame(self, tmp_path):
+        cv2.imwrite(str(tmp_path / "a.png"), np.full((5, 7, 3), (0, 0, 255), np.uint8))
+        with sources.open_source(tmp_path / "a.png") as source:
+            [frame] = source
+        assert frame.image.shape == (5, 7, 3) and tuple(frame.image[0, 0]) == (255, 0, 0)
+
+    @pytest.mark.parametrize("content", [b"", b"not a video\n" * 50, bytes(range(256)) * 40])
+    def test_what_is_no_video_is_said_in_words(self, tmp_path, content, capfd):
+        path = tmp_path / "broken.mp4"
+        path.write_bytes(content)
+        with pytest.raises(sources.CameraError, match="broken.mp4.*ffmpeg"):
+            sources.open_source(path)
+        assert capfd.readouterr().err == "", "the decoder's chatter must not reach the user"
+
+    def test_missing_files_and_folders(self, tmp_path):
+        with pytest.raises(sources.CameraError, match="no such file"):
+            sources.open_source(tmp_path / "none.mp4")
+        with pytest.raises(sources.CameraError, match="folder"):
+            sources.open_source(tmp_path)
+
+
+class TestCamera:
+    def test_a_slow_reader_gets_the_newest_frame_each_once(self, fake_camera):
+        fake_camera()
+        with sources.open_source(0) as source:
+            assert source.live
+            indices = []
+            for _ in range(5):
+                frame = source.read()
+                newest = FakeCapture.made[0].n
+                indices.append(frame.index)
+                # Frames before this one are dropped, so that the picture never lags.
+                assert newest - frame.index <= 3
+                assert frame.image[0, 0, 0] == (frame.index + 1) % 256
+                time.sleep(0.06)
+        assert np.all(np.diff(indices) >= 4), "a reader this slow must skip frames"
+        assert FakeCapture.made[0].released
+
+    def test_a_fast_reader_waits_for_new_frames(self, fake_camera):
+        fake_camera(interval=0.02)
+        with sources.open_source("0") as source:
+            frames = [source.read() for _ in range(5)]
+        assert [f.index for f in frames] == sorted({f.index for f in frames})
+
+    def test_a_camera_that_stops(self, fake_camera, monkeypatch):
+        monkeypatch.setattr(sources, "SILENCE_S", 0.2)
+        fake_camera(frames=3)
+        with sources.open_source(0) as source, pytest.raises(sources.CameraError, match="stopped after"):
+            for _ in source:
+                pass
+        assert FakeCapture.made[0].released
+
+    def test_a_camera_that_gives_no_picture(self, fake_camera, monkeypatch):
+        monkeypatch.setattr(sources, "FIRST_FRAME_S", 0.2)
+        fake_camera(frames=0)
+        with sources.open_source(0) as source, pytest.raises(sources.CameraError, match="busy, or access was refused"):
+            source.read()
+
+    def test_a_camera_that_is_not_there(self, fake_camera):
+        fake_camera(opens=False)
+        with pytest.raises(sources.CameraError, match="camera 7 does not open. "):
+            sources.open_source(7)
+        with pytest.raises(sources.CameraError, match="stream rtsp://host/x does not open. Check the address"):
+            sources.open_source("rtsp://host/x")
+
+    def test_a_short_dropout_is_no_end(self, fake_camera, monkeypatch):
+        fake_camera(frames=2)
+        with sources.open_source(0) as source:
+            assert source.read() is not None
+            time.sleep(0.1)
+            FakeCapture.made[0].left = 5
+            while source.read().index < 4:
+                pass
+
+    @pytest.mark.parametrize(("system", "release", "environment", "words"), [
+        ("darwin", "23", {}, "System Settings"), ("win32", "10", {}, "desktop apps"),
+        ("linux", "5.15-microsoft-standard-WSL2", {}, "usbipd"), ("linux", "6.1", {}, "/dev/video63"),
+        ("linux", "6.1", {"JUPYTERHUB_USER": "ada"}, "browser"), ("win32", "10", {"SSH_CONNECTION": "1"}, "browser")])
+    def test_help_fits_the_system(self, monkeypatch, system, release, environment, words):
+        for name in sources.REMOTE:
+            monkeypatch.delenv(name, raising=False)
+        for name, value in environment.items():
+            monkeypatch.setenv(name, value)
+        monkeypatch.setattr(sources.sys, "platform", system)
+        monkeypatch.setattr(sources.platform, "release", lambda: release)
+        assert words in sources.camera_help(63)
+
+
+class TestSmoother:
+    def test_is_an_exponential_mean_in_time(self):
+        smoother = live.Smoother(seconds=0.5)
+        smoother.update([face(happy=0.2)], 0.0)
+        for i in range(1, 6):
+            [(number, seen)] = smoother.update([face(happy=0.8)], i / 10).items()
+        # The step response of a first-order low pass, whatever the frame rate.
+        assert seen.probabilities[3] == pytest.approx(0.8 - 0.6 * np.exp(-0.5 / 0.5), abs=1e-5)
+        assert seen.probabilities.sum() == pytest.approx(1, abs=1e-5) and number == 0
+
+    def test_none_at_zero_seconds(self):
+        smoother = live.Smoother(seconds=0)
+        smoother.update([face(happy=0.2)], 0.0)
+        assert smoother.update([face(happy=0.8)], 0.1)[0].probabilities[3] == pytest.approx(0.8)
+
+    def test_each_face_keeps_its_own_history(self):
+        smoother = live.Smoother(seconds=10)
+        left, right = face((0, 0, 40, 40), 0.9), face((200, 0, 50, 50), 0.2)
+        smoother.update([left, right], 0.0)
+        again = smoother.update([right, left], 0.1)
+        assert list(again) == [1, 0]
+        assert again[0].probabilities[3] == pytest.approx(0.9) and again[1].probabilities[3] == pytest.approx(0.2)
+
+    def test_a_missed_face_stays_for_a_moment(self):
+        smoother = live.Smoother()
+        smoother.update([face()], 0.0)
+        smoother.update([], 0.1)
+        assert len(smoother.recent(0.1)) == 1 and smoother.recent(1.0) == []
+        assert list(smoother.update([face()], 0.5)) == [0], "and comes back under its number"
+
+
+class TestFollower:
+    @pytest.mark.parametrize("name", ["haar", pytest.param("yunet", marks=pytest.mark.skipif(
+        yunet_file(download=False) is None, reason="YuNet's file is not here"))])
+    def test_follows_moving_faces_as_a_whole_search_finds_them(self, tmp_path, name):
+        from fer_utils.track import overlaps
+
+        bench_live.write_clip(tmp_path / "six.mp4", 6, 7)
+        whole, follower = live.live_detector(name), live.FaceFollower(live.live_detector(name))
+        for frame in sources.open_source(tmp_path / "six.mp4"):
+            expected, found = whole.detect(frame.image), follower.detect(frame.image)
+            assert len(expected) == len(found) == 6
+            assert overlaps([d.box for d in expected], [d.box for d in found]).max(axis=1).min() > 0.6
+
+    def test_looks_everywhere_once_a_face_is_lost(self):
+        asked = []
+
+        class Detector:
+            name = "haar"
+
+            def detect(self, image):
+                asked.append(image.shape[:2])
+                return [Detection((100.0, 100.0, 60.0, 60.0))]
+
+        follower = live.FaceFollower(Detector(), every=5)
+        near = []
+        follower._near = SimpleNamespace(detect=lambda image: near.append(image.shape[:2]) or [])
+        blank = np.zeros((300, 400, 3), np.uint8)
+        assert [len(follower.detect(blank)) for _ in range(6)] == [1] * 6
+        assert asked == [(300, 400)] * 6 and near == [(128, 128)], "no use in looking near for some frames"
+
+
+class TestHeadless:
+    def test_video_and_table_of_every_frame(self, tmp_path):
+        result = camera.headless(write_video(tmp_path / "in.mp4"), tmp_path / "out", FakePredictor(), progress=False)
+        assert (result["frames"], result["faces"], result["people"], result["complete"]) == (20, 20, 1, True)
+        with open(result["table"], newline="", encoding="utf-8") as file:
+            rows = list(csv.DictReader(file))
+        assert tuple(rows[0]) == ("time", "frame", "face", "x", "y", "width", "height", "score", "emotion", *EMOTIONS)
+        assert [int(r["frame"]) for r in rows] == list(range(20))
+        assert float(rows[5]["time"]) == pytest.approx(0.2, abs=1e-3)
+        first = [rows[0][name] for name in ("x", "y", "width", "height", "emotion", "happy")]
+        assert first == ["20", "20", "40", "40", "happy", "0.7000"]
+        with sources.open_source(result["video"]) as video:
+            pictures = [f.image for f in video]
+        assert len(pictures) == 20 and pictures[0].shape == (120, 160, 3) and video.fps == 25
+        assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["annotated.mp4", "faces.csv"]
+
+    def test_a_video_without_faces(self, tmp_path):
+        predictor = FakePredictor()
+        predictor.detector.detect = lambda image: []
+        result = camera.headless(write_video(tmp_path / "in.mp4"), tmp_path, predictor, progress=False)
+        assert result["faces"] == 0 and (tmp_path / "faces.csv").read_text().splitlines() == [",".join(camera.COLUMNS)]
+
+    @pytest.mark.parametrize("shape", [(1, 1), (33, 57), (9000, 12000)])
+    def test_a_photo_of_any_size(self, tmp_path, shape):
+        cv2.imwrite(str(tmp_path / "a.png"), np.zeros((*shape, 3), np.uint8))
+        result = camera.headless(tmp_path / "a.png", tmp_path, FakePredictor(), progress=False)
+        assert result["frames"] == 1
+        with sources.open_source(result["video"]) as video:
+            assert max(video.read().image.shape) <= camera.MAX_VIDEO_SIDE
+
+    def test_a_video_that_ends_in_the_middle_of_a_frame(self, tmp_path):
+        whole = write_video(tmp_path / "whole.avi", 40, codec="MJPG").read_bytes()
+        cut = tmp_path / "cut.avi"
+        cut.write_bytes(whole[:len(whole) * 6 // 10])
+        result = camera.headless(cut, tmp_path / "out", FakePredictor(), progress=False)
+        assert 15 <= result["frames"] <= 30 and not result["complete"]
+        with sources.open_source(result["video"]) as video:
+            assert len(list(video)) == result["frames"]
+
+    def test_ctrl_c_keeps_what_was_finished(self, tmp_path):
+        predictor = FakePredictor()
+        detect = predictor.detector.detect
+
+        def interrupted(image):
+            if predictor.asked == 7:
+                raise KeyboardInterrupt
+            return detect(image)
+
+        predictor.detector.detect = interrupted
+        with pytest.raises(KeyboardInterrupt):
+            camera.headless(write_video(tmp_path / "in.mp4"), tmp_path / "out", predictor, progress=False)
+        assert len((tmp_path / "out" / "faces.csv").read_text().splitlines()) == 8
+        with sources.open_source(tmp_path / "out" / "annotated.mp4") as video:
+            assert len(list(video)) == 7
+
+    def test_a_camera_that_stops_keeps_what_was_finished(self, tmp_path, fake_camera, monkeypatch):
+        monkeypatch.setattr(sources, "SILENCE_S", 0.3)
+        fake_camera(frames=30, interval=0.02)
+        with pytest.raises(sources.CameraError, match="stopped after"):
+            camera.headless(0, tmp_path, FakePredictor(), progress=False)
+        rows = (tmp_path / "faces.csv").read_text().splitlines()
+        assert len(rows) > 10 and FakeCapture.made[0].released and not (tmp_path / "part.faces.csv").exists()
+
+    def test_a_slow_cameras_video_keeps_real_time(self, tmp_path, fake_camera, monkeypatch):
+        fake_camera(interval=0.1)  # ten frames a second, into a video of thirty
+        result = camera.headless(0, tmp_path, FakePredictor(), seconds=1.0, progress=False)
+        monkeypatch.undo()
+        assert result["frames"] <= 12
+        with sources.open_source(result["video"]) as video:
+            assert len(list(video)) / video.fps == pytest.approx(result["seconds"], abs=0.15)
+
+    def test_nothing_is_left_of_a_source_that_does_not_open(self, tmp_path):
+        (tmp_path / "bad.mp4").write_bytes(b"bad")
+        with pytest.raises(sources.CameraError):
+            camera.headless(tmp_path / "bad.mp4", tmp_path / "out", FakePredictor(), progress=False)
+        assert not (tmp_path / "out").exists()
+
+    @pytest.mark.skipif(not MODEL.is_dir(), reason="models/fer_net is not here")
+    def test_the_real_network_on_a_real_face(self, tmp_path):
+        bench_live.write_clip(tmp_path / "clip.mp4", 1, 12)
+        result = camera.headless(tmp_path / "clip.mp4", tmp_path, MODEL, progress=False)
+        assert result["frames"] == 12 and result["people"] == 1 and result["faces"] >= 11
+        with open(result["table"], newline="") as file:
+            seen = {row["emotion"] for row in csv.DictReader(file)}
+        [portrait] = Predictor(MODEL, "haar").faces(bench_live.portrait())
+        assert seen == {portrait.emotion}
+
+
+class TestCaptures:
+    def test_png_and_json_say_the_same(self, tmp_path):
+        image = np.random.default_rng(0).integers(0, 256, (60, 80, 3), np.uint8)
+        capture = camera.save_capture(image, [face()], FakePredictor(), tmp_path)
+        assert np.array_equal(read_photo(capture.path), image)
+        described = json.loads(capture.path.with_suffix(".json").read_text())
+        assert described["file"] == capture.path.name and described["width"] == 80
+        assert described["faces"][0]["box"] == [20, 20, 40, 40]
+        assert sum(described["faces"][0]["probabilities"].values()) == pytest.approx(1, abs=1e-3)
+        assert capture._repr_png_().startswith(b"\x89PNG") and len(list(tmp_path.iterdir())) == 2
+
+    def test_mirror_moves_faces_with_the_picture(self):
+        image = np.zeros((50, 100, 3), np.uint8)
+        image[20:60, 20:60] = 9
+        turned, [found] = live.mirrored(image, [face((20, 20, 40, 30))])
+        x, y, width, height = found.box
+        assert (turned[y:y + height, x:x + width] == 9).all() and turned.sum() == image.sum()
+
+
+class TestView:
+    def test_what_is_asked_for_is_taken(self):
+        assert [camera.choose_view(how) for how in ("window", "browser", "clip")] == ["window", "browser", "clip"]
+        with pytest.raises(ValueError, match="auto, window"):
+            camera.choose_view("tv")
+
+    def test_auto(self, monkeypatch):
+        for name in (*sources.REMOTE, "SERVER_SOFTWARE"):
+            monkeypatch.delenv(name, raising=False)
+        monkeypatch.setenv("DISPLAY", ":0")
+        assert camera.choose_view() == "clip", "nobody can press a key in a test"
+        shell = SimpleNamespace(kernel=SimpleNamespace(_allow_stdin=True))
+        monkeypatch.setitem(sys.modules, "IPython", SimpleNamespace(get_ipython=lambda: shell))
+        assert camera.choose_view() == "window"
+        monkeypatch.setenv("JUPYTERHUB_USER", "ada")
+        assert camera.choose_view() == "browser"
+        shell.kernel._allow_stdin = False  # papermill on a hub
+        assert camera.choose_view() == "clip"
+        monkeypatch.setenv("SERVER_SOFTWARE", "voila/0.5.8")
+        assert camera.choose_view() == "browser"
+
+    @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="displays have addresses on Linux alone")
+    def test_no_display_is_said_and_ends_no_process(self, monkeypatch, tmp_path):
+        monkeypatch.delenv("DISPLAY", raising=False)
+        with pytest.raises(camera.CameraError, match="DISPLAY is not set"):
+            camera.webcam(tmp_path / "any.mp4")
+        monkeypatch.setenv("DISPLAY", ":986")
+        assert ":986 cannot be opened" in camera.window_problem()
+
+
+@pytest.fixture(scope="module")
+def display():
+    read, write = os.pipe()
+    server = subprocess.Popen(["Xvfb", "-displayfd", str(write), "-screen", "0", "900x700x24"], pass_fds=[write],
+                              stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    os.close(write)
+    with os.fdopen(read) as answer:
+        number = answer.readline().strip()
+    assert number, "Xvfb did not start"
+    yield f":{number}"
+    server.terminate()
+    server.wait(20)
+
+
+def click_the_cross(display, window):
+    """Send a window what a window manager sends it when its cross is clicked (WM_DELETE_WINDOW)."""
+    class ClientMessage(ctypes.Structure):
+        _fields_ = [("type", ctypes.c_int), ("serial", ctypes.c_ulong), ("send_event", ctypes.c_int),
+                    ("display", ctypes.c_void_p), ("window", ctypes.c_ulong), ("message_type", ctypes.c_ulong),
+                    ("format", ctypes.c_int), ("data", ctypes.c_long * 5), ("padding", ctypes.c_long * 24)]
+
+    x11 = ctypes.CDLL("libX11.so.6")
+    x11.XOpenDisplay.restype, x11.XInternAtom.restype = ctypes.c_void_p, ctypes.c_ulong
+    connection = ctypes.c_void_p(x11.XOpenDisplay(display.encode()))
+    protocols, delete = (x11.XInternAtom(connection, name, 0) for name in (b"WM_PROTOCOLS", b"WM_DELETE_WINDOW"))
+    message = ClientMessage(33, 0, 1, connection, window, protocols, 32, (ctypes.c_long * 5)(delete, 0, 0, 0, 0))
+    x11.XSendEvent(connection, ctypes.c_ulong(window), 0, ctypes.c_long(0), ctypes.byref(message))
+    x11.XCloseDisplay(connection)
+
+
+SCRIPT = """
+import json, subprocess, sys, threading
+sys.path.insert(0, {tests!r})
+from test_camera import FakePredictor
+from fer_utils import camera
+captures = camera.webcam({clip!r}, {model}, out={out!r},
+                         on_capture=lambda c: print("captured", c.path, flush=True))
+left = subprocess.run(["xdotool", "search", "--onlyvisible", "--name", camera.TITLE], capture_output=True, text=True)
+print(json.dumps({{"captures": len(captures), "emotions": [f.emotion for c in captures for f in c.faces],
+                   "threads": threading.active_count(), "windows": len(left.stdout.split())}}))
+"""
+
+
+@needs_window
+class TestWindow:
+    """A real OpenCV window; each step has its own deadline, and nothing outlives the test."""
+
+    def start(self, display, clip, out, model="FakePredictor()", times=1):
+        environment = {**os.environ, "DISPLAY": display, "PYTHONUNBUFFERED": "1"}
+        script = times * SCRIPT.format(tests=str(ROOT / "tests"), clip=str(clip), model=model, out=str(out))
+        process = subprocess.Popen([sys.executable, "-c", script], env=environment, cwd=ROOT, text=True,
+                                   stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        try:
+            return process, self.window(display)
+        except BaseException:
+            process.kill()
+            print(process.communicate()[1])
+            raise
+
+    def window(self, display):
+        return self.xdotool(display, "search", "--sync", "--onlyvisible", "--name", camera.TITLE).split()[0]
+
+    @staticmethod
+    def xdotool(display, *arguments):
+        # Its status says nothing: the window may be gone before the closing key comes up again.
+        return subprocess.run(["xdotool", *arguments], env={**os.environ, "DISPLAY": display}, timeout=90,
+                              capture_output=True, text=True).stdout
+
+    def press(self, display, window, *keys):
+        for key in keys:
+            self.xdotool(display, "key", "--window", window, key)
+
+    @staticmethod
+    def finish(process):
+        try:
+            out, err = process.communicate(timeout=60)
+        finally:
+            process.kill()
+        assert process.returncode == 0, err
+        return json.loads(out.splitlines()[-1]), out
+
+    @pytest.mark.parametrize("close", ["Escape", "q"])
+    def test_space_captures_and_a_key_closes(self, display, tmp_path, close):
+        process, window = self.start(display, write_video(tmp_path / "clip.mp4"), tmp_path / "out")
+        try:
+            self.press(display, window, "m", "space")
+            assert process.stdout.readline().startswith("captured"), "the notebook hears of it at once"
+            self.press(display, window, close)  # also while the picture stands still
+        finally:
+            result, _ = self.finish(process)
+        assert result == {"captures": 1, "emotions": ["happy"], "threads": 1, "windows": 0}
+        assert sorted(p.suffix for p in (tmp_path / "out").iterdir()) == [".json", ".png"]
+
+    def test_closing_the_window_closes_and_it_opens_again(self, display, tmp_path):
+        process, window = self.start(display, write_video(tmp_path / "clip.mp4"), tmp_path / "out", times=2)
+        try:
+            time.sleep(1)
+            click_the_cross(display, int(window))
+            assert json.loads(process.stdout.readline())["windows"] == 0
+            self.press(display, self.window(display), "Escape")
+        finally:
+            result, _ = self.finish(process)
+        assert result == {"captures": 0, "emotions": [], "threads": 1, "windows": 0}
+
+    @pytest.mark.skipif(not MODEL.is_dir(), reason="models/fer_net is not here")
+    def test_a_real_face_is_seen_and_drawn(self, display, tmp_path):
+        clip = tmp_path / "clip.mp4"
+        bench_live.write_clip(clip, 1, 30)
+        process, window = self.start(display, clip, tmp_path / "out", repr(str(MODEL)))
+        try:
+            time.sleep(2)
+            self.press(display, window, "space")
+            assert process.stdout.readline().startswith("captured")
+            self.press(display, window, "d", "d", "Escape")
+        finally:
+            result, _ = self.finish(process)
+        assert result["captures"] == 1 and len(result["emotions"]) == 1 and result["threads"] == 1

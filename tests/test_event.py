@@ -1,0 +1,406 @@
+"""The event report: what is counted, that nothing finished is lost, and that the correction corrects."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from datetime import datetime
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.cbook import get_sample_data
+from PIL import Image
+
+from fer_utils import (
+    cards,
+    crowd,
+    datasets,
+    event,
+    event_summary,
+    event_table,
+    paths,
+    plots_event,
+    predict,
+    report,
+    shares,
+)
+from fer_utils.labels import EMOTIONS
+from fer_utils.predict import Face
+from fer_utils.synthetic import draw_faces
+
+MODEL = Path(__file__).resolve().parent.parent / "models" / "fer_net"
+PORTRAIT = get_sample_data("grace_hopper.jpg", asfileobj=False)
+pytestmark = pytest.mark.skipif(not (MODEL / "model.onnx").is_file(), reason="no models/fer_net/model.onnx here")
+
+
+def portrait(side=400):
+    image = np.asarray(Image.open(PORTRAIT).convert("RGB"))[:, 60:460]
+    return cv2.resize(image, (side, side * image.shape[0] // image.shape[1]), interpolation=cv2.INTER_AREA)
+
+
+def photo(path, taken="2024:06:01 18:30:00", people=1):
+    """Write the portrait, side by side as often as there are people, on gray."""
+    image = Image.fromarray(np.hstack([portrait(300)] * people) if people else np.full((200, 300, 3), 128, np.uint8))
+    exif = image.getexif()
+    if taken:
+        exif.get_ifd(0x8769)[36867] = taken
+    path.parent.mkdir(parents=True, exist_ok=True)
+    image.save(path, exif=exif)
+    return path
+
+
+def video(path, frames=45, rate=15, step=12, away=()):
+    """Write a person who walks past: the portrait crosses the picture by `step` pixels a frame."""
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"MJPG"), rate, (640, 360))
+    person = cv2.cvtColor(portrait(200), cv2.COLOR_RGB2BGR)
+    for i in range(frames):
+        picture = np.full((360, 640, 3), 110, np.uint8)
+        left = min(i * step, 640 - person.shape[1])
+        if i not in away:
+            picture[40:40 + person.shape[0], left:left + person.shape[1]] = person
+        writer.write(picture)
+    writer.release()
+    return path
+
+
+def collect(sources, out, **options):
+    return event.collect(sources, out, MODEL, detector="haar", progress=False, **options)
+
+
+def test_photos_at_any_depth_with_their_times(tmp_path):
+    folder = tmp_path / "party"
+    photo(folder / "a.jpg", people=2)
+    photo(folder / "deep" / "er" / "b.jpg", taken=None)
+    photo(folder / "c.png", taken="0000:00:00 00:00:00", people=0)
+    os.utime(folder / "deep" / "er" / "b.jpg", (0, datetime(2023, 5, 4, 3, 2, 1).timestamp()))
+    for name in (".hidden.jpg", "._a.jpg", "notes.txt"):
+        (folder / name).write_text("no picture")
+    done = collect(folder, tmp_path / "out")
+    assert done == {"photos": 3, "videos": 0, "cameras": 0, "faces": 3, "already_done": 0, "errors": 0}
+    faces = event_table.read_faces(tmp_path / "out")
+    assert list(faces.columns) == list(event_table.COLUMNS)
+    by_name = faces.groupby(faces["source"].map(os.path.basename))
+    assert by_name.size().to_dict() == {"a.jpg": 2, "b.jpg": 1}
+    assert by_name["time"].first().to_dict() == {"a.jpg": "2024-06-01 18:30:00", "b.jpg": "2023-05-04 03:02:01"}
+    assert by_name["clock"].first().to_dict() == {"a.jpg": "exif", "b.jpg": "file"}
+    np.testing.assert_allclose(faces[list(EMOTIONS)].sum(axis=1), 1, atol=1e-4)
+    same = predict.Predictor(MODEL, "haar").faces(np.asarray(Image.open(folder / "deep" / "er" / "b.jpg")))
+    row = faces[faces["clock"] == "file"].iloc[0]
+    assert tuple(row[["x", "y", "width", "height"]]) == same[0].box
+    np.testing.assert_allclose(row[list(EMOTIONS)].to_numpy(float), same[0].probabilities, atol=1e-4)
+    summary = event_summary.summarise(tmp_path / "out")
+    assert summary["participants"] == 3 and summary["photos_without_faces"] == 1 and summary["file_times"] == 1
+    assert list(summary["by_source"].index) == ["party", "party/deep/er"]
+
+
+def test_a_person_walking_past_is_one_participant(tmp_path):
+    collect(video(tmp_path / "walk.avi"), tmp_path / "out")
+    faces = event_table.read_faces(tmp_path / "out")
+    people = event_summary.participants(faces)
+    assert len(faces) > 15 and len(people) == 1
+    np.testing.assert_allclose(people[list(EMOTIONS)].to_numpy(float),
+                               faces[list(EMOTIONS)].mean().to_numpy()[None], atol=1e-6)
+    assert people["looks"][0] == len(faces) and faces["seconds"].max() <= 3
+    assert people["until"][0] - people["time"][0] > pd.Timedelta(seconds=1.5)
+
+
+def test_a_face_seen_twice_only_is_noise(tmp_path):
+    path = video(tmp_path / "flash.avi", away=set(range(45)) - {10, 11, 12})
+    collect(path, tmp_path / "out")
+    summary = event_summary.summarise(tmp_path / "out", min_looks=3)
+    assert summary["participants"] == 0 and summary["noise"] == 1 and summary["shares"] is None
+    assert "No face was found" in report.page(summary)
+
+
+def test_one_unreadable_file_is_recorded_and_tried_again(tmp_path):
+    folder = tmp_path / "in"
+    photo(folder / "good.jpg")
+    (folder / "bad.jpg").write_bytes(b"not a photo")
+    (folder / "bad.mp4").write_bytes(b"not a video")
+    assert collect(folder, tmp_path / "out")["errors"] == 2
+    errors = pd.read_csv(tmp_path / "out" / "errors.csv")
+    assert sorted(errors["source"].map(os.path.basename)) == ["bad.jpg", "bad.mp4"]
+    assert errors["error"].str.contains("bad").all()
+    photo(folder / "bad.jpg")
+    done = collect(folder, tmp_path / "out")
+    assert (done["photos"], done["already_done"], done["errors"], done["faces"]) == (2, 1, 1, 2)
+
+
+def test_names_of_every_kind_survive(tmp_path):
+    names = ["a,b.jpg", 'say "x".jpg', "<script>alert(1)</script>.jpg".replace("/", "_"), "zwei\nZeilen.jpg", "NA.jpg"]
+    if sys.platform == "linux":
+        names.append(os.fsdecode(b"caf\xe9.jpg"))
+    for name in names:
+        photo(tmp_path / "in" / "tmp.jpg").rename(tmp_path / "in" / name)
+    result = report.run(tmp_path / "in", tmp_path / "out", MODEL, "haar", progress=False)
+    assert {os.path.basename(s) for s in event_table.read_faces(tmp_path / "out")["source"]} == set(names)
+    assert result["participants"] == len(names) and collect(tmp_path / "in", tmp_path / "out")["already_done"] == 6
+
+
+def settings():
+    return event_table.Settings("net", "0", "haar", 0.1, tuple(map(tuple, np.eye(7, dtype=int).tolist())), "PublicTest")
+
+
+def a_face(box=(10, 10, 50, 50), emotion=3):
+    return Face(box, 1.0, np.eye(7, dtype=np.float32)[emotion])
+
+
+@pytest.mark.parametrize("cut", range(1, 400, 7))
+def test_whatever_is_cut_off_the_files_only_unfinished_photos_are_lost(tmp_path, cut):
+    table = event_table.EventTable(tmp_path, settings())
+    for i in range(4):
+        table.add_photo(f"photo {i}\n.jpg", (datetime(2024, 6, 1), "exif"), [a_face(), a_face()])
+    table.close()
+    for name in (event_table.FACES, event_table.PROGRESS):
+        data = (tmp_path / name).read_bytes()
+        (tmp_path / name).write_bytes(data[:max(len(data) - cut, 0)])
+        kept = event_table.read_faces(tmp_path)
+        again = event_table.EventTable(tmp_path, settings())
+        done = [source for source in again.records if again.state(source) == "done"]
+        assert sorted(kept["source"]) == sorted(2 * done)
+        for i in range(4):
+            if f"photo {i}\n.jpg" not in done:
+                again.add_photo(f"photo {i}\n.jpg", (datetime(2024, 6, 1), "exif"), [a_face(), a_face()])
+        again.close()
+        assert event_table.read_faces(tmp_path)["source"].value_counts().tolist() == [2] * 4
+
+
+def test_a_video_goes_on_where_it_was_with_the_same_people(tmp_path, monkeypatch):
+    path = video(tmp_path / "walk.avi")
+    collect(path, tmp_path / "whole")
+    monkeypatch.setattr(event_table.EventTable, "MARK_SECONDS", 0)
+    add, calls = event_table.EventTable.add_frame, []
+
+    def stop_in_the_middle(*arguments):
+        calls.append(arguments)
+        if len(calls) == 13:
+            raise KeyboardInterrupt
+        add(*arguments)
+
+    monkeypatch.setattr(event_table.EventTable, "add_frame", stop_in_the_middle)
+    with pytest.raises(KeyboardInterrupt):
+        collect(path, tmp_path / "parts")
+    assert 0 < len(event_table.read_faces(tmp_path / "parts")) < len(event_table.read_faces(tmp_path / "whole"))
+    collect(path, tmp_path / "parts")
+    pd.testing.assert_frame_equal(event_table.read_faces(tmp_path / "parts"),
+                                  event_table.read_faces(tmp_path / "whole"))
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs kill -9")
+def test_kill_9_loses_nothing_finished(tmp_path):
+    for i in range(40):
+        photo(tmp_path / "in" / f"{i:02d}.jpg", people=2)
+    code = (f"from fer_utils import event; event.collect({str(tmp_path / 'in')!r}, {str(tmp_path / 'out')!r}, "
+            f"{str(MODEL)!r}, 'haar', progress=False)")
+    process = subprocess.Popen([sys.executable, "-c", code])
+    journal = tmp_path / "out" / event_table.PROGRESS
+    until = time.monotonic() + 50
+    while time.monotonic() < until and not (journal.is_file() and journal.read_text().count("\n") >= 5):
+        time.sleep(0.02)
+    process.kill()
+    process.wait()
+    finished = {record["source"] for record in event_table.read_journal(tmp_path / "out")}
+    assert 5 <= len(finished) < 40
+    assert event_table.read_faces(tmp_path / "out")["source"].value_counts().to_dict() == dict.fromkeys(finished, 2)
+    assert collect(tmp_path / "in", tmp_path / "out")["already_done"] == len(finished)
+    assert event_table.read_faces(tmp_path / "out")["source"].value_counts().tolist() == [2] * 40
+
+
+def test_refuses_to_mix_and_bad_sources(tmp_path):
+    photo(tmp_path / "in" / "a.jpg")
+    collect(tmp_path / "in", tmp_path / "out")
+    with pytest.raises(paths.DataError, match="every was 0.1, now 0.5"):
+        collect(tmp_path / "in", tmp_path / "out", every=0.5)
+    other = tmp_path / "other"
+    shutil.copytree(MODEL, other)
+    card = cards.read_card(other)
+    (other / "card.json").write_text(json.dumps({**card, "name": "another"}))
+    with pytest.raises(paths.DataError, match="model was fer_net, now another"):
+        event.collect(tmp_path / "in", tmp_path / "out", other, "haar", progress=False)
+    (tmp_path / "theirs").mkdir()
+    (tmp_path / "theirs" / "faces.csv").write_text("do not overwrite me")
+    with pytest.raises(paths.DataError, match="choose another folder"):
+        collect(tmp_path / "in", tmp_path / "theirs")
+    assert (tmp_path / "theirs" / "faces.csv").read_text() == "do not overwrite me"
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "text.txt").write_text("")
+    for source, message in (("empty", "no photo"), ("text.txt", "neither"), ("gone", "no such file")):
+        with pytest.raises(paths.DataError, match=message):
+            collect(tmp_path / source, tmp_path / "new")
+
+
+class FakeCamera:
+    """A camera that shows the portrait for ever."""
+
+    def __init__(self, number):
+        self.picture = cv2.cvtColor(portrait(), cv2.COLOR_RGB2BGR)
+
+    def isOpened(self):  # noqa: N802
+        return True
+
+    def grab(self):
+        time.sleep(0.02)
+        return True
+
+    def retrieve(self):
+        return True, self.picture
+
+    def get(self, what):
+        return 0.0
+
+    def release(self):
+        pass
+
+
+def test_a_camera_until_it_is_stopped(tmp_path, monkeypatch):
+    monkeypatch.setattr(event.cv2, "VideoCapture", FakeCamera)
+    for _ in range(2):  # each recording is one of its own
+        collect(0, tmp_path / "out", seconds=1.0)
+        time.sleep(1)
+    summary = event_summary.summarise(tmp_path / "out", min_looks=1)
+    assert summary["cameras"] == 2 and summary["followed"] == 2
+    assert report.example_faces(summary["people"]) == []
+
+
+def test_a_camera_that_is_not_there(tmp_path):
+    with pytest.raises(paths.DataError, match="camera 97"):
+        collect(97, tmp_path / "out")
+
+
+# --- Shares ------------------------------------------------------------------------------------------------------
+
+
+def public_confusion():
+    return shares.known_confusion(cards.read_card(MODEL))[0]
+
+
+def drawn_answers(n, seed=0):
+    """Labels, and answers drawn with the network's own confusion of PublicTest."""
+    rng = np.random.default_rng(seed)
+    rates = public_confusion() / public_confusion().sum(axis=1, keepdims=True)
+    true = np.repeat(np.arange(7), n)
+    return true, np.concatenate([rng.choice(7, n, p=row) for row in rates])
+
+
+def test_corrected_shares_are_closer_to_the_truth_and_inside_their_intervals():
+    # Many answers, so that mixes drawn from them are as good as new.
+    table = shares.check_correction(*drawn_answers(20_000), public_confusion(), mixes=10)
+    assert table["closer"].sum() >= 8
+    assert table["corrected_error"].mean() < 0.6 * table["raw_error"].mean()
+    assert table["corrected_inside"].sum() >= 0.85 * 70
+    assert table["raw_inside"].sum() < 0.6 * 70  # raw intervals know nothing of the classifier's errors
+
+
+@pytest.mark.skipif("FER_DATA" not in os.environ, reason="FER_DATA names no real FER2013")
+def test_corrected_shares_are_closer_on_fer2013():
+    faces = datasets.load().of("PrivateTest", labelled=True)
+    network = predict.Predictor(MODEL, "haar")
+    predicted = np.concatenate([network.probabilities(faces.pixels[i:i + 256]).argmax(axis=1)
+                                for i in range(0, len(faces), 256)])
+    assert shares.check_correction(faces.emotion, predicted, public_confusion())["closer"].sum() >= 8
+
+
+def test_a_perfect_classifier_needs_no_correction():
+    counts = np.array([5, 1, 0, 40, 9, 3, 42])
+    np.testing.assert_allclose(shares.correct(counts / 100, 10_000 * np.eye(7)), counts / 100, atol=1e-3)
+
+
+def test_intervals_of_few_faces_are_wide_and_group_photos_widen_them():
+    three = shares.estimate(3 * np.eye(7, dtype=int)[[3]], 10_000 * np.eye(7)).loc["happy"]
+    assert three.raw == 1 and three.raw_high == 1 and three.raw_low < 0.7 and three.corrected_low < 0.8
+    people = np.eye(7, dtype=int)[[3] * 60 + [6] * 60]
+    photos = 12 * np.eye(7, dtype=int)[[3] * 5 + [6] * 5]
+    alone, grouped = (shares.estimate(units, public_confusion()).loc["happy"] for units in (people, photos))
+    for kind in ("raw", "corrected"):
+        widths = [row[f"{kind}_high"] - row[f"{kind}_low"] for row in (alone, grouped)]
+        assert widths[1] > 1.5 * widths[0]
+
+
+def test_shares_need_faces_and_a_confusion_matrix():
+    with pytest.raises(ValueError, match="no faces"):
+        shares.estimate(np.empty((0, 7), int), public_confusion())
+    with pytest.raises(paths.DataError, match="no confusion matrix"):
+        shares.known_confusion({"name": "old", "scores": {}})
+
+
+# --- Crowds and the page -----------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def crowd_report(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("crowd")
+    truth = crowd.write_crowd(folder / "in", draw_faces(300, seed=3), pictures=20, minutes=90, seed=1)
+    result = report.run(folder / "in", folder / "out", MODEL, "haar", faces=True, title="A <b>party</b> & more",
+                        progress=False)
+    return truth, result, folder / "out"
+
+
+def test_a_crowd_with_known_answers(crowd_report):
+    truth, result, out = crowd_report
+    pairs = crowd.match(truth, event_summary.participants(event_table.read_faces(out)))
+    found, missed, false = (pairs["true"].notna() & pairs["predicted"].notna(), pairs["predicted"].isna(),
+                            pairs["true"].isna())
+    assert found.sum() + missed.sum() == len(truth)
+    assert found.mean() > 0.75 and false.sum() <= 0.25 * len(truth)  # Haar sees faces in leaves
+    assert result["participants"] == found.sum() + false.sum() and result["photos"] == 20
+    assert (result["first"], result["last"]) == ("2024-06-01 18:00:00", "2024-06-01 19:30:00")
+    assert json.loads(json.dumps(result)) == result
+
+
+def test_the_page_stands_alone_and_is_escaped(crowd_report):
+    _, result, out = crowd_report
+    page = Path(result["report"]).read_text(encoding="utf-8")
+    assert "A &lt;b&gt;party&lt;/b&gt; &amp; more" in page and "<b>party" not in page
+    assert "<script" not in page and "http" not in page.replace("http://www.w3.org", "")
+    for said in ("not a feeling", "Barrett", "5(1)(f)", "counts twice", "unsure", "raw", "corrected", "blurred"):
+        assert said in page
+    assert {p.name for p in out.iterdir()} == {"faces.csv", "participants.csv", "report.html", "errors.csv",
+                                               "progress.jsonl", "settings.json"}
+    people = pd.read_csv(out / "participants.csv")
+    assert len(people) == result["participants"] and set(people["emotion"]) <= set(EMOTIONS)
+
+
+def test_no_face_unless_asked_and_then_blurred(crowd_report):
+    _, _, out = crowd_report
+    summary = event_summary.summarise(out)
+    assert "image/png" not in report.page(summary)
+    (emotion, sure, blurred), *_ = report.example_faces(summary["people"], limit=1)
+    (_, _, clear), *_ = report.example_faces(summary["people"], blur=False, limit=1)
+    assert emotion in EMOTIONS and 0 < sure <= 1 and blurred.shape == clear.shape == (96, 96, 3)
+    # What tells a face apart is in its edges: almost nothing of them is left.
+    edges = [cv2.Laplacian(cv2.cvtColor(face, cv2.COLOR_RGB2GRAY), cv2.CV_64F).std() for face in (blurred, clear)]
+    assert edges[0] < 0.2 * edges[1]
+
+
+def test_figures_refuse_empty_tables():
+    for draw in (plots_event.plot_shares, plots_event.plot_over_time, plots_event.plot_by_source,
+                 plots_event.plot_correction):
+        with pytest.raises(ValueError):
+            draw(pd.DataFrame())
+
+
+def test_the_page_in_chromium(crowd_report, tmp_path):
+    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    browser_path = shutil.which("chromium") or shutil.which("google-chrome")
+    if not browser_path:
+        pytest.skip("no chromium here")
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=browser_path, args=["--no-sandbox"])
+        for width in (390, 1280):
+            page = browser.new_page(viewport={"width": width, "height": 800}, color_scheme="dark")
+            page.goto(f"file://{crowd_report[1]['report']}")
+            assert page.evaluate("document.documentElement.scrollWidth") <= width
+            assert page.evaluate("[...document.images].every(image => image.complete && image.naturalWidth > 0)")
+        assert page.pdf().startswith(b"%PDF")
+        browser.close()
+
+
+def test_no_tensorflow():
+    code = "import sys, fer_utils.report; print('tensorflow' in sys.modules or 'keras' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "False"
