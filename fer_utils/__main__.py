@@ -153,7 +153,8 @@ def _webcam(args):
     if args.headless:
         result = camera.headless(args.source, args.out or "captures", mirror=bool(args.mirror), seconds=args.seconds,
                                  progress=not args.json, **options)
-        return ({**result, "video": str(result["video"]), "table": str(result["table"])},
+        shown = {**result, "video": str(result["video"]), "table": str(result["table"])}
+        return (_Result(shown, not result["complete"]),
                 f"{result['frames']} frames, {result['people']} faces followed: {result['video']}, {result['table']}"
                 + ("" if result["complete"] else "\nthe file ended before its own count of frames"))
     captures = camera.webcam(args.source, mirror=args.mirror, out=args.out, **options)

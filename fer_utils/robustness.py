@@ -66,7 +66,8 @@ CONDITIONS = (
     *(Condition("gamma", f"{g:g}", 0.7 < g < 1.5, lambda f, i, g=g: _curved(f, gamma=g)) for g in (0.5, 0.71, 1.41, 2)),
     *(Condition("contrast", f"{c:g}×", 0.7 < c < 1.4, lambda f, i, c=c: _curved(f, contrast=c))
       for c in (0.5, 0.75, 1.35, 1.7)),
-    *(Condition("blur", f"sigma {s:g} px", s < 1, lambda f, i, s=s: cv2.GaussianBlur(f, (0, 0), s)) for s in (0.7, 1.4)),
+    *(Condition("blur", f"sigma {s:g} px", s < 1, lambda f, i, s=s: cv2.GaussianBlur(f, (0, 0), s))
+      for s in (0.7, 1.4)),
     *(Condition("JPEG", f"quality {q}", q > 30, lambda f, i, q=q: _jpeg(f, q)) for q in (40, 15)),
     *(Condition("hidden", f"{s:.0%} of a side", s < 0.3, lambda f, i, s=s: _hidden(f, i, s)) for s in (0.25, 0.5)),
 )

@@ -27,6 +27,7 @@ from .paths import DataError
 from .photos import read_photo
 from .predict import Face
 
+STATIC = Path(__file__).parent / "static"
 MAX_BYTES = 20 * 2**20
 """Largest photo that is taken."""
 MAX_PHOTOS = 50
@@ -267,8 +268,7 @@ def _safe_stem(name):
 # The browser's side of both widgets.
 
 def _static(*names):
-    folder = Path(__file__).parent / "static"
-    return "\n".join((folder / name).read_text(encoding="utf-8") for name in names)
+    return "\n".join((STATIC / name).read_text(encoding="utf-8") for name in names)
 
 
 class _Answering(anywidget.AnyWidget):
@@ -413,12 +413,6 @@ class PhotoApp(_Answering):
         return {}, [results_zip(self.photos, content["unsure"], progress)]
 
 
-# A page of the app may talk to its own server alone: what it shows cannot go elsewhere, and fonts that Voilà's
-# template would fetch from a network are not waited for.
-_POLICY = ("default-src 'self' data: blob: 'unsafe-inline' 'unsafe-eval'; connect-src 'self' ws: wss: data: blob:; "
-           "frame-ancestors 'self'")
-
-
 def app_command(host="127.0.0.1", port=8866, browser=True):
     """Return the command that serves the photo app: notebook 07 by Voilà.
 
@@ -435,13 +429,10 @@ def app_command(host="127.0.0.1", port=8866, browser=True):
     list of str
         For `subprocess.run`.
     """
-    command = [sys.executable, "-W", "ignore::DeprecationWarning", "-m", "voila",
-               str(paths.NOTEBOOKS / "07_photos.ipynb"), f"--Voila.ip={host}", f"--port={port}",
-               "--show_tracebacks=False",
-               "--TagRemovePreprocessor.enabled=True", "--TagRemovePreprocessor.remove_cell_tags=notebook-only",
-               # Pages shut their kernel down when they are left; this ends those that could not.
-               "--MappingKernelManager.cull_idle_timeout=1800", "--MappingKernelManager.cull_interval=120",
-               f"--Voila.tornado_settings={{'headers': {{'Content-Security-Policy': {_POLICY!r}}}}}"]
+    # voila.json: a page may talk to its own server alone, so what it shows cannot go elsewhere, and fonts that Voilà
+    # would fetch are not waited for; cells for readers are left out; kernels that no page uses for 30 minutes end.
+    command = [sys.executable, "-m", "voila", str(paths.NOTEBOOKS / "07_photos.ipynb"), f"--Voila.ip={host}",
+               f"--port={port}", f"--Voila.config_file_paths={STATIC}"]
     if host not in ("127.0.0.1", "localhost", "::1"):
         command.append("--token")
     return command if browser else [*command, "--no-browser"]

@@ -8,6 +8,8 @@ function make(tag, attributes = {}, ...children) {
     else if (value === true) element.setAttribute(name, "");
     else if (value !== false && value != null) element.setAttribute(name, value);
   }
+  // JupyterLab's command mode would take keys from what has the focus ("d d" deletes the cell), unless it says no.
+  if (["button", "input"].includes(tag) || "tabindex" in attributes) element.dataset.lmSuppressShortcuts = "true";
   element.append(...children.filter((child) => child != null));
   return element;
 }
@@ -178,7 +180,7 @@ async function grab(video, width, mirror) {
   return { jpeg, width: canvas.width, height: canvas.height };
 }
 
-// Space and Esc go to the widget that has the focus, and not to JupyterLab's shortcuts; a button keeps its own Space.
+// Space and Esc go to the widget that has the focus; a button keeps its own Space.
 function keys(root, actions) {
   root.setAttribute("tabindex", "-1");
   root.dataset.lmSuppressShortcuts = "true";
