@@ -21,6 +21,8 @@ from .predict import Predictor
 from .shares import known_confusion
 
 VIDEO_ENDINGS = (".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".wmv", ".3gp", ".mts", ".m2ts")
+PHOTO_SIDES, FRAME_SIDES = (640, 1280), (640,)
+"""Where YuNet searches (`faces.YuNetDetector`): what it misses so is too small for a network of 48 pixels."""
 _READ_ERRORS = (DataError, OSError, ValueError, MemoryError, cv2.error)
 
 
@@ -155,24 +157,22 @@ def _settings(model, detector, every):
 
 
 class _Workers:
-    """Threads that read and look at pictures side by side, one for each core, each with a network of its own.
+    """Threads that read and look at pictures side by side, one for each core, each with a detector of its own.
 
     Whole pictures side by side use the cores better than one picture cut among them, and decoding is shared too.
     """
 
     def __init__(self, model, detector):
         count = os.cpu_count() or 1
-        self._before = cv2.getNumThreads()
-        cv2.setNumThreads(1)
+        self._network = Predictor(model, make_detector(detector), threads=1)  # ONNX Runtime serves several threads
+        self._for_photos, self._for_frames = SimpleQueue(), SimpleQueue()
+        for _ in range(count):
+            for queue, sides in ((self._for_photos, PHOTO_SIDES), (self._for_frames, FRAME_SIDES)):
+                queue.put(make_detector(detector, **({"max_sides": sides} if detector == "yunet" else {})))
         self._window = 2 * count
         self._pool = ThreadPoolExecutor(count, thread_name_prefix="event")
-        self._photo, self._frame = SimpleQueue(), SimpleQueue()
-        fast = {"max_sides": (640,)} if detector == "yunet" else {}
-        first = Predictor(model, make_detector(detector), threads=1)
-        for i in range(count):
-            network = first if i == 0 else Predictor(model, make_detector(detector), threads=1)
-            self._photo.put(network)
-            self._frame.put(network if not fast else Predictor(model, make_detector(detector, **fast), threads=1))
+        self._before = cv2.getNumThreads()
+        cv2.setNumThreads(1)
 
     def ahead(self, work, items):
         """Yield (item, function that returns or raises what its work did), in order, with a few under way."""
@@ -187,18 +187,17 @@ class _Workers:
 
     def photo(self, path):
         image = read_photo(path)
-        return photo_time(path), self._faces(self._photo, image)
+        return photo_time(path), self._faces(self._for_photos, image)
 
     def frame(self, frame):
-        return self._faces(self._frame, frame[2])
+        return self._faces(self._for_frames, frame[2])
 
-    @staticmethod
-    def _faces(networks, image):
-        network = networks.get()
+    def _faces(self, detectors, image):
+        detector = detectors.get()
         try:
-            return network.faces(image)
+            return self._network.classify(image, detector.detect(image))
         finally:
-            networks.put(network)
+            detectors.put(detector)
 
     def close(self):
         self._pool.shutdown(cancel_futures=True)

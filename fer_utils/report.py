@@ -243,7 +243,7 @@ def _by_source(summary):
     return ("<section><h2>By source</h2>" + _figure(
         lambda ax: plots_event.plot_by_source(table, ax=ax), 1.4 + 0.36 * len(table),
         "Shares of positive, neutral and negative for each source") + _table(
-        ("source", "participants", "unsure", "positive, raw (95 % interval)"), rows, raw_from=1) + "</section>")
+        ("source", "participants", "unsure", "positive, raw"), rows, raw_from=1) + "</section>")
 
 
 def _examples(examples, blurred):

@@ -431,6 +431,8 @@ def app_command(host="127.0.0.1", port=8866, browser=True):
     """
     # voila.json: a page may talk to its own server alone, so what it shows cannot go elsewhere, and fonts that Voilà
     # would fetch are not waited for; cells for readers are left out; kernels that no page uses for 30 minutes end.
+    # A page that is left ends its kernel at once: Voilà's only POST, which its pages send without the XSRF token that
+    # Jupyter Server would ask for (the kernel's unguessable id stands for it).
     command = [sys.executable, "-m", "voila", str(paths.NOTEBOOKS / "07_photos.ipynb"), f"--Voila.ip={host}",
                f"--port={port}", f"--Voila.config_file_paths={STATIC}"]
     if host not in ("127.0.0.1", "localhost", "::1"):

@@ -10,8 +10,11 @@ const LIMITS = "A network names the expression that people would see in a pictur
 
 function privacy() {
   const here = ["localhost", "127.0.0.1", "[::1]"].includes(location.hostname);
-  const place = here ? "Photos stay on this computer" : `Photos go to the computer that runs this page (${location.hostname}) and nowhere else`;
-  return `${place}. They are held in memory while this page is open and are never written to disk, unless you download the result.`;
+  const place = here ? "Photos stay on this computer"
+    : `Photos go to the computer that runs this page (${location.hostname}) and nowhere else`;
+  const until = document.body.dataset.voila === undefined
+    ? "until you clear them or the notebook's kernel ends" : "while this page is open";
+  return `${place}. They are held in memory ${until} and are never written to disk, unless you download the result.`;
 }
 
 function render({ model, el }) {
