@@ -17,6 +17,7 @@ SUPERSAMPLE = 4  # pixels drawn for each pixel of an emoji, both ways: smooth ed
 TEXT = 15  # height of letters in pixels on an image of 640 pixels; larger images get larger ones
 UNSURE = "unsure"
 DARK, LIGHT, GRAY = (22, 22, 22), (255, 255, 255), (110, 110, 110)
+TRACK = (60, 60, 60)  # behind the bars: neutral's own gray must stand out from it
 RGB = {name: tuple(int(colour[i:i + 2], 16) for i in (1, 3, 5)) for name, colour in COLOURS.items()}
 """`labels.COLOURS` as (red, green, blue), 0 to 255."""
 
@@ -384,7 +385,7 @@ def _panel(image, place, probabilities):
     left = x + text + names.shape[1]
     for i, (name, share) in enumerate(zip(EMOTIONS, probabilities)):
         top, below = _row(i, text)
-        cv2.rectangle(image, (left, y + top), (left + bar - 1, y + below - 1), GRAY, -1)
+        cv2.rectangle(image, (left, y + top), (left + bar - 1, y + below - 1), TRACK, -1)
         if share >= 0.5 / bar:
             end = left + max(round(bar * float(share)), 1)
             cv2.rectangle(image, (left, y + top), (end - 1, y + below - 1), RGB[name], -1)
