@@ -35,7 +35,7 @@ class Profile:
 # The quick recipes are short: their networks show how everything works, not what the networks can do.
 _SHORT = {"learning_rate": 1e-3, "batch_size": 64, "schedule": "cosine", "patience": 0, "precision": "auto"}
 PROFILES = {
-    "quick": Profile(12_000, (
+    "quick": Profile(10_000, (
         {"model": "cnn3", "epochs": 8, **_SHORT},
         {"model": "cnn3", "protocol": "leaky", "epochs": 6, **_SHORT},
         {"model": "fer_net", "epochs": 10, "batch_size": 64, "augment": "project_b", "ema": 0.99, "mixup": 0.0,
