@@ -217,6 +217,7 @@ def _execute(job, bar):
     try:
         papermill.execute_notebook(str(job.source), str(job.output), parameters=job.parameters, engine_name="one_bar",
                                    kernel_name="python3", cwd=str(paths.NOTEBOOKS), progress_bar=False,
+                                   store_widget_state=False,  # it can hold what somebody uploaded
                                    # Kernels warn at each start that they listen on this machine; keep the bar whole.
                                    extra_arguments=["--IPKernelApp.log_level=40"])
     except papermill.PapermillExecutionError as error:

@@ -114,19 +114,23 @@ class YuNetDetector:
         """Return the `Detection` list of an image, uint8 (H, W, 3) RGB, largest first."""
         bgr = cv2.cvtColor(to_rgb(image), cv2.COLOR_RGB2BGR)
         longest = max(bgr.shape[:2])
-        sides = sorted({min(side, longest) for side in self.max_sides})
-        rows = np.concatenate([self._rows(bgr, side) for side in sides])
+        sides = sorted({min(side, longest) for side in self.max_sides}, reverse=True)
+        rows, scale = [], 1.0
+        for side in sides:  # each size is made from the one before: a large photo is shrunk as a whole only once
+            bgr, step = _shrunk(bgr, side)
+            scale *= step
+            rows.append(self._rows(bgr, scale))
+        rows = np.concatenate(rows)
         if len(sides) > 1 and len(rows):
             rows = rows[_distinct(rows)]
         found = [Detection(tuple(map(float, row[:4])), float(row[14]), row[4:14].reshape(5, 2)) for row in rows]
         return sorted(found, key=lambda d: -d.box[2])
 
-    def _rows(self, bgr, side):
-        small, scale = _shrunk(bgr, side)
-        if min(small.shape[:2]) < 8:
+    def _rows(self, bgr, scale):
+        if min(bgr.shape[:2]) < 8:
             return np.empty((0, 15), np.float32)
-        self._network.setInputSize(small.shape[1::-1])
-        rows = self._network.detect(small)[1]
+        self._network.setInputSize(bgr.shape[1::-1])
+        rows = self._network.detect(bgr)[1]
         if rows is None:
             return np.empty((0, 15), np.float32)
         rows[:, :14] /= scale
