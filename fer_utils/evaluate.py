@@ -272,7 +272,7 @@ def trained_cards(names=(), fingerprint=None):
     DataError
         A named network does not exist, or there is none at all.
     """
-    folders = [run_folder(name) for name in names] or sorted(
+    folders = [run_folder(name, weights=False) for name in names] or sorted(
         p.parent for root in (paths.MODELS, paths.RUNS) for p in root.glob("*/card.json")
         if root == paths.MODELS or (p.parent / "model.keras").is_file())
     cards = [{**read_card(folder), "folder": str(folder)} for folder in folders]

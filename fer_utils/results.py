@@ -20,15 +20,7 @@ MARKS = "<!-- {} of: python -m fer_utils results -->"
 def shared_cards():
     """Return the cards of the networks in models/, each with its ``folder``."""
     folders = sorted(p.parent for p in paths.MODELS.glob("*/card.json"))
-    return [{**_card(folder), "folder": str(folder)} for folder in folders]
-
-
-def _card(folder):
-    if (folder / "model.keras").is_file():
-        return read_card(folder)
-    import json
-
-    return json.loads((folder / "card.json").read_text(encoding="utf-8"))
+    return [{**read_card(folder), "folder": str(folder)} for folder in folders]
 
 
 def milliseconds(names, repeats=200):
