@@ -2,7 +2,6 @@
 
 import hashlib
 import os
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -225,7 +224,7 @@ def make_detector(name="auto", **options):
     if path:
         return YuNetDetector(path, **options)
     print(f"YuNet's file is not here and could not be fetched: finding faces by Haar, which misses more. "
-          f"Put {YUNET} (github.com/opencv/opencv_zoo) into {paths.MODELS}.", file=sys.stderr)
+          f"Put {YUNET} (github.com/opencv/opencv_zoo) into {paths.MODELS}.")
     return HaarDetector()
 
 

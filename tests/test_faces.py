@@ -101,7 +101,7 @@ def test_auto_falls_back_to_haar_and_says_so(monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(paths, "CACHE", tmp_path)
     monkeypatch.setattr(faces, "YUNET_URL", "http://127.0.0.1:9/none.onnx")
     assert faces.make_detector("auto").name == "haar"
-    assert capsys.readouterr().err.count("\n") == 1
+    assert capsys.readouterr().out.count("\n") == 1
 
 
 def test_a_download_must_have_the_known_checksum(monkeypatch, tmp_path):
