@@ -8,6 +8,7 @@ import pandas as pd
 from . import paths
 from .audit import seen_in_training
 from .backend import import_keras
+from .calibration import apply_temperature
 from .cards import read_card, run_folder
 from .datasets import FaceSet
 from .labels import EMOTIONS, N_CLASSES
@@ -215,14 +216,6 @@ def expected_calibration_error(true, probabilities, bins=15):
     """Return the mean gap between confidence and accuracy, 0 to 1 (Guo et al. 2017)."""
     table = reliability(true, probabilities, bins)
     return float((table["n"] * (table["confidence"] - table["accuracy"]).abs()).sum() / table["n"].sum())
-
-
-def apply_temperature(probabilities, temperature):
-    """Soften (temperature > 1) or sharpen (< 1) probabilities; the winning class stays."""
-    logits = np.log(np.clip(np.asarray(probabilities, np.float64), 1e-12, 1)) / temperature
-    logits -= logits.max(axis=1, keepdims=True)
-    out = np.exp(logits)
-    return (out / out.sum(axis=1, keepdims=True)).astype(np.float32)
 
 
 def fit_temperature(true, probabilities):

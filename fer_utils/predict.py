@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .calibration import apply_temperature
 from .cards import read_card, run_folder
 from .faces import Detection, crop_face, make_detector
 from .labels import EMOTIONS, N_CLASSES
@@ -95,10 +96,7 @@ class Predictor:
         """
         if len(crops) == 0:
             return np.empty((0, N_CLASSES), np.float32)
-        # A softmax of log p / T is the logits' own softmax at temperature T.
-        logits = np.log(np.maximum(self._network(face_to_tensor(crops, self.spec)), 1e-12)) / self.temperature
-        shares = np.exp(logits - logits.max(axis=1, keepdims=True))
-        return shares / shares.sum(axis=1, keepdims=True)
+        return apply_temperature(self._network(face_to_tensor(crops, self.spec)), self.temperature)
 
     def classify(self, image, detections):
         """Return the `Face` list of faces already found in an image, uint8 (H, W, 3) RGB."""

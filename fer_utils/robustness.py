@@ -6,10 +6,9 @@ import cv2
 import numpy as np
 import pandas as pd
 
-from .faces import face_square, make_detector
+from .faces import crop_face, face_square, make_detector
 from .track import overlaps
 
-ANGLES = (7.5, 15.0)
 SCENE = (240, 320)
 """Height and width of the scenes that faces are pasted into, in pixels."""
 
@@ -202,6 +201,4 @@ def _square(detection, margin):
 
 
 def _answer(predictor, detector, image, detection):
-    from .faces import crop_face
-
     return predictor.probabilities([crop_face(image, detection, detector.margin)])[0].argmax()

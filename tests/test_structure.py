@@ -12,7 +12,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 # A module may import those of earlier layers, and those that stand before it in its own.
-LAYERS = ["labels paths", "cards datasets preprocess backend photos track", "synthetic audit faces sources",
+LAYERS = ["labels paths", "calibration cards datasets preprocess backend photos track", "synthetic audit faces sources",
           "resample augment zoo shares crowd", "evaluate train explain export predict draw", "robustness results live",
           "camera event_table event event_summary", "plots plots_event report widgets",
           "batch bench bench_live bench_event", "__main__"]
