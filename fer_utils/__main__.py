@@ -67,11 +67,15 @@ def _data(args):
 def _train(args):
     from . import datasets, evaluate, train
 
-    config = train.TrainConfig.for_model(
-        args.model, protocol=args.protocol, balance=args.balance, augment=args.augment, weights=args.weights,
-        epochs=args.epochs, seed=args.seed, patience=args.patience, batch_size=args.batch_size,
-        learning_rate=args.learning_rate, precision="mixed_bfloat16" if args.mixed_precision else None,
-        start=args.start, teachers=args.teacher or None, **{name: _literal(value) for name, value in args.parameter})
+    options = {"protocol": args.protocol, "balance": args.balance, "augment": args.augment, "weights": args.weights,
+               "epochs": args.epochs, "seed": args.seed, "patience": args.patience, "batch_size": args.batch_size,
+               "learning_rate": args.learning_rate, "start": args.start, "teachers": args.teacher or None,
+               "precision": "mixed_bfloat16" if args.mixed_precision else None}
+    named = {name: _literal(value) for name, value in args.parameter}
+    twice = sorted(name for name in named if options.get(name) is not None)
+    if twice:
+        raise ValueError(f"{', '.join(twice)} given twice: as -p and as an option of its own")
+    config = train.TrainConfig.for_model(args.model, **options | named)
     faces = datasets.load(args.data)
     if args.sample:
         faces = datasets.sample(faces, args.sample)

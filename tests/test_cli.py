@@ -47,8 +47,9 @@ def test_data_in_words(archive, capsys):
 def test_train_then_evaluate(archive, tmp_path, capsys):
     run = tmp_path / "run"
     card = said(capsys, "train", "--model", "mini_xception", "--augment", "none", "--epochs", 1, "--batch-size", 32,
-                "--data", archive, "--out", run, "--json")
+                "-p", "precision", "auto", "--data", archive, "--out", run, "--json")
     assert card["run"] == str(run) and card["config"]["epochs"] == 1
+    assert card["config"]["precision"] == "auto"
     result = said(capsys, "evaluate", run, "--data", archive, "--usage", "PublicTest", "--json")
     assert {"model", "usage", "n", "accuracy", "accuracy_interval", "macro_f1", "per_class", "confusion",
             "clean"} <= set(result)
@@ -70,6 +71,7 @@ def test_zoo_lists_every_network(capsys):
     (["train", "--model", "resnet", "--data", "drawn:60"], "resnet"),
     (["train", "--model", "cnn3", "--augment", "huge", "--data", "drawn:60"], "huge"),
     (["train", "--model", "cnn3", "--protocol", "leaky", "--balance", "none", "--data", "drawn:60"], "over"),
+    (["train", "--model", "cnn3", "--epochs", "2", "-p", "epochs", "3", "--data", "drawn:60"], "epochs given twice"),
     (["evaluate", "nothing", "--data", "drawn:60"], "nothing"),
     (["run", "--only", "77"], "77"),
     (["run", "-p", "epochz", "3"], "epochz"),
