@@ -25,12 +25,13 @@ def main(arguments=None):
         with redirect_stdout(sys.stderr) if getattr(args, "json", False) else nullcontext():
             result, text = args.command(args)
     except KeyboardInterrupt:
-        print("\nStopped. What was finished is kept: the same command goes on from there.", file=sys.stderr)
+        goes_on = ": the same command goes on from there" if args.name in ("train", "run", "event") else ""
+        print(f"\nStopped. What was finished is kept{goes_on}.", file=sys.stderr)
         return 130
     except (ValueError, OSError, RuntimeError) as error:  # DataError and NotebookError among them
         print(f"fer_utils {args.name}: {error}", file=sys.stderr)
         return 1
-    print(json.dumps(result, ensure_ascii=False) if getattr(args, "json", False) else text)
+    print(json.dumps(result) if getattr(args, "json", False) else text)
     return 1 if getattr(result, "failed", 0) else 0
 
 
@@ -121,6 +122,7 @@ def _predict(args):
 
     predictor = Predictor(args.model, args.detector)
     photos, lines = [], []
+    taken = {Path(file).resolve() for file in args.photos}
     for file in args.photos:
         entry = {"file": file, "width": None, "height": None, "faces": [], "error": None}
         photos.append(entry)
@@ -135,7 +137,7 @@ def _predict(args):
         lines.append(f"{file}: {len(faces)} face{'' if len(faces) == 1 else 's'}")
         lines += [f"  {face.emotion} {face.confidence:.0%} at {', '.join(map(str, face.box))}" for face in faces]
         if args.save:
-            _save_annotated(image, faces, Path(file), args.save, {p["file"] for p in photos[:-1]})
+            _save_annotated(image, faces, Path(file), args.save, taken)
     failed = sum(photo["error"] is not None for photo in photos)
     if failed:
         lines.append(f"{failed} of {len(photos)} photos could not be read")
@@ -151,16 +153,18 @@ class _Result(dict):
 
 
 def _webcam(args):
-    from . import camera
+    from . import camera, paths
 
+    if args.seconds is not None and not args.headless:
+        raise ValueError("--seconds goes with --headless; Esc closes the window")
     options = {"model": args.model, "detector": args.detector, "unsure": args.unsure}
     if args.headless:
-        result = camera.headless(args.source, args.out or "captures", mirror=bool(args.mirror), seconds=args.seconds,
-                                 progress=not args.json, **options)
+        result = camera.headless(args.source, args.out or paths.ROOT / "captures", mirror=bool(args.mirror),
+                                 seconds=args.seconds, progress=not args.json, **options)
         shown = {**result, "video": str(result["video"]), "table": str(result["table"])}
         return (_Result(shown, not result["complete"]),
                 f"{result['frames']} frames, {result['people']} faces followed: {result['video']}, {result['table']}"
-                + ("" if result["complete"] else "\nthe file ended before its own count of frames"))
+                + ("" if result["complete"] else "\nthe file ended earlier than it says: is it whole?"))
     captures = camera.webcam(args.source, mirror=args.mirror, out=args.out, **options)
     return ({"captures": [str(capture.path) for capture in captures]},
             "\n".join(str(capture.path) for capture in captures) or "nothing was captured (Space captures)")
@@ -184,16 +188,19 @@ def _app(args):
     return _Result({}, status), "The photo app has ended."
 
 
-def _save_annotated(image, faces, file, folder, before):
+def _save_annotated(image, faces, file, folder, taken):
+    """Write a marked photo under a name that is not `taken`: by a photo given, or another one written."""
     from PIL import Image
 
     from .draw import annotate
 
     folder.mkdir(parents=True, exist_ok=True)
-    # Photos of one name from several folders must not overwrite each other.
-    number = sum(Path(other).stem == file.stem for other in before)
-    name = f"{file.stem}{f'-{number + 1}' if number else ''}.png"
-    Image.fromarray(annotate(image, faces)).save(folder / name)
+    path, number = (folder / f"{file.stem}.png").resolve(), 1
+    while path in taken:
+        number += 1
+        path = path.with_name(f"{file.stem}-{number}.png")
+    taken.add(path)
+    Image.fromarray(annotate(image, faces)).save(path)
 
 
 def _export(args):
@@ -262,6 +269,14 @@ def _literal(text):
         return json.loads(text)
     except json.JSONDecodeError:
         return text
+
+
+def _share(text):
+    """Read a number from 0 to 1."""
+    value = float(text)
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"must be from 0 to 1, got {text}")
+    return value
 
 
 def _bench(args):
@@ -335,7 +350,7 @@ def _parser():
     def live(sub):
         sub.add_argument("--model", default="fer_net", metavar="NAME")
         sub.add_argument("--detector", default="auto", help="yunet, haar, or auto: YuNet where its file is")
-        sub.add_argument("--unsure", type=float, default=0.0, metavar="P",
+        sub.add_argument("--unsure", type=_share, default=0.0, metavar="P",
                          help="call a face unsure whose probability is below this (0 to 1)")
         sub.add_argument("--seconds", type=float, help="stop after so much of the source")
 
@@ -383,4 +398,5 @@ def _parser():
 
 
 if __name__ == "__main__":
+    sys.stdout.reconfigure(errors="backslashreplace")  # not every pipe's encoding has every file name's letters
     sys.exit(main())

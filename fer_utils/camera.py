@@ -96,16 +96,19 @@ class Capture:
         As this frame alone shows them, not averaged over time.
     path : Path
         The PNG; the JSON lies beside it.
+    unsure : float
+        As in `draw.annotate`.
     """
 
     image: np.ndarray
     faces: list
     path: Path
+    unsure: float = 0.0
 
     def picture(self, mirror=False, status=()):
         """Return the image with boxes, emotions and bars drawn on it: uint8 (H, W, 3) RGB."""
         image, faces = mirrored(self.image, self.faces) if mirror else (self.image.copy(), self.faces)
-        return annotate_live(image, faces, status)
+        return annotate_live(image, faces, status, self.unsure)
 
     def _repr_png_(self):
         return _png(self.picture())
@@ -115,7 +118,7 @@ def _png(rgb):
     return cv2.imencode(".png", cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR))[1].tobytes()
 
 
-def save_capture(image, faces, predictor, folder=None):
+def save_capture(image, faces, predictor, folder=None, unsure=0.0):
     """Write a frame as PNG and its faces as JSON beside it.
 
     Parameters
@@ -127,6 +130,8 @@ def save_capture(image, faces, predictor, folder=None):
         What named them.
     folder : Path, optional
         By default ``captures`` in the project's folder.
+    unsure : float
+        As in `draw.annotate`; the JSON holds each face's most probable emotion all the same.
 
     Returns
     -------
@@ -141,7 +146,7 @@ def save_capture(image, faces, predictor, folder=None):
                  "detector": predictor.detector.name, "faces": [face.to_dict() for face in faces]}
     _write_whole(path, _png(image))
     _write_whole(path.with_suffix(".json"), json.dumps(described, indent=1, ensure_ascii=False).encode())
-    return Capture(image, faces, path)
+    return Capture(image, faces, path, unsure)
 
 
 def _write_whole(path, data):
@@ -191,7 +196,8 @@ def webcam(source=0, model="fer_net", detector=None, mirror=None, out=None, on_c
     Parameters
     ----------
     source : int, str or Path
-        As `open_source` takes it. A file is shown at its own speed; its last frame stays until a key closes it.
+        As `open_source` takes it. Every frame of a file is shown, no faster than at its own speed; its last frame
+        stays until a key closes it.
     model, detector
         As `live_predictor` takes them.
     mirror : bool, optional
@@ -230,19 +236,19 @@ def webcam(source=0, model="fer_net", detector=None, mirror=None, out=None, on_c
 def _watch(frames, window, live, captures, out, on_capture):
     """Show frames until the window is closed."""
     late = time.perf_counter()  # when the first frame of a file was due
-    frame = shown = None
-    ended = False
+    frame, ended = None, False
     while True:
         new = None if ended else frames.read()
         ended = ended or new is None
         if new is not None:
-            frame, shown = new, live.picture(new)
-            window.show(shown)
+            frame = new
+            window.show(live.picture(frame))
         if ended:  # the last frame stays, until a key closes it
             wait = 50
         else:
             wait = 1 if frames.live else 1000 * (late + frame.time - time.perf_counter())
         key = window.key(wait)
+        pressed = bool(key)
         if key == " ":
             before = time.perf_counter()
             key = _capture(frame, window, live, captures, out, on_capture)
@@ -253,11 +259,13 @@ def _watch(frames, window, live, captures, out, on_capture):
             live.mirror = not live.mirror
         if key == "d":
             live.switch_detector()
+        if ended and pressed:  # no further frame comes to show what a key changed, or to take a capture's place
+            window.show(live.picture(frame))
 
 
 def _capture(frame, window, live, captures, out, on_capture):
     """Freeze, classify and save a frame; return the key that ended the freeze."""
-    capture = save_capture(frame.image, live.predictor.faces(frame.image), live.predictor, out)
+    capture = save_capture(frame.image, live.predictor.faces(frame.image), live.predictor, out, live.unsure)
     captures.append(capture)
     window.show(capture.picture(live.mirror, (f"saved {capture.path.name}", "any key goes on")))
     if on_capture:
@@ -286,7 +294,7 @@ def headless(source, out, model="fer_net", detector=None, mirror=False, seconds=
     mirror : bool
         Mirror the video; ``faces.csv`` then holds the boxes of the mirrored one.
     seconds : float, optional
-        Stop after this time; a camera goes on until Ctrl-C without it.
+        Stop after this time, above 0; a camera goes on until Ctrl-C without it.
     smooth : float
         Time constant of the averaged probabilities, in seconds; 0 gives each frame's own.
     unsure : float
@@ -298,15 +306,19 @@ def headless(source, out, model="fer_net", detector=None, mirror=False, seconds=
     -------
     dict
         ``frames``, ``faces`` (rows of the table), ``people`` (tracked faces), ``seconds`` (of the source),
-        ``complete`` (False: the file ended before its own count of frames), ``video`` and ``table`` (paths).
+        ``complete`` (False: the file ended over a tenth earlier than it says), ``video`` and ``table`` (paths).
 
     Raises
     ------
     CameraError
         The source does not open, or a camera stops; what was finished is kept.
+    ValueError
+        `seconds` is not above 0.
     KeyboardInterrupt
         Ctrl-C while a file was read; what was finished is kept. A camera is ended so, without an error.
     """
+    if seconds is not None and not seconds > 0:
+        raise ValueError(f"seconds must be above 0, got {seconds:g}")
     predictor = live_predictor(model, detector)
     smoother = Smoother(smooth)
     with open_source(source) as frames, _Results(Path(out), frames) as results:
@@ -322,7 +334,9 @@ def headless(source, out, model="fer_net", detector=None, mirror=False, seconds=
         except KeyboardInterrupt:
             if not frames.live:
                 raise
-        short = seconds is None and frames.total is not None and results.frames < frames.total
+        # By time, for Matroska and WebM count as if no frame were left out; and roughly, for trimmed MP4s count what
+        # they hide, and sound may end later.
+        short = seconds is None and results.seconds * (frames.fps or 1) < 0.9 * (frames.total or 0)
     return {"frames": results.frames, "faces": results.faces, "people": len(results.people),
             "seconds": round(results.seconds, 3), "complete": not short,
             "video": results.video, "table": results.table}

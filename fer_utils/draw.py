@@ -307,7 +307,7 @@ def annotate_live(image, faces, status=(), unsure=0.0):
         uint8 (H, W, 3), RGB; it is changed.
     faces : list of predict.Face
     status : sequence of str
-        Lines for the lower left corner: frames a second, the keys.
+        Lines for the lower left corner: frames a second, the keys. They grow with the image.
     unsure : float
         As in `annotate`.
 
@@ -325,8 +325,9 @@ def annotate_live(image, faces, status=(), unsure=0.0):
         else:
             _columns(image, face.box, face.probabilities)
     _names(image, faces, unsure)
+    size = round(12 * max(max(image.shape[:2]) / 640, 1))  # large frames are shown shrunk
     for row, line in enumerate(reversed(status)):
-        mask = _letters(line, 12)
+        mask = _letters(line, size)
         y = image.shape[0] - (row + 1) * (mask.shape[0] + 4)
         _shade(image, 4, y, mask.shape[1] + 8, mask.shape[0] + 2)
         _blend(image, 8, y + 1, LIGHT, mask)

@@ -2,8 +2,8 @@
 
 import contextlib
 import hashlib
+import math
 import os
-import time
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
@@ -19,11 +19,11 @@ from .paths import DataError
 from .photos import PHOTO_ENDINGS, read_photo
 from .predict import Predictor
 from .shares import known_confusion
+from .sources import CameraError, open_source
 
 VIDEO_ENDINGS = (".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".wmv", ".3gp", ".mts", ".m2ts")
 PHOTO_SIDES, FRAME_SIDES = (640, 1280), (640,)
 """Where YuNet searches (`faces.YuNetDetector`): what it misses so is too small for a network of 48 pixels."""
-_READ_ERRORS = (DataError, OSError, ValueError, MemoryError, cv2.error)
 
 
 def collect(sources, out, model="fer_net", detector="auto", every=0.1, seconds=None, progress=True):
@@ -44,7 +44,8 @@ def collect(sources, out, model="fer_net", detector="auto", every=0.1, seconds=N
         "auto", "yunet" or "haar".
     every : float
         Seconds of video between two frames that are looked at. A face that moves by more than about its own width in
-        between counts as two: at 0.1 a person may cross the picture at walking pace.
+        between counts as two: at 0.1 a person may cross the picture at walking pace. Who is seen on fewer than three
+        of these frames is not counted (`event_summary.participants`).
     seconds : float, optional
         Stop a camera after so long; by default Ctrl-C does.
     progress : bool
@@ -60,6 +61,8 @@ def collect(sources, out, model="fer_net", detector="auto", every=0.1, seconds=N
     ------
     DataError
         A source is not there or holds no picture, or `out` holds faces from another network or detector.
+    ValueError
+        `every` is negative or no number.
     KeyboardInterrupt
         Ctrl-C while photos or videos are read; what was finished is on disk. A camera ends without it.
     """
@@ -71,15 +74,17 @@ def collect(sources, out, model="fer_net", detector="auto", every=0.1, seconds=N
         workers = stack.enter_context(contextlib.closing(_Workers(model, settings.detector)))
         table = stack.enter_context(contextlib.closing(EventTable(out, settings)))
         todo = [(kind, source) for kind, source in found if table.state(source) != "done"]
-        expected = sum(_expected_looks(kind, source, every, seconds) for kind, source in todo)
+        expected = sum(_expected_looks(table, kind, source, every, seconds) for kind, source in todo)
         bar = stack.enter_context(tqdm(total=expected or None, unit="picture", disable=not progress,
                                        dynamic_ncols=True, smoothing=0.05))
         photos = [source for kind, source in todo if kind == "photo"]
         for source, look in workers.ahead(workers.photo, photos):
             try:
-                table.add_photo(source, *look())
-            except _READ_ERRORS as error:
-                table.mark(source, "photo", "failed", note=str(error))
+                taken, faces = look()
+            except Exception as error:  # whatever one photo breaks in a decoder or detector, the others go on
+                table.mark(source, "photo", "failed", note=_why(source, error))
+            else:
+                table.add_photo(source, taken, faces)
             bar.update()
         for kind, source in todo:
             if kind == "video":
@@ -114,7 +119,8 @@ def find_sources(sources):
         sources = [sources]
     found = {}
     for source in sources:
-        if str(source).isdigit():
+        # A folder may be called by its year.
+        if isinstance(source, int) or (str(source).isdecimal() and not os.path.exists(source)):
             found[str(source)] = "camera"
             continue
         path = os.path.abspath(Path(source).expanduser())
@@ -144,15 +150,22 @@ def _kind(name):
     return "photo" if ending in PHOTO_ENDINGS else "video" if ending in VIDEO_ENDINGS else None
 
 
+def _why(source, error):
+    """Return why a source could not be read, with its name."""
+    return str(error) if isinstance(error, DataError) else (
+        f"{source}: could not be looked at ({type(error).__name__}: {error})")
+
+
 def _settings(model, detector, every):
-    if every < 0:
-        raise ValueError(f"every must not be negative, got {every}")
+    if not 0 <= every < math.inf:
+        raise ValueError(f"every must be seconds, 0 or more, got {every}")
     if detector == "auto":
         detector = make_detector("auto").name  # says so where it has to be Haar
     onnx = run_folder(model) / "model.onnx"
     weights = hashlib.sha256(onnx.read_bytes()).hexdigest()[:16] if onnx.is_file() else ""
     card = read_card(model)
     confusion, usage = known_confusion(card)
+    usage = f"{card['data']['title']}, {usage}"
     return Settings(card["name"], weights, detector, float(every), confusion.tolist(), usage)
 
 
@@ -212,14 +225,16 @@ def photo_time(path):
     datetime
         Local time without zone, as cameras write it.
     str
-        "exif" (DateTimeOriginal), or "file" (last change).
+        "exif" (DateTimeOriginal), or "file" (last change) where EXIF says nothing or what cannot be.
     """
     from PIL import Image
 
     with contextlib.suppress(OSError, ValueError, TypeError, SyntaxError):  # whatever damaged EXIF raises
         with Image.open(path) as image:
             text = image.getexif().get_ifd(0x8769).get(36867)
-        return datetime.strptime(str(text).strip("\0 ")[:19], "%Y:%m:%d %H:%M:%S"), "exif"
+        taken = datetime.strptime(str(text).strip("\0 ")[:19], "%Y:%m:%d %H:%M:%S")
+        if 1900 <= taken.year <= datetime.now().year + 1:  # one photo of the year 1 would stretch the event
+            return taken, "exif"
     return datetime.fromtimestamp(os.path.getmtime(path)), "file"
 
 
@@ -229,58 +244,68 @@ def _collect_video(table, workers, source, every, bar):
     last = start - 1
     try:
         video = _open(source)
-        length = video.get(cv2.CAP_PROP_FRAME_COUNT) / (video.get(cv2.CAP_PROP_FPS) or 25)
+        count, rate = video.get(cv2.CAP_PROP_FRAME_COUNT), video.get(cv2.CAP_PROP_FPS) or 25
         # A recorder writes the file's time when it stops.
-        began = datetime.fromtimestamp(os.path.getmtime(source)) - timedelta(seconds=max(length, 0))
+        began = datetime.fromtimestamp(os.path.getmtime(source)) - timedelta(seconds=max(count / rate, 0))
         for (last, position, _), look in workers.ahead(workers.frame, _frames(video, every, start)):
             table.add_frame(source, "video", tracker, look(), last, position, began)
             bar.update()
-        count = int(video.get(cv2.CAP_PROP_FRAME_COUNT))
         if last < 0:
             raise DataError(f"{source}: no frame of this video could be read")
-        note = f"{source}: only {last + 1} of {count} frames could be read" if last + 1 < 0.9 * count - 30 else ""
+        # Containers count a little more than there is, and after the last frame looked at there may be `every` more.
+        short = last + 1 + every * rate < 0.9 * count - 30
+        note = f"{source}: cut short, {last / rate:.0f} of {count / rate:.0f} seconds could be read" if short else ""
         table.mark(source, "video", "done", position=last + 1, note=note)
-    except _READ_ERRORS as error:
-        table.mark(source, "video", "failed", position=last + 1, note=str(error))
+    except Exception as error:  # as with photos
+        table.mark(source, "video", "failed", position=last + 1, note=_why(source, error))
 
 
 def _collect_camera(table, workers, source, every, seconds, bar):
-    video = _open(int(source))
-    began = datetime.now()
-    name = f"camera {source}, {began:%Y-%m-%d %H:%M:%S}"
-    tracker, start = new_tracker(), time.monotonic()
+    with open_source(int(source)) as camera:
+        began = datetime.now()
+        name = f"camera {source}, {began:%Y-%m-%d %H:%M:%S}"
+        tracker, note = new_tracker(every), ""
 
-    def frames():
-        for frame in _frames(video, every, clock=lambda: time.monotonic() - start):
-            if seconds is not None and frame[1] > seconds:
-                return
-            yield frame
+        def frames():
+            last = None
+            for frame in camera:
+                if seconds is not None and frame.time > seconds:
+                    return
+                slot = _slot(frame.time, frame.index, every)
+                if slot != last:
+                    yield frame.index, round(frame.time, 3), frame.image
+                last = slot
 
-    try:
-        for (index, position, _), look in workers.ahead(workers.frame, frames()):
-            table.add_frame(name, "camera", tracker, look(), index, position, began)
-            bar.update()
-    finally:
-        video.release()
-        table.mark(name, "camera", "done")
+        try:
+            for (index, position, _), look in workers.ahead(workers.frame, frames()):
+                table.add_frame(name, "camera", tracker, look(), index, position, began)
+                bar.update()
+        except CameraError as error:  # unplugged, or busy: what was seen until then counts
+            note = f"{name}: {error}"
+        finally:
+            table.mark(name, "camera", "done", note=note)
 
 
 def _open(source):
     video = cv2.VideoCapture(source)
     if not video.isOpened():
-        raise DataError(f"{source}: not a video that OpenCV can read" if isinstance(source, str) else
-                        f"camera {source} cannot be opened: is it connected, free, and allowed for this program?")
+        raise DataError(f"{source}: not a video that OpenCV can read")
     return video
 
 
-def _frames(video, every, start=0, clock=None):
+def _slot(position, index, every):
+    """Return a number that changes with each frame to look at."""
+    return int(position / every + 1e-6) if every else index
+
+
+def _frames(video, every, start):
     """Yield (index, seconds, RGB picture) of the frames to look at, from frame `start` on."""
     rate = video.get(cv2.CAP_PROP_FPS) or 25
     last, index = None, 0
     while video.grab():
         # Some containers give no times.
-        position = clock() if clock else max(video.get(cv2.CAP_PROP_POS_MSEC) / 1000, 0) or index / rate
-        slot = int(position / every + 1e-6) if every else index
+        position = max(video.get(cv2.CAP_PROP_POS_MSEC) / 1000, 0) or index / rate
+        slot = _slot(position, index, every)
         if slot != last and index >= start:
             readable, picture = video.retrieve()
             if readable:
@@ -289,28 +314,34 @@ def _frames(video, every, start=0, clock=None):
     video.release()
 
 
-def read_frame(source, index):
-    """Return one frame of a video, uint8 (H, W, 3) RGB, by its number.
+def read_frames(source, numbers):
+    """Return frames of a video by their numbers: a dict of uint8 (H, W, 3) RGB, without those that cannot be read.
 
     Raises
     ------
     DataError
-        The video or the frame cannot be read.
+        The video cannot be read.
     """
-    # Seeking is not exact in every container; the frames before are skipped instead.
-    for found, _, picture in _frames(_open(source), 0, index):
-        if found == index:
-            return picture
-        break
-    raise DataError(f"{source}: frame {index} could not be read")
+    # Seeking is not exact in every container; the frames before are skipped instead, once for all.
+    video, found = _open(source), {}
+    for index in range(max(numbers) + 1):
+        if not video.grab():
+            break
+        if index in numbers:
+            readable, picture = video.retrieve()
+            if readable:
+                found[index] = cv2.cvtColor(picture, cv2.COLOR_BGR2RGB)
+    video.release()
+    return found
 
 
-def _expected_looks(kind, source, every, seconds):
+def _expected_looks(table, kind, source, every, seconds):
     if kind == "photo":
         return 1
     if kind == "camera":
         return int((seconds or 0) / (every or 1 / 25))
     video = cv2.VideoCapture(source)
-    frames, rate = max(video.get(cv2.CAP_PROP_FRAME_COUNT), 0), video.get(cv2.CAP_PROP_FPS) or 25
+    frames, rate = video.get(cv2.CAP_PROP_FRAME_COUNT), video.get(cv2.CAP_PROP_FPS) or 25
     video.release()
-    return int(min(frames, frames / rate / every if every else frames))
+    left = max(frames - table.records.get(source, {}).get("position", 0), 0)
+    return math.ceil(min(left, left / rate / every if every else left))

@@ -35,7 +35,7 @@ class Settings:
     confusion : tuple of tuple of int
         What the network took for what on the faces it was chosen by: rows true, columns predicted.
     confusion_usage : str
-        Which faces those were, "PublicTest".
+        Which faces those were, as "FER2013, PublicTest".
     """
 
     model: str
@@ -68,6 +68,7 @@ class EventTable:
 
     def __init__(self, out, settings):
         self.out = out = Path(out)
+        self.settings = settings
         out.mkdir(parents=True, exist_ok=True)
         self._check(settings)
         records, kept = _good_journal(out)
@@ -135,7 +136,7 @@ class EventTable:
 
     def resume(self, source):
         """Return a tracker that knows a video's faces so far, and its next frame."""
-        tracker = new_tracker()
+        tracker = new_tracker(self.settings.every)
         record = self.records.get(source)
         if record is None or not record["position"]:
             return tracker, 0
@@ -153,9 +154,9 @@ class EventTable:
         write_csv(pd.DataFrame(errors, columns=["source", "error"]), self.out / ERRORS)
 
 
-def new_tracker():
+def new_tracker(every):
     """Make the tracker of a video: patient enough for a face that turns away, loose enough for one walking past."""
-    return Tracker(patience=1.0, overlap=0.1)
+    return Tracker(patience=max(1.0, 3 * every), overlap=0.1)  # looks may lie further apart than a second
 
 
 def _cells(face):

@@ -132,7 +132,12 @@ class Smoother:
 
 def live_detector(name="auto", side=LIVE_SIDE):
     """Make a detector for live frames: as `faces.make_detector`, but searching only at `side` pixels."""
-    return make_detector(name, max_side=side) if name == "haar" else make_detector(name, max_sides=(side,))
+    detector = make_detector(name)
+    if detector.name == "haar":  # asked for, or what "auto" fell back to
+        detector.max_side = side
+    else:
+        detector.max_sides = (side,)
+    return detector
 
 
 def live_predictor(model="fer_net", detector=None, side=LIVE_SIDE):
@@ -204,4 +209,5 @@ class LiveView:
             self.predictor.detector, self.note = live_detector(other), ""
         except DataError:
             self.note = "the YuNet file is not here"
-        self._follower = FaceFollower(self.predictor.detector)
+        # A fresh start: the mean must not mix in what the other detector's crops gave.
+        self.smoother, self._follower = Smoother(), FaceFollower(self.predictor.detector)

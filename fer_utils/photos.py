@@ -39,7 +39,7 @@ def read_photo(source):
     try:
         file = io.BytesIO(source) if isinstance(source, (bytes, bytearray, memoryview)) else source
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # MAX_PIXELS decides
+            warnings.simplefilter("ignore")  # MAX_PIXELS decides what is too large, errors what is damaged
             with Image.open(file) as image:
                 if image.width * image.height > MAX_PIXELS:
                     raise DataError(f"{name}: {image.width}×{image.height} pixels are too many (at most "
@@ -53,7 +53,7 @@ def read_photo(source):
         raise DataError(f"{name}: too many pixels (at most {MAX_PIXELS // 10**6} million)") from error
     except DataError:
         raise
-    except (OSError, SyntaxError, ValueError, EOFError, IndexError, TypeError) as error:  # whatever decoders raise
+    except (OSError, SyntaxError, ValueError, EOFError, IndexError, TypeError, RuntimeError) as error:  # any decoder's
         reason = "is a folder" if isinstance(error, IsADirectoryError) else f"damaged or cut short ({error})"
         raise DataError(f"{name}: {reason}") from error
 

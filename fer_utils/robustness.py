@@ -87,10 +87,15 @@ def robustness_table(predictor, faces, usage="PrivateTest"):
     DataFrame
         A row a condition: ``kind``, ``level``, ``mild``, ``accuracy``, ``macro_f1`` and ``lost``, the percentage
         points below the unchanged faces.
+
+    Raises
+    ------
+    DataError
+        The usage is absent or unlabelled.
     """
     from sklearn.metrics import f1_score
 
-    part = faces.of(usage)
+    part = faces.of(usage, labelled=True)
     rows = []
     for condition in CONDITIONS:
         changed = np.stack([condition.change(face, i) for i, face in enumerate(part.pixels)])
@@ -169,8 +174,13 @@ def detection_table(predictor, faces, detectors=("yunet", "haar"), usage="Privat
         (other detections), ``direct`` and ``detected`` (accuracy on the found faces, cut by FER2013 and by the
         detector), ``lost`` (percentage points between the two), ``missed_as_wrong`` (accuracy with the missed faces
         counted as wrong), ``side`` (the FER2013 crop's side over the detector's box, median).
+
+    Raises
+    ------
+    DataError
+        The usage is absent or unlabelled.
     """
-    part = faces.of(usage)
+    part = faces.of(usage, labelled=True)
     count = min(sample or len(part), len(part))
     scenes = [scene(part.pixels[i], i) for i in range(count)]
     direct = batched(predictor, part.pixels[:count]).argmax(axis=1) == part.emotion[:count]

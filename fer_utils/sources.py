@@ -217,8 +217,9 @@ class Camera(_Source):
             patience = SILENCE_S if self._given else FIRST_FRAME_S
             if not self._new.wait_for(lambda: self._grabbed > self._given, patience):
                 if self._given:
-                    raise CameraError(f"{self._name()} stopped after {self._given} frames: unplugged, or taken by "
-                                      f"another program. {self._help()}")
+                    why = ("unplugged, or taken by another program" if isinstance(self.source, int) else
+                           "it has ended, or the connection broke")
+                    raise CameraError(f"{self._name()} stopped after {self._given} frames: {why}. {self._help()}")
                 raise CameraError(f"{self._name()} opens but gives no picture: busy, or access was refused. "
                                   f"{self._help()}")
             (bgr, now), index = self._latest, self._grabbed - 1
@@ -250,8 +251,10 @@ def open_source(source=0):
     ------
     CameraError
         It cannot be opened; the message says what to do.
+    DataError
+        A photo cannot be read.
     """
-    if isinstance(source, (int, np.integer)) or str(source).isdigit():
+    if isinstance(source, (int, np.integer)) or str(source).isdecimal():
         return Camera(int(source))
     if "://" in str(source):
         return Camera(str(source))
@@ -259,5 +262,5 @@ def open_source(source=0):
     if not path.is_file():
         reason = "is a folder" if path.is_dir() else "there is no such file"
         raise CameraError(f"{source}: {reason}; a source is a camera's number, a video, a photo or a stream's address")
-    return Photo(path) if path.suffix.lower() in PHOTO_ENDINGS[:-2] and path.suffix.lower() != ".gif" \
-        else VideoFile(path)
+    ending = path.suffix.lower()
+    return Photo(path) if ending in PHOTO_ENDINGS and ending != ".gif" else VideoFile(path)  # a GIF may be animated

@@ -16,7 +16,8 @@ import cv2
 import numpy as np
 import pytest
 
-from fer_utils import bench_live, camera, live, sources
+from fer_utils import bench_live, camera, draw, live, sources
+from fer_utils.__main__ import main
 from fer_utils.faces import Detection, yunet_file
 from fer_utils.labels import EMOTIONS
 from fer_utils.photos import read_photo
@@ -135,8 +136,9 @@ class TestFiles:
         assert capfd.readouterr().err == "", "the decoder's chatter must not reach the user"
 
     def test_missing_files_and_folders(self, tmp_path):
-        with pytest.raises(sources.CameraError, match="no such file"):
-            sources.open_source(tmp_path / "none.mp4")
+        for name in (tmp_path / "none.mp4", "²"):
+            with pytest.raises(sources.CameraError, match="no such file"):
+                sources.open_source(name)
         with pytest.raises(sources.CameraError, match="folder"):
             sources.open_source(tmp_path)
 
@@ -184,6 +186,14 @@ class TestCamera:
             sources.open_source(7)
         with pytest.raises(sources.CameraError, match="stream rtsp://host/x does not open. Check the address"):
             sources.open_source("rtsp://host/x")
+
+    def test_a_stream_that_ends_is_not_called_unplugged(self, fake_camera, monkeypatch):
+        monkeypatch.setattr(sources, "SILENCE_S", 0.2)
+        fake_camera(frames=3)
+        with sources.open_source("rtsp://host/x") as source, pytest.raises(sources.CameraError) as stopped:
+            for _ in source:
+                pass
+        assert "has ended" in str(stopped.value) and "unplugged" not in str(stopped.value)
 
     def test_a_short_dropout_is_no_end(self, fake_camera, monkeypatch):
         fake_camera(frames=2)
@@ -237,6 +247,20 @@ class TestSmoother:
         smoother.update([], 0.1)
         assert len(smoother.recent(0.1)) == 1 and smoother.recent(1.0) == []
         assert list(smoother.update([face()], 0.5)) == [0], "and comes back under its number"
+
+
+class TestDetectors:
+    def test_haar_in_yunets_place_searches_live_frames_small_too(self, monkeypatch, capsys):
+        monkeypatch.setattr("fer_utils.faces.yunet_file", lambda: None)
+        assert live.live_detector("auto", 320).max_side == live.live_detector("haar", 320).max_side == 320
+
+    def test_another_detector_starts_without_the_last_ones_mean(self):
+        view = live.LiveView(FakePredictor())
+        view.picture(sources.Frame(np.zeros((100, 100, 3), np.uint8), 0.0, 0))
+        assert len(view.smoother.recent(0.0)) == 1
+        view.predictor.detector.name = "yunet"
+        view.switch_detector()
+        assert view.predictor.detector.name == "haar" and view.smoother.recent(0.0) == []
 
 
 class TestFollower:
@@ -309,6 +333,29 @@ class TestHeadless:
         with sources.open_source(result["video"]) as video:
             assert len(list(video)) == result["frames"]
 
+    @pytest.mark.parametrize(("total", "complete"), [(21, True), (40, False)])
+    def test_only_an_end_that_is_far_too_early_is_a_loss(self, tmp_path, monkeypatch, total, complete):
+        """Matroska counts by its longest track, and a trimmed MP4 the frames that it hides."""
+        source = sources.open_source(write_video(tmp_path / "in.mp4"))
+        source.total = total
+        monkeypatch.setattr(camera, "open_source", lambda _: source)
+        result = camera.headless("any", tmp_path / "out", FakePredictor(), progress=False)
+        assert result["frames"] == 20 and result["complete"] == complete
+
+    def test_a_video_with_frames_left_out_is_whole(self, tmp_path, monkeypatch):
+        """A screen's recording has a frame where something moved, and Matroska counts as if it had all."""
+        source = sources.open_source(write_video(tmp_path / "in.mp4"))
+        read = source.read
+        source.read = lambda: next((frame for frame in iter(read, None) if frame.index % 3 == 0), None)
+        monkeypatch.setattr(camera, "open_source", lambda _: source)
+        result = camera.headless("any", tmp_path / "out", FakePredictor(), progress=False)
+        assert result["frames"] == 7 and result["complete"]
+
+    @pytest.mark.parametrize("seconds", [0, -1, float("nan")])
+    def test_no_time_is_refused(self, tmp_path, seconds):
+        with pytest.raises(ValueError, match="above 0"):
+            camera.headless(tmp_path, tmp_path, FakePredictor(), seconds=seconds)
+
     def test_ctrl_c_keeps_what_was_finished(self, tmp_path):
         predictor = FakePredictor()
         detect = predictor.detector.detect
@@ -358,6 +405,31 @@ class TestHeadless:
         assert seen == {portrait.emotion}
 
 
+class TestCommand:
+    """``python -m fer_utils webcam``."""
+
+    @pytest.mark.skipif(not MODEL.is_dir(), reason="models/fer_net is not here")
+    def test_headless_says_what_it_wrote(self, tmp_path, capsys):
+        source, out = write_video(tmp_path / "in.mp4", frames=4), tmp_path / "out"
+        assert main(["webcam", "--source", str(source), "--headless", "--out", str(out), "--model", str(MODEL),
+                     "--detector", "haar", "--json"]) == 0
+        result = json.loads(capsys.readouterr().out)
+        assert (result["frames"], result["faces"], result["complete"]) == (4, 0, True)
+        assert [Path(result["video"]), Path(result["table"])] == [out / "annotated.mp4", out / "faces.csv"]
+        assert sorted(out.iterdir()) == [out / "annotated.mp4", out / "faces.csv"]
+
+    @pytest.mark.parametrize(("arguments", "says"), [
+        (["--seconds", "3"], "--headless"), (["--headless", "--seconds", "0"], "above 0"),
+        (["--unsure", "40"], "from 0 to 1"), (["--unsure", "nan"], "from 0 to 1"),
+        (["--headless", "--source", "none.mp4", "--model", str(MODEL), "--detector", "haar"], "no such file")])
+    def test_mistakes_are_said(self, capsys, arguments, says):
+        try:
+            status = main(["webcam", *arguments])
+        except SystemExit as stop:
+            status = stop.code
+        assert status == 1 and says in capsys.readouterr().err
+
+
 class TestCaptures:
     def test_png_and_json_say_the_same(self, tmp_path):
         image = np.random.default_rng(0).integers(0, 256, (60, 80, 3), np.uint8)
@@ -369,12 +441,46 @@ class TestCaptures:
         assert sum(described["faces"][0]["probabilities"].values()) == pytest.approx(1, abs=1e-3)
         assert capture._repr_png_().startswith(b"\x89PNG") and len(list(tmp_path.iterdir())) == 2
 
+    def test_an_unsure_face_is_called_so(self, tmp_path):
+        image = np.zeros((60, 80, 3), np.uint8)
+        sure, unsure = (camera.save_capture(image, [face(happy=0.4)], FakePredictor(), tmp_path, limit).picture()
+                        for limit in (0.3, 0.5))
+        assert tuple(sure[40, 20]) == draw.RGB["happy"] and tuple(unsure[40, 20]) == draw.GRAY
+
     def test_mirror_moves_faces_with_the_picture(self):
         image = np.zeros((50, 100, 3), np.uint8)
         image[20:60, 20:60] = 9
         turned, [found] = live.mirrored(image, [face((20, 20, 40, 30))])
         x, y, width, height = found.box
         assert (turned[y:y + height, x:x + width] == 9).all() and turned.sum() == image.sum()
+
+
+class TestKeys:
+    """The window's loop with a window that only notes what it is to show."""
+
+    def watch(self, monkeypatch, tmp_path, *keys, unsure=0.0):
+        shown, left = [], list(keys)
+        window = SimpleNamespace(show=shown.append, key=lambda _: left.pop(0))
+        monkeypatch.setattr(camera, "FREEZE_S", 0.0)
+        photo = np.zeros((120, 200, 3), np.uint8)
+        photo[:, :100] = 90
+        cv2.imwrite(str(tmp_path / "photo.png"), photo)
+        captures, view = [], live.LiveView(FakePredictor(), unsure=unsure)
+        with sources.open_source(tmp_path / "photo.png") as frames:
+            camera._watch(frames, window, view, captures, tmp_path / "out", None)
+        assert left == [], "the last key closes"
+        return shown, captures
+
+    def test_m_turns_a_photo_too(self, monkeypatch, tmp_path):
+        shown, _ = self.watch(monkeypatch, tmp_path, "", "", "m", "q")
+        assert len(shown) == 2, "once, and again after the key"
+        assert shown[0][5, 5].tolist() == [90] * 3 and shown[1][5, 5].tolist() == [0] * 3
+
+    def test_the_photo_comes_back_after_a_capture(self, monkeypatch, tmp_path):
+        shown, captures = self.watch(monkeypatch, tmp_path, "", "", " ", "", "q", unsure=0.8)
+        assert len(shown) == 3 and len(captures) == 1
+        assert np.array_equal(shown[1][:80], captures[0].picture()[:80]), "the capture without the status below"
+        assert tuple(shown[1][40, 20]) == tuple(shown[2][40, 20]) == draw.GRAY, "0.7 is unsure, frozen or not"
 
 
 class TestView:

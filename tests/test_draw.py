@@ -133,6 +133,11 @@ class TestLive:
         below = drawn[366:420]
         assert (below == draw.RGB["surprise"]).all(axis=2).sum() > 1000
 
+    def test_the_status_grows_with_the_image(self):
+        heights = [np.flatnonzero(draw.annotate_live(np.zeros((height, height * 4 // 3, 3), np.uint8), [], ["60 fps"])
+                                  .any(axis=(1, 2))).size for height in (480, 1440)]
+        assert heights[1] / heights[0] == pytest.approx(3, rel=0.15)
+
     def test_the_status_is_light_on_dark_whatever_is_below(self):
         for level in (0, 128, 255):
             corner = draw.annotate_live(np.full((480, 640, 3), level, np.uint8), [], ["60 fps"])[455:, :80]

@@ -2,7 +2,7 @@ import io
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, features
 
 from fer_utils import photos
 from fer_utils.paths import DataError
@@ -60,7 +60,9 @@ def test_palette_with_transparency_and_an_animation():
     for frame in frames:
         frame.putpalette([0, 0, 0, 200, 0, 0, 0, 200, 0])
     data = encoded(frames[0], "GIF", save_all=True, append_images=frames[1:])
-    assert photos.read_photo(data).tolist() == np.zeros((8, 8, 3), int).tolist()
+    assert (photos.read_photo(data) == 0).all(), "the first frame"
+    seen = photos.read_photo(encoded(frames[1], "PNG", transparency=1))
+    assert (seen == 255).all(), "its one colour is transparent"
 
 
 @pytest.mark.parametrize("data, word", [
@@ -70,6 +72,24 @@ def test_palette_with_transparency_and_an_animation():
 def test_what_is_no_photo_is_an_error_in_words(data, word):
     with pytest.raises(DataError, match=word):
         photos.read_photo(data)
+
+
+@pytest.mark.skipif(not features.check("avif"), reason="this Pillow reads no AVIF")
+def test_a_damaged_avif_is_an_error_in_words(colours):
+    data = bytearray(encoded(Image.fromarray(colours), "AVIF"))
+    data[-20:] = bytes(20)
+    with pytest.raises(DataError, match="damaged"):
+        photos.read_photo(bytes(data))
+
+
+def test_a_decoders_warnings_are_kept_back(colours, recwarn):
+    exif = Image.Exif()
+    exif[0x010F] = "a camera's name that is long"
+    data = encoded(Image.fromarray(colours), "TIFF", exif=exif)
+    # The name's length is said to be beyond the file's end: its entry is tag 0x010F, type 2, count.
+    place = data.index(b"\x0f\x01\x02\x00") + 4
+    read = photos.read_photo(data[:place] + b"\xff\xff\xff\x7f" + data[place + 4:])
+    assert np.array_equal(read, colours) and not list(recwarn)
 
 
 def test_a_truncated_photo_is_an_error(colours):

@@ -7,8 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from matplotlib import cbook
+from PIL import Image
 
 from fer_utils import evaluate, export, predict, robustness, synthetic
+from fer_utils.__main__ import main
+from fer_utils.faces import Detection
 from fer_utils.labels import EMOTIONS
 from fer_utils.paths import DataError
 from fer_utils.photos import read_photo
@@ -116,6 +119,42 @@ def test_export_writes_what_keras_computes(tmp_path, portrait):
     assert np.allclose(face.probabilities, same.probabilities, atol=1e-5)
 
 
+class TestCommand:
+    """``python -m fer_utils predict``."""
+
+    OPTIONS = ["--model", str(SHARED / "fer_net"), "--detector", "haar"]
+
+    @pytest.fixture
+    def folder(self, tmp_path, portrait):
+        for name in ("a.png", "b/a.png", "a-2.png"):
+            path = tmp_path / name
+            path.parent.mkdir(exist_ok=True)
+            Image.fromarray(portrait).save(path)
+        return tmp_path
+
+    def test_one_entry_a_file_in_order_and_status_1_for_what_cannot_be_read(self, folder, predictor, portrait, capsys):
+        (folder / "text.jpg").write_text("no photo")
+        files = [str(folder / name) for name in ("none.jpg", "a.png", "text.jpg", "b/a.png")]
+        assert main(["predict", *files, "--json", *self.OPTIONS]) == 1
+        photos = json.loads(capsys.readouterr().out)["photos"]
+        assert [photo["file"] for photo in photos] == files
+        assert "no such file" in photos[0]["error"] and "not an image" in photos[2]["error"]
+        assert photos[0]["faces"] == [] and photos[0]["width"] is None
+        expected = {"file": files[1], "width": 512, "height": 600, "error": None,
+                    "faces": [face.to_dict() for face in predictor.faces(portrait)]}
+        assert photos[1] == expected and photos[3] == expected | {"file": files[3]}
+        assert main(["predict", files[1], *self.OPTIONS]) == 0
+
+    def test_marked_photos_replace_neither_those_given_nor_each_other(self, folder, capsys):
+        files = [folder / name for name in ("a.png", "b/a.png", "a-2.png")]
+        before = [file.read_bytes() for file in files]
+        for _ in range(2):  # the second run replaces what the first one wrote
+            assert main(["predict", *map(str, files), "--save", str(folder), *self.OPTIONS]) == 0
+            assert [file.read_bytes() for file in files] == before
+            written = sorted(p.name for p in folder.glob("*.png") if p not in files)
+            assert written == ["a-2-2.png", "a-3.png", "a-4.png"]
+
+
 class TestRobustness:
     def test_every_condition_keeps_a_faces_shape_and_changes_it(self):
         face = synthetic.draw_faces(7).pixels[3]
@@ -139,6 +178,40 @@ class TestRobustness:
         back = cv2.resize(image[y:y + h, x:x + w, 0], (48, 48), interpolation=cv2.INTER_AREA)
         assert np.abs(back.astype(int) - face).mean() < 12
         assert np.array_equal(image, robustness.scene(face, 5)[0])
+
+    def test_faces_found_where_they_are_lose_little(self, predictor):
+        drawn = synthetic.draw_faces(60, seed=1)
+        part = drawn.of("Training")
+        squares = [robustness.scene(part.pixels[i], i)[1] for i in range(12)]
+
+        class Detector:
+            """Finds every second face, and once another place."""
+
+            name, margin = "fake", 1.0
+
+            def __init__(self):
+                self.asked = 0
+
+            def detect(self, image):
+                self.asked += 1
+                square = squares[self.asked - 1]
+                if self.asked % 2:
+                    return []
+                elsewhere = Detection((square[0] - 3 * square[2], 0, 20, 20))
+                return [Detection(square), elsewhere] if self.asked == 2 else [Detection(square)]
+
+        row = robustness.detection_table(predictor, drawn, [Detector()], "Training", sample=12).iloc[0]
+        assert (row["faces"], row["found"], row["false"], row["side"]) == (12, 0.5, 1, 1)
+        assert row["missed_as_wrong"] == row["detected"] / 2
+        guess = predictor.probabilities(part.pixels[:12]).argmax(1)
+        assert row["direct"] == pytest.approx((guess == part.emotion[:12])[1::2].mean())
+
+    def test_unlabelled_faces_are_not_scored(self, predictor):
+        drawn = synthetic.draw_faces(60, seed=1)
+        drawn.emotion[drawn.usage == "PrivateTest"] = -1
+        for table in (robustness.robustness_table, robustness.detection_table):
+            with pytest.raises(DataError, match="PrivateTest faces have no labels"):
+                table(predictor, drawn)
 
     def test_the_table_is_scored_as_scikit_learn_does(self, predictor):
         from sklearn.metrics import accuracy_score
