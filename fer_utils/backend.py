@@ -28,3 +28,33 @@ def import_keras():
             os.dup2(real, 2)
             os.close(real)
     return keras
+
+
+def fuse_batch_norm(model):
+    """Compute the batch normalisations of a model's maps in one operation each while TensorFlow trains it.
+
+    Keras makes many elementwise operations of a batch normalisation, which costs up to two fifths of a training step
+    on CPUs (`bench train`). The results are the same; only the layers in memory change, not what is saved. Under other
+    backends nothing is changed: their compilers fuse.
+    """
+    keras = import_keras()
+    if keras.backend.backend() != "tensorflow":
+        return
+    import tensorflow as tf
+
+    class BatchNormalization(keras.layers.BatchNormalization):  # of one name, for it names weights in files
+        def call(self, inputs, training=None, mask=None):
+            if not training or not self.trainable:
+                return super().call(inputs, training=training, mask=mask)
+            outputs, mean, variance, *_ = tf.compat.v1.nn.fused_batch_norm(
+                inputs, self.gamma, self.beta, epsilon=self.epsilon, is_training=True)
+            n = tf.cast(tf.size(inputs) / inputs.shape[-1], variance.dtype)
+            # TensorFlow's variance is the sample's (n - 1), Keras's the population's (n).
+            for moving, value in ((self.moving_mean, mean), (self.moving_variance, variance * (n - 1) / n)):
+                moving.assign(moving * self.momentum + value * (1 - self.momentum))
+            return outputs
+
+    for layer in model.layers:
+        if type(layer) is keras.layers.BatchNormalization and layer.input_spec.ndim == 4 \
+                and layer.axis in (-1, 3) and layer.center and layer.scale:
+            layer.__class__ = BatchNormalization

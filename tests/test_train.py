@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from sklearn.metrics import f1_score
 
-from fer_utils import evaluate, train, zoo
+from fer_utils import backend, evaluate, train, zoo
 from fer_utils.datasets import FaceSet
 from fer_utils.preprocess import FaceSpec
 from fer_utils.synthetic import draw_faces
@@ -128,6 +128,40 @@ def test_the_leaky_exhibit_also_reports_faces_it_never_saw(faces, tmp_path):
     assert 0 < part["clean"]["n"] < part["n"]
     result = evaluate.evaluate_run(tmp_path / "run", faces)
     assert result["exhibit"] and result["clean"]["n"] == 0, "it has trained on PrivateTest too"
+
+
+def test_fused_batch_normalisation_gives_keras_own_numbers(tmp_path):
+    keras = backend.import_keras()
+    if keras.backend.backend() != "tensorflow":
+        pytest.skip("only TensorFlow's is fused")
+    import tensorflow as tf
+
+    rng = np.random.default_rng(0)
+    x = tf.constant(rng.normal(3, 2, (6, 5, 5, 4)), tf.float32)
+    weights = [rng.uniform(1, 2, 4) for _ in range(4)]
+
+    def numbers(fuse):
+        model = keras.Sequential([keras.Input((5, 5, 4)), keras.layers.BatchNormalization(momentum=0.8),
+                                  keras.layers.Flatten(), keras.layers.BatchNormalization()])
+        norm = model.layers[0]
+        norm.set_weights(weights)
+        if fuse:
+            backend.fuse_batch_norm(model)
+            model.load_weights(tmp_path / "stock.weights.h5")  # files of either fit the other
+        else:
+            model.save_weights(tmp_path / "stock.weights.h5")
+        kinds = [type(layer) is keras.layers.BatchNormalization for layer in (norm, model.layers[-1])]
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            loss = tf.reduce_sum(norm(x, training=True) ** 3)
+        gradients = tape.gradient(loss, [x, *(weight.value for weight in norm.trainable_variables)])
+        return kinds, [np.asarray(n) for n in (loss, *gradients, *norm.get_weights(), norm(x))]
+
+    (kinds, expected), (fused_kinds, found) = numbers(False), numbers(True)
+    assert kinds == [True, True] and fused_kinds == [False, True], "of maps, not of vectors"
+    for one, other in zip(expected, found):
+        np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-3)
+    assert not np.allclose(found[-3], weights[2], atol=0.1), "the moving mean must move"
 
 
 def test_class_weights_reach_the_loss(faces):
