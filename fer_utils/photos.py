@@ -1,5 +1,6 @@
 """Photos as people have them, read into one form: uint8 RGB, upright."""
 
+import contextlib
 import io
 import warnings
 from pathlib import Path
@@ -13,6 +14,9 @@ MAX_PIXELS = 150_000_000
 """Larger photos are refused: a small file can claim a size that no memory holds (a decompression bomb)."""
 PHOTO_ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".heic", ".heif")
 
+# Pillow reads forty formats, some by starting other programs (EPS); an uploaded file must not reach those.
+_FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", "PPM", "AVIF", "JPEG2000", "HEIF")
+
 
 def read_photo(source):
     """Read a photo: turned upright by its EXIF, first frame of an animation, transparency on white.
@@ -20,7 +24,8 @@ def read_photo(source):
     Parameters
     ----------
     source : str, Path, bytes or binary file
-        JPEG, PNG (8 or 16 bit), WebP, BMP, TIFF or GIF in any colour mode; HEIC where pillow-heif is installed.
+        JPEG, PNG (8 or 16 bit), WebP, BMP, TIFF, GIF, PPM, AVIF or JPEG 2000 in any colour mode; HEIC where
+        pillow-heif is installed.
 
     Returns
     -------
@@ -34,13 +39,12 @@ def read_photo(source):
     """
     from PIL import Image, ImageOps, UnidentifiedImageError
 
-    _register_heif()
     name = source if isinstance(source, (str, Path)) else "this photo"
     try:
         file = io.BytesIO(source) if isinstance(source, (bytes, bytearray, memoryview)) else source
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # MAX_PIXELS decides what is too large, errors what is damaged
-            with Image.open(file) as image:
+            with Image.open(file, formats=_known_formats()) as image:
                 if image.width * image.height > MAX_PIXELS:
                     raise DataError(f"{name}: {image.width}×{image.height} pixels are too many (at most "
                                     f"{MAX_PIXELS // 10**6} million); shrink it first")
@@ -58,12 +62,15 @@ def read_photo(source):
         raise DataError(f"{name}: {reason}") from error
 
 
-def _register_heif():
-    try:
+def _known_formats():
+    from PIL import Image
+
+    with contextlib.suppress(ImportError):
         from pillow_heif import register_heif_opener
-    except ImportError:
-        return
-    register_heif_opener()
+
+        register_heif_opener()
+    Image.init()
+    return [name for name in _FORMATS if name in Image.OPEN]
 
 
 def _pixels(image):

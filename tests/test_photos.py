@@ -125,3 +125,8 @@ def test_to_rgb_refuses_what_is_no_image(bad):
 def test_to_rgb_keeps_an_rgb_array_itself(colours):
     assert photos.to_rgb(colours) is colours
     assert photos.to_rgb(colours[..., 0]).shape == (20, 40, 3)
+
+
+def test_formats_that_start_other_programs_are_no_photos():
+    with pytest.raises(DataError, match="not an image that can be read"):
+        photos.read_photo(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\n")
