@@ -3,6 +3,7 @@
 import hashlib
 import os
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import cv2
@@ -180,10 +181,11 @@ def yunet_file(download=True):
     kept = paths.CACHE / YUNET
     if kept.is_file() and hashlib.sha256(kept.read_bytes()).hexdigest() == YUNET_SHA256:
         return kept
-    return _fetch_yunet() if download else None
+    return _fetch_yunet(YUNET_URL, YUNET_SHA256, paths.CACHE) if download else None
 
 
-def _fetch_yunet():
+@cache  # without a network the wait is long: once is enough
+def _fetch_yunet(url, sha256, folder):
     import logging
 
     import pooch
@@ -191,7 +193,7 @@ def _fetch_yunet():
 
     pooch.get_logger().setLevel(logging.ERROR)
     try:
-        return Path(pooch.retrieve(YUNET_URL, f"sha256:{YUNET_SHA256}", YUNET, paths.CACHE,
+        return Path(pooch.retrieve(url, f"sha256:{sha256}", YUNET, folder,
                                    downloader=pooch.HTTPDownloader(timeout=20)))
     except (requests.RequestException, OSError, ValueError):  # offline, refused, or another file than expected
         return None

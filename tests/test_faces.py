@@ -105,8 +105,9 @@ def test_auto_falls_back_to_haar_and_says_so(monkeypatch, tmp_path, capsys):
     assert capsys.readouterr().out.count("\n") == 1
 
 
-def test_a_download_must_have_the_known_checksum(monkeypatch, tmp_path):
+def test_a_download_must_have_the_known_checksum(tmp_path):
     """A server of our own hands out another file: it must not be used."""
+    import hashlib
     import http.server
     import threading
 
@@ -114,13 +115,10 @@ def test_a_download_must_have_the_known_checksum(monkeypatch, tmp_path):
     handler = lambda *a: http.server.SimpleHTTPRequestHandler(*a, directory=tmp_path)  # noqa: E731
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    monkeypatch.setattr(faces, "YUNET_URL", f"http://127.0.0.1:{server.server_port}/face.onnx")
-    monkeypatch.setattr(paths, "CACHE", tmp_path / "cache")
+    url, known = f"http://127.0.0.1:{server.server_port}/face.onnx", hashlib.sha256(b"not the file").hexdigest()
     try:
-        assert faces._fetch_yunet() is None
-        import hashlib
-        monkeypatch.setattr(faces, "YUNET_SHA256", hashlib.sha256(b"not the file").hexdigest())
-        assert faces._fetch_yunet().read_bytes() == b"not the file"
+        assert faces._fetch_yunet(url, faces.YUNET_SHA256, tmp_path / "cache") is None
+        assert faces._fetch_yunet(url, known, tmp_path / "cache").read_bytes() == b"not the file"
     finally:
         server.shutdown()
 
