@@ -173,6 +173,8 @@ def _webcam(args):
 def _event(args):
     from . import report
 
+    if not args.blur and not args.faces:
+        raise ValueError("--no-blur goes with --faces")
     result = report.run(args.sources, args.out, args.model, args.detector, args.every, args.seconds, args.unsure,
                         args.faces, args.blur, progress=not args.json)
     return result, report.text(result)
@@ -183,9 +185,14 @@ def _app(args):
 
     from . import widgets
 
-    print(f"The photo app opens at http://{args.host}:{args.port}; Ctrl-C ends it.", file=sys.stderr)
-    status = subprocess.run(widgets.app_command(args.host, args.port, args.browser)).returncode
-    return _Result({}, status), "The photo app has ended."
+    print("Starting the photo app; Voilà says its address. Ctrl-C ends it.", file=sys.stderr)
+    server = subprocess.Popen(widgets.app_command(args.host, args.port, args.browser))
+    try:
+        server.wait()
+    except KeyboardInterrupt:
+        server.terminate()
+        server.wait()  # it ends its kernels first
+    return _Result({}, server.returncode), "The photo app has ended."
 
 
 def _save_annotated(image, faces, file, folder, taken):
@@ -285,7 +292,7 @@ def _bench(args):
     if args.what in ("live", "event"):
         from . import bench_event, bench_live
 
-        result = bench_live.bench_live() if args.what == "live" else bench_event.bench_event()
+        result = bench_live.bench_live() if args.what == "live" else bench_event.bench_event(args.data)
     else:
         result = bench.BENCHES[args.what](args.data)
     return result, json.dumps(result, indent=1, ensure_ascii=False)
@@ -347,12 +354,12 @@ def _parser():
     sub.add_argument("--detector", default="auto", help="yunet, haar, or auto: YuNet where its file is")
     sub.add_argument("--save", type=Path, metavar="DIR", help="write each photo there with its faces marked")
 
-    def live(sub):
+    def live(sub, seconds="stop after so much of the source"):
         sub.add_argument("--model", default="fer_net", metavar="NAME")
         sub.add_argument("--detector", default="auto", help="yunet, haar, or auto: YuNet where its file is")
         sub.add_argument("--unsure", type=_share, default=0.0, metavar="P",
                          help="call a face unsure whose probability is below this (0 to 1)")
-        sub.add_argument("--seconds", type=float, help="stop after so much of the source")
+        sub.add_argument("--seconds", type=float, metavar="S", help=seconds)
 
     sub = command("webcam", _webcam, "live window: Space captures, Esc closes; or, --headless, an annotated video",
                   data=False)
@@ -366,10 +373,11 @@ def _parser():
     sub.add_argument("sources", nargs="+", metavar="SOURCE", help="folder of photos, video, or camera number")
     sub.add_argument("--out", type=Path, required=True, metavar="DIR", help="a second run with this goes on")
     sub.add_argument("--every", type=float, default=0.1, metavar="S",
-                     help="look at a video every so many seconds; default: 0.1")
+                     help="look at videos and cameras every so many seconds; default: 0.1; who is seen on fewer than "
+                          "three looks is not counted")
     sub.add_argument("--faces", action="store_true", help="put face pictures into the report, blurred")
     sub.add_argument("--no-blur", dest="blur", action="store_false", help="do not blur them")
-    live(sub)
+    live(sub, seconds="stop a camera after so long; default: when Ctrl-C is pressed")
     sub.set_defaults(unsure=0.5)
 
     sub = command("app", _app, "serve the photo app (notebook 07) by Voilà, on this machine only", data=False)

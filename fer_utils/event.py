@@ -229,7 +229,7 @@ def photo_time(path):
     """
     from PIL import Image
 
-    with contextlib.suppress(OSError, ValueError, TypeError, SyntaxError):  # whatever damaged EXIF raises
+    with contextlib.suppress(Exception):  # damaged EXIF raises errors of many kinds; the file has a date all the same
         with Image.open(path) as image:
             text = image.getexif().get_ifd(0x8769).get(36867)
         taken = datetime.strptime(str(text).strip("\0 ")[:19], "%Y:%m:%d %H:%M:%S")

@@ -77,7 +77,7 @@ def summarise(out, unsure=0.5, min_looks=3, seed=0):
     min_looks : int
         As `participants` takes it.
     seed : int
-        Of the intervals.
+        Of the intervals of ``shares``.
 
     Returns
     -------

@@ -61,7 +61,7 @@ def run(sources, out, model="fer_net", detector="auto", every=0.1, seconds=None,
     -------
     dict
         For JSON: out, report (paths), participants, photos, videos, cameras, photos_without_faces, photo_faces,
-        followed, unsure, threshold, first, last, shares (name → raw, corrected and their intervals), errors.
+        followed, noise, unsure, threshold, first, last, shares (name → raw, corrected and their intervals), errors.
 
     Raises
     ------
@@ -74,8 +74,8 @@ def run(sources, out, model="fer_net", detector="auto", every=0.1, seconds=None,
     write_csv(people, Path(out) / PEOPLE)
     examples = example_faces(people, blur) if faces else []
     page = write_report(summary, Path(out) / REPORT, title, examples, blur)
-    keys = ("participants", "photos", "videos", "cameras", "photos_without_faces", "photo_faces", "followed", "unsure",
-            "threshold", "first", "last", "errors")
+    keys = ("participants", "photos", "videos", "cameras", "photos_without_faces", "photo_faces", "followed", "noise",
+            "unsure", "threshold", "first", "last", "errors")
     table = summary["shares"]
     return {"out": str(out), "report": str(page), **{key: summary[key] for key in keys},
             "shares": {} if table is None else json.loads(table.round(4).to_json(orient="index"))}
@@ -83,22 +83,41 @@ def run(sources, out, model="fer_net", detector="auto", every=0.1, seconds=None,
 
 def text(result):
     """Return what `run` found as lines for a terminal."""
-    counted = {name: _several(result[f"{name}s"], name) for name in ("participant", "photo", "video")}
-    lines = [f"{counted['participant']}: {_several(result['photo_faces'], 'face')} on {counted['photo']}, "
-             f"{result['followed']:,} people followed through {counted['video']} and "
-             f"{_several(result['cameras'], 'camera recording')}",
+    lines = [f"{_several(result['participants'], 'participant')}: {_where(result)}",
              f"{result['unsure']:,} unsure (under {result['threshold']:.0%})"]
+    if result["noise"]:
+        lines.append(_left_out(result))
     for name, row in result["shares"].items():
         lines.append(f"  {name:18} corrected {row['corrected']:6.1%} ({row['corrected_low']:.1%} to "
                      f"{row['corrected_high']:.1%}), raw {row['raw']:6.1%}")
     if result["errors"]:
-        lines.append(f"{_several(len(result['errors']), 'file')} could not be read in full, see errors.csv:")
+        lines.append(f"{_several(len(result['errors']), 'source')} could not be read in full, see errors.csv:")
         lines += [f"  {entry['error']}" for entry in result["errors"][:10]]
     return "\n".join([*lines, f"report: {result['report']}"]).encode("utf-8", "replace").decode()
 
 
 def _several(n, what):
     return f"{n:,} {what}" + ("" if n == 1 else "s")
+
+
+def _where(counts):
+    """Say on what the participants were seen."""
+    parts = []
+    if counts["photos"]:
+        without = counts["photos_without_faces"]
+        parts.append(f"{_several(counts['photo_faces'], 'face')} on {_several(counts['photos'], 'photo')}"
+                     + (f" ({without:,} of them without a face)" if without else ""))
+    filmed = [_several(counts[f"{name}s"], what) for name, what in (("video", "video"), ("camera", "camera recording"))
+              if counts[f"{name}s"]]
+    if filmed:
+        people = "1 person" if counts["followed"] == 1 else f"{counts['followed']:,} people"
+        parts.append(f"{people} followed through {' and '.join(filmed)}")
+    return " and ".join(parts) or "nothing could be read"
+
+
+def _left_out(counts):
+    return (f"{_several(counts['noise'], 'face')} of videos and cameras left out, seen on too few of the frames looked "
+            "at: noise of the detector, or people who passed quickly")
 
 
 # --- Face pictures, when asked for -------------------------------------------------------------------------------
@@ -123,13 +142,17 @@ def example_faces(people, blur=True, limit=FACES_SHOWN):
     people = people[people["kind"] != "camera"].sort_values("confidence", ascending=False)
     people = people.assign(rank=people.groupby("emotion").cumcount()).sort_values("rank", kind="stable").head(limit)
     found = []
-    for row in people.itertuples():
+    for (source, kind), faces in people.groupby(["source", "kind"]):  # each file is read once
         with contextlib.suppress(DataError, OSError, cv2.error):
-            image = read_photo(row.source) if row.kind == "photo" else event.read_frame(row.source, int(row.frame))
-            face = crop_face(image, Detection((row.x, row.y, row.width, row.height)), 1.2)
-            if blur:
-                face = cv2.resize(face, (6, 6), interpolation=cv2.INTER_AREA)
-            found.append((row.emotion, row.confidence, cv2.resize(face, (96, 96), interpolation=cv2.INTER_LINEAR)))
+            frames = event.read_frames(source, set(faces["frame"])) if kind == "video" else None
+            image = read_photo(source) if kind == "photo" else None
+            for row in faces.itertuples():
+                if kind == "video" and (image := frames.get(row.frame)) is None:
+                    continue
+                face = crop_face(image, Detection((row.x, row.y, row.width, row.height)), 1.2)
+                if blur:
+                    face = cv2.resize(face, (6, 6), interpolation=cv2.INTER_AREA)
+                found.append((row.emotion, row.confidence, cv2.resize(face, (96, 96), interpolation=cv2.INTER_LINEAR)))
     return sorted(found, key=lambda entry: (EMOTIONS.index(entry[0]), -entry[1]))
 
 
@@ -164,8 +187,11 @@ def write_report(summary, path, title="Event report", examples=(), blurred=True)
 def page(summary, title="Event report", examples=(), blurred=True):
     """Return the report as HTML, as `write_report` writes it."""
     body = [f"<h1>{_escape(title)}</h1>", _counted(summary)]
-    if summary["shares"] is not None:
-        body += [_tiles(summary["shares"]), _shares(summary), _over_time(summary), _by_source(summary)]
+    if summary["shares"] is None:
+        body.append(_caveats(summary))
+    else:
+        body += [_tiles(summary["shares"]), _caveats(summary), _shares(summary), _over_time(summary),
+                 _by_source(summary)]
     if len(examples):
         body.append(_examples(examples, blurred))
     body += ["<section><h2>What these numbers cannot tell</h2><ul>", *(f"<li>{line}</li>" for line in LIMITS),
@@ -182,22 +208,28 @@ def _escape(value):
 
 def _counted(summary):
     when = "" if summary["first"] is None else f" between {summary['first'][:16]} and {summary['last'][:16]}"
-    photos, people = _several(summary["photo_faces"], "face"), summary["followed"]
-    lines = [f"<p class=lead><strong>{_several(summary['participants'], 'participant')}</strong>{when}: {photos} on "
-             f"{_several(summary['photos'], 'photo')} ({summary['photos_without_faces']:,} of them without a face) and "
-             f"{people:,} {'person' if people == 1 else 'people'} followed through "
-             f"{_several(summary['videos'], 'video')} and {_several(summary['cameras'], 'camera recording')}.</p>",
-             "<p>Every face on every photo counts: <strong>a person who is on two photos counts twice</strong>. In a "
+    return (f"<p class=lead><strong>{_several(summary['participants'], 'participant')}</strong>{when}: "
+            f"{_where(summary)}.</p>")
+
+
+def _caveats(summary):
+    """Say what is behind the counts, in what was read here."""
+    lines = ["<p>Every face on every photo counts: <strong>a person who is on two photos counts twice</strong>. In a "
              "video a person counts once for as long as the face stays in sight, and again after coming back.</p>"]
     if summary["unsure_share"] is not None:
         lines.append(f"<p><strong>{summary['unsure']:,} ({summary['unsure_share']:.0%}) are unsure</strong>: their "
                      f"most probable emotion has less than {summary['threshold']:.0%}. They are counted all the same, "
                      "by that emotion.</p>")
     else:
-        lines.append("<p>No face was found, so there is nothing to report.</p>")
+        lines.append("<p>No face was found that counts, so there is nothing to report.</p>")
+    if summary["noise"]:
+        lines.append(f"<p>{_left_out(summary)}.</p>")
     if summary["file_times"]:
         lines.append(f"<p>{_several(summary['file_times'], 'face')} on photos that do not say when they were taken: "
                      "the file's date stands in, which copying may have changed.</p>")
+    if summary["videos"]:
+        lines.append("<p>A video is taken to have ended when its file was last changed; copying may have moved that, "
+                     "and with it the times of its people.</p>")
     return "".join(lines)
 
 
@@ -265,13 +297,13 @@ def _method(summary):
         "<section><h2>How it was counted</h2><ul>"
         f"<li>Faces were found by {_escape(detector)} and read by the network "
         f"<code>{_escape(settings['model'])}</code> (weights <code>{_escape(settings['weights'])}</code>), which is "
-        f"right on {summary['accuracy']:.0%} of FER2013's {_escape(settings['confusion_usage'])}. Of videos and "
-        f"cameras a frame every {settings['every']:g} s was looked at; a face on too few frames is left out as noise "
-        f"({summary['noise']:,} were), the others have the mean of their probabilities.</li>"
+        f"right on {summary['accuracy']:.0%} of {_escape(settings['confusion_usage'])}. Of videos and cameras a "
+        f"frame every {settings['every']:g} s was looked at; people followed have the mean of their probabilities.</li>"
         "<li>Raw: the share of participants by their most probable emotion. Intervals: Bayesian bootstrap (Rubin 1981) "
-        "over whole photos, for faces on one photo look alike, and over people followed.</li>"
+        "over whole photos, for faces on one photo look alike, and over people followed; never narrower than for so "
+        "many single faces.</li>"
         f"<li>Corrected: the shares that best explain the raw ones, given what the network takes for what on the "
-        f"{summary['confusion_faces']:,} faces of FER2013's {_escape(settings['confusion_usage'])} (adjusted counts, "
+        f"{summary['confusion_faces']:,} faces of {_escape(settings['confusion_usage'])} (adjusted counts, "
         "Forman 2008; found by expectation-maximisation and pulled a tenth to the raw shares). Intervals: Gibbs "
         "sampling of both, so that they hold the noise of the counts and of the matrix.</li></ul></section>")
 
@@ -280,7 +312,7 @@ def _errors(errors):
     if not errors:
         return ""
     shown = "".join(f"<li>{_escape(entry['error'])}</li>" for entry in errors[:50])
-    return (f"<section><h2>Not read in full: {_several(len(errors), 'file')}</h2><ul>{shown}</ul>"
+    return (f"<section><h2>Not read in full: {_several(len(errors), 'source')}</h2><ul>{shown}</ul>"
             "<p>All of them are in errors.csv.</p></section>")
 
 
@@ -333,7 +365,7 @@ figcaption { font-size: .8rem; }
 .wide { overflow-x: auto; }
 table { border-collapse: collapse; width: 100%; font-size: .92rem; font-variant-numeric: tabular-nums; }
 th, td { text-align: right; padding: .35rem .5rem; border-bottom: 1px solid var(--line); vertical-align: baseline; }
-th:first-child { text-align: left; min-width: 4.5rem; max-width: 16rem; overflow-wrap: break-word; }
+th:first-child { text-align: left; min-width: 4.5rem; max-width: 16rem; overflow-wrap: anywhere; }
 thead th { color: var(--soft); font-weight: 600; }
 li { margin: .35rem 0; overflow-wrap: anywhere; }
 code { font-size: .9em; overflow-wrap: anywhere; }

@@ -86,7 +86,8 @@ def draw_raw(units, draws=1000, seed=0):
     """Draw raw shares as they might be with other photos and people of the same kind.
 
     The Bayesian bootstrap (Rubin 1981) weighs whole units, for faces on one photo tend to look alike; a prior of one
-    face in all is added. Where every unit is one face, that is the multinomial's Dirichlet posterior.
+    face in all is added. Where every unit is one face, that is the multinomial's Dirichlet posterior, which is also
+    what is drawn from where units spread less than single faces would: one photo alone says nothing of others.
 
     Parameters
     ----------
@@ -104,7 +105,10 @@ def draw_raw(units, draws=1000, seed=0):
     for start in range(0, len(units), 1000):  # in parts, so that memory stays small
         part = np.asarray(units[start:start + 1000], float)
         counts += rng.exponential(size=(draws, len(part))) @ part
-    return counts / counts.sum(axis=1, keepdims=True)
+    by_units = counts / counts.sum(axis=1, keepdims=True)
+    by_faces = _dirichlet(rng, np.broadcast_to(np.sum(units, axis=0) + PRIOR, (draws, N_CLASSES)))
+    alike = len(units) > 1 and by_units.var(axis=0).sum() > by_faces.var(axis=0).sum()
+    return by_units if alike else by_faces
 
 
 def draw_corrected(counts, confusion, start, chains=125, steps=120, kept=8, seed=0):

@@ -177,9 +177,14 @@ def test_the_photo_app(page, voila, portrait):
 
     page.get_by_role("button", name="Take a photo").click()
     page.wait_for_function("document.querySelector('.fer-booth video').videoWidth > 0")
+    assert page.get_by_role("button", name="Take a photo").is_disabled()  # a second stream would leave the first on
     page.keyboard.press("Space")
     page.locator(".fer-status", has_text="3 faces in 7 photos").wait_for()
     assert page.evaluate("document.querySelector('.fer-booth video').srcObject") is None
+    page.get_by_role("button", name="Take a photo").click()
+    page.wait_for_function("document.querySelector('.fer-booth video').videoWidth > 0")
+    page.get_by_role("button", name="Take it").dblclick()
+    page.locator(".fer-status", has_text="4 faces in 8 photos").wait_for()
 
     page.get_by_role("button", name="Clear all").click()
     assert cards.count() == 0

@@ -29,6 +29,7 @@ from fer_utils import (
     predict,
     report,
     shares,
+    sources,
 )
 from fer_utils.labels import EMOTIONS
 from fer_utils.predict import Face
@@ -115,7 +116,49 @@ def test_a_face_seen_twice_only_is_noise(tmp_path):
     collect(path, tmp_path / "out")
     summary = event_summary.summarise(tmp_path / "out", min_looks=3)
     assert summary["participants"] == 0 and summary["noise"] == 1 and summary["shares"] is None
-    assert "No face was found" in report.page(summary)
+    page = report.page(summary)
+    assert "No face was found that counts" in page and "1 face of videos and cameras left out" in page
+
+
+def test_a_person_who_stays_is_one_participant_however_rarely_one_looks(tmp_path):
+    collect(video(tmp_path / "still.avi", frames=150, step=0), tmp_path / "out", every=2.5)
+    people = event_summary.participants(event_table.read_faces(tmp_path / "out"))
+    assert len(people) == 1 and people["looks"][0] == 4
+
+
+def test_a_video_cut_short_is_reported_and_a_whole_one_is_not(tmp_path):
+    path = video(tmp_path / "cut.avi", frames=150, step=0)
+    assert collect(path, tmp_path / "whole", every=6)["errors"] == 0
+    data = path.read_bytes()
+    path.write_bytes(data[:len(data) // 3])
+    assert collect(path, tmp_path / "out", every=6)["errors"] == 1
+    assert "cut short" in event_table.read_errors(tmp_path / "out")[0]["error"]
+
+
+def test_a_folder_called_by_its_year_is_no_camera(tmp_path, monkeypatch):
+    photo(tmp_path / "2024" / "a.jpg")
+    monkeypatch.chdir(tmp_path)
+    assert event.find_sources("2024") == [("photo", str(tmp_path / "2024" / "a.jpg"))]
+    assert event.find_sources(["0", 1]) == [("camera", "0"), ("camera", "1")]
+
+
+def test_an_impossible_time_is_not_believed(tmp_path):
+    for taken in ("0001:01:01 00:00:00", "9999:12:31 23:59:59"):
+        assert event.photo_time(photo(tmp_path / "a.jpg", taken))[1] == "file"
+
+
+def test_whatever_breaks_in_one_photo_costs_that_photo(tmp_path, monkeypatch):
+    def read(path):
+        if "bad" in path:
+            raise MemoryError
+        return portrait()
+
+    for name in ("bad.jpg", "good.jpg"):
+        photo(tmp_path / "in" / name)
+    monkeypatch.setattr(event, "read_photo", read)
+    assert collect(tmp_path / "in", tmp_path / "out")["photos"] == 1
+    (error,) = event_table.read_errors(tmp_path / "out")
+    assert "bad.jpg: could not be looked at (MemoryError" in error["error"]
 
 
 def test_one_unreadable_file_is_recorded_and_tried_again(tmp_path):
@@ -140,7 +183,7 @@ def test_names_of_every_kind_survive(tmp_path):
         photo(tmp_path / "in" / "tmp.jpg").rename(tmp_path / "in" / name)
     result = report.run(tmp_path / "in", tmp_path / "out", MODEL, "haar", progress=False)
     assert {os.path.basename(s) for s in event_table.read_faces(tmp_path / "out")["source"]} == set(names)
-    assert result["participants"] == len(names) and collect(tmp_path / "in", tmp_path / "out")["already_done"] == 6
+    assert result["participants"] == len(names) == collect(tmp_path / "in", tmp_path / "out")["already_done"]
 
 
 def settings():
@@ -236,7 +279,9 @@ def test_refuses_to_mix_and_bad_sources(tmp_path):
 
 
 class FakeCamera:
-    """A camera that shows the portrait for ever."""
+    """A camera that shows the portrait, for ever or for so many frames."""
+
+    frames = 10**9
 
     def __init__(self, number):
         self.picture = cv2.cvtColor(portrait(), cv2.COLOR_RGB2BGR)
@@ -244,12 +289,14 @@ class FakeCamera:
     def isOpened(self):  # noqa: N802
         return True
 
-    def grab(self):
+    def read(self):
         time.sleep(0.02)
-        return True
+        self.frames -= 1
+        # Cameras drop a frame now and then; that is not their end.
+        return (True, self.picture) if self.frames > 0 and self.frames % 5 else (False, None)
 
-    def retrieve(self):
-        return True, self.picture
+    def set(self, what, value):
+        pass
 
     def get(self, what):
         return 0.0
@@ -265,7 +312,16 @@ def test_a_camera_until_it_is_stopped(tmp_path, monkeypatch):
         time.sleep(1)
     summary = event_summary.summarise(tmp_path / "out", min_looks=1)
     assert summary["cameras"] == 2 and summary["followed"] == 2
-    assert report.example_faces(summary["people"]) == []
+    assert report.example_faces(summary["people"]) == [] and not summary["errors"]
+
+
+def test_what_an_unplugged_camera_saw_counts_and_its_end_is_reported(tmp_path, monkeypatch):
+    monkeypatch.setattr(event.cv2, "VideoCapture", FakeCamera)
+    monkeypatch.setattr(FakeCamera, "frames", 40)
+    monkeypatch.setattr(sources, "SILENCE_S", 0.5)
+    collect(0, tmp_path / "out")
+    summary = event_summary.summarise(tmp_path / "out", min_looks=1)
+    assert summary["followed"] == 1 and "stopped after" in summary["errors"][0]["error"]
 
 
 def test_a_camera_that_is_not_there(tmp_path):
@@ -322,6 +378,15 @@ def test_intervals_of_few_faces_are_wide_and_group_photos_widen_them():
         assert widths[1] > 1.5 * widths[0]
 
 
+def test_one_large_photo_does_not_make_its_faces_surer():
+    faces = np.eye(7, dtype=int)[[3] * 30 + [6] * 30]
+    alone = shares.estimate(faces, public_confusion()).loc["happy"]
+    for units in (faces.sum(axis=0)[None], np.array([faces.sum(axis=0) // 5] * 5)):
+        photos = shares.estimate(units, public_confusion()).loc["happy"]
+        for end in ("raw_low", "raw_high", "corrected_low", "corrected_high"):
+            assert photos[end] == pytest.approx(alone[end], abs=0.03)
+
+
 def test_shares_need_faces_and_a_confusion_matrix():
     with pytest.raises(ValueError, match="no faces"):
         shares.estimate(np.empty((0, 7), int), public_confusion())
@@ -372,6 +437,7 @@ def test_no_face_unless_asked_and_then_blurred(crowd_report):
     assert "image/png" not in report.page(summary)
     (emotion, sure, blurred), *_ = report.example_faces(summary["people"], limit=1)
     (_, _, clear), *_ = report.example_faces(summary["people"], blur=False, limit=1)
+    assert len(report.example_faces(summary["people"])) == report.FACES_SHOWN
     assert emotion in EMOTIONS and 0 < sure <= 1 and blurred.shape == clear.shape == (96, 96, 3)
     # What tells a face apart is in its edges: almost nothing of them is left.
     edges = [cv2.Laplacian(cv2.cvtColor(face, cv2.COLOR_RGB2GRAY), cv2.CV_64F).std() for face in (blurred, clear)]

@@ -105,13 +105,15 @@ function drawBoxes(layer, faces, width, height, settings, unsure = 0) {
     ...faces.map((face, i) => {
       const [x, y, w, h] = face.box;
       const { index, sure, name } = named(face, settings, unsure);
+      const spelt = faces.length === 1 || w > 0.1 * width;
       const label = make("span", { class: "fer-label" }, crowd ? null : picture(index, settings, sure),
-        [faces.length > 1 && i + 1, (faces.length === 1 || w > 0.1 * width) && name].filter(Boolean).join(" "));
-      const box = make("div", { class: `fer-box${sure ? "" : " fer-unsure"}${y < 0.09 * height ? " fer-top" : ""}` },
-        label);
+        [faces.length > 1 && i + 1, spelt && name].filter(Boolean).join(" "));
+      // No room above: the label goes below the face, and on it only where it fills the picture.
+      const place = y >= 0.15 * height ? "" : y + h < 0.85 * height ? " fer-below" : " fer-top";
+      const box = make("div", { class: `fer-box${sure ? "" : " fer-unsure"}${place}` }, label);
       box.style.cssText = `left:${(100 * x) / width}%;top:${(100 * y) / height}%;width:${(100 * w) / width}%;` +
         `height:${(100 * h) / height}%;--colour:${sure ? settings.colours[index] : "#8a8a8a"}`;
-      if (x + w / 2 > 0.6 * width) box.classList.add("fer-right");
+      if (x + w / 2 > (spelt ? 0.6 : 0.85) * width) box.classList.add("fer-right");
       return box;
     }),
   );

@@ -95,17 +95,27 @@ function render({ model, el }) {
       let at = 0;
       for (; at + PART < file.size; at += PART) {
         working(item, at / file.size, `sending, ${percent(at / file.size)}`);
-        await kernel.ask({ kind: "part", photo: item.id }, [await file.slice(at, at + PART).arrayBuffer()]);
+        await patient(item, { kind: "part", photo: item.id }, file.slice(at, at + PART));
         if (item.gone) return;
       }
       working(item, null, "looking for faces");
-      const rest = await file.slice(at).arrayBuffer();
-      const answer = await kernel.ask({ kind: "photo", photo: item.id, name: item.name }, [rest]);
+      const answer = await patient(item, { kind: "photo", photo: item.id, name: item.name }, file.slice(at));
       if (item.gone) return void kernel.ask({ kind: "remove", photos: [item.id] });
       finish(item, answer);
     } catch (error) {
       const unread = error.name === "NotFoundError" || error.name === "NotReadableError";
       finish(item, { faces: [], note: unread ? "Could not be read; a folder? Choose the photos in it." : error.message });
+    }
+  }
+
+  // A kernel that has ended answers never; a busy one does in the end.
+  async function patient(item, content, part) {
+    const bytes = await part.arrayBuffer();
+    const late = setTimeout(() => working(item, null, "no answer yet; if that lasts, reload the page"), 30000);
+    try {
+      return await kernel.ask(content, [bytes]);
+    } finally {
+      clearTimeout(late);
     }
   }
 
@@ -211,7 +221,6 @@ function render({ model, el }) {
 
   async function download(kind, name, type) {
     csv.disabled = zip.disabled = true;
-    const before = status.textContent;
     const progress = (done, of) => { status.textContent = `Drawing photo ${done} of ${of}`; };
     try {
       const answer = await kernel.ask({ kind, unsure: slider.value / 100 }, [], progress);
@@ -221,7 +230,6 @@ function render({ model, el }) {
       link.click();
       link.remove();
       setTimeout(() => URL.revokeObjectURL(address), 60000);
-      status.textContent = before;
     } catch (error) {
       notice(error.message);
     }
@@ -237,13 +245,12 @@ function render({ model, el }) {
   // One photo from the camera.
   async function openBooth() {
     trouble.replaceChildren();
-    shoot.disabled = true;
+    shoot.disabled = true;  // until it is closed: opened twice, the first camera would stay on
     try {
       await openCamera(video);
     } catch (error) {
-      return notice(error.message.replace("press Start", "press Take a photo"));
-    } finally {
       shoot.disabled = false;
+      return notice(error.message.replace("press Start", "press Take a photo"));
     }
     if (!root.isConnected) return closeCamera(video);
     booth.hidden = false;
@@ -255,12 +262,14 @@ function render({ model, el }) {
     if (booth.hidden) return false;
     closeCamera(video);
     booth.hidden = true;
+    shoot.disabled = false;
     shoot.focus({ preventScroll: true });
   }
 
   function takePhoto() {
-    if (booth.hidden) return false;
-    grab(video, 1600, false).then(({ jpeg }) => {
+    if (booth.hidden || snap.disabled) return false;
+    snap.disabled = true;  // a double click is one photo
+    grab(video, 1600, false).finally(() => { snap.disabled = false; }).then(({ jpeg }) => {
       closeBooth();
       const time = new Date().toTimeString().slice(0, 8).replaceAll(":", "-");
       add([new File([jpeg], `camera-${time}.jpg`, { type: "image/jpeg" })]);
