@@ -55,9 +55,9 @@ def read_photo(source):
         raise DataError(f"{name}: not an image that can be read (JPEG, PNG, WebP, BMP, TIFF, GIF)") from error
     except Image.DecompressionBombError as error:
         raise DataError(f"{name}: too many pixels (at most {MAX_PIXELS // 10**6} million)") from error
-    except DataError:
+    except (DataError, MemoryError):
         raise
-    except (OSError, SyntaxError, ValueError, EOFError, IndexError, TypeError, RuntimeError) as error:  # any decoder's
+    except Exception as error:  # damaged files make decoders and EXIF readers raise errors of any kind
         reason = "is a folder" if isinstance(error, IsADirectoryError) else f"damaged or cut short ({error})"
         raise DataError(f"{name}: {reason}") from error
 

@@ -51,11 +51,11 @@ def camera_help(index=0):
     device = Path(f"/dev/video{index}")
     if not device.exists():
         there = ", ".join(sorted(p.name.removeprefix("video") for p in Path("/dev").glob("video*")))
-        return (f"There is no {device}: " + (f"the cameras here are {there}; choose one with --source." if there else
+        return (f"There is no {device}: " + (f"the cameras here are {there}; name one of these." if there else
                 f"plug a camera in; in a container pass --device {device}; or {browser}."))
     if not os.access(device, os.R_OK | os.W_OK):
         return f"You may not open {device}: sudo usermod -aG video $USER, then log out and in again."
-    return f"Another program may be using it: fuser {device} names it. Close it, or choose another with --source."
+    return f"Another program may be using it: fuser {device} names it. Close it, or name another camera."
 
 
 class Frame(NamedTuple):
