@@ -254,10 +254,11 @@ def _start_weights(config):
     return model.get_weights()
 
 
-def compile_model(model, config, steps_per_epoch):
-    """Compile a model with a config's optimiser, schedule and loss, for fast training (`fuse_batch_norm`)."""
+def compile_model(model, config, steps_per_epoch, fuse=True):
+    """Compile a model with a config's optimiser, schedule and loss; `fuse` as `backend.fuse_batch_norm` says."""
     keras = import_keras()
-    fuse_batch_norm(model)
+    if fuse:
+        fuse_batch_norm(model)
 
     rate = config.learning_rate
     if config.schedule == "cosine":
