@@ -32,7 +32,7 @@ def bench_event(source=None, model="fer_net", photos=60, seconds=8, memory_photo
     seconds : float
         Length of the timed video, at 25 frames a second; every frame is looked at.
     memory_photos : int
-        Photos over which memory is watched (200 files under many names); 0 leaves that out.
+        Photos over which memory is watched (200 files of 640 pixels, under many names); 0 leaves that out.
 
     Returns
     -------
@@ -53,7 +53,7 @@ def bench_event(source=None, model="fer_net", photos=60, seconds=8, memory_photo
         write_crowd(scratch / "photos", found, photos)
         paths = sorted((scratch / "photos").rglob("*.jpg"))
         video = _write_video(scratch / "crowd.mp4", paths, seconds)
-        large = [_enlarge(path) for path in paths]
+        large = [_resized(path, 4032) for path in paths]
         half = len(large) // 2
         plain = _PlainLoop(model)
         for name, rounds in (("photos", (large[:half], large[half:])), ("frames", (video,))):
@@ -72,13 +72,13 @@ def bench_event(source=None, model="fer_net", photos=60, seconds=8, memory_photo
     return result
 
 
-def _enlarge(path, width=4032):
-    """Make a photo as large as phones take them."""
+def _resized(path, width):
+    """Write a photo `width` pixels wide beside the one given."""
     picture = cv2.imread(str(path))
     size = (width, round(width * picture.shape[0] / picture.shape[1]))
-    large = path.with_name(f"{path.stem}_large.jpg")
-    cv2.imwrite(str(large), cv2.resize(picture, size, interpolation=cv2.INTER_CUBIC))
-    return large
+    resized = path.with_name(f"{path.stem}_{width}.jpg")
+    cv2.imwrite(str(resized), cv2.resize(picture, size, interpolation=cv2.INTER_CUBIC))
+    return resized
 
 
 class _PlainLoop:
@@ -122,7 +122,7 @@ def _frames(path):
 def _memory(found, scratch, model, detector, photos):
     """Return resident memory after a tenth of the photos and after all of them, in MB."""
     write_crowd(scratch / "few", found, min(200, photos))
-    files = sorted((scratch / "few").rglob("*.jpg"))
+    files = [_resized(path, 640) for path in sorted((scratch / "few").rglob("*.jpg"))]  # small: it is their number
     many = scratch / "many"
     many.mkdir()
     for i in range(photos):
