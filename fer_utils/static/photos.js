@@ -197,8 +197,10 @@ function render({ model, el }) {
       tally[name] = (tally[name] ?? 0) + 1;
     }
     const parts = Object.entries(tally).sort((a, b) => b[1] - a[1]).map(([name, n]) => `${n} ${name}`);
-    status.textContent = items.length
-      ? `${countOf(faces.length, "face")} in ${countOf(items.length, "photo")}${parts.length ? `: ${parts.join(", ")}` : ""}` : "";
+    const read = items.filter((item) => item.address).length;
+    status.textContent = !items.length ? "" :
+      `${countOf(faces.length, "face")} in ${countOf(read, "photo")}${parts.length ? `: ${parts.join(", ")}` : ""}` +
+      (read < items.length ? `; ${items.length - read} not read` : "");
   }
 
   function drops(leaving) {
