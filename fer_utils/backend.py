@@ -36,6 +36,11 @@ def fuse_batch_norm(model):
     Keras makes many elementwise operations of a batch normalisation, which costs up to two fifths of a training step
     on CPUs (`bench train`). The results are the same; only the layers in memory change, not what is saved. Under other
     backends nothing is changed: their compilers fuse.
+
+    Parameters
+    ----------
+    model : keras.Model
+        Built; its layers are changed in place: those that normalise maps, (N, H, W, C), with centre and scale.
     """
     keras = import_keras()
     if keras.backend.backend() != "tensorflow":
