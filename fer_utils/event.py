@@ -19,7 +19,7 @@ from .paths import DataError
 from .photos import PHOTO_ENDINGS, read_photo
 from .predict import Predictor
 from .shares import known_confusion
-from .sources import CameraError, open_source
+from .sources import CameraError, open_source, public_address
 
 VIDEO_ENDINGS = (".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".wmv", ".3gp", ".mts", ".m2ts")
 PHOTO_SIDES, FRAME_SIDES = (640, 1280), (640,)
@@ -35,7 +35,8 @@ def collect(sources, out, model="fer_net", detector="auto", every=0.1, seconds=N
     Parameters
     ----------
     sources : str, Path, int or sequence of them
-        Folders (searched at any depth), photos, videos, or the number of a camera (0 is the first).
+        Folders (searched at any depth), photos, videos, the number of a camera (0 is the first), or the address of
+        a camera's stream (rtsp://…).
     out : str or Path
         Folder for faces.csv (a row for each face of each picture), progress.jsonl, settings.json and errors.csv.
     model : str or Path
@@ -107,8 +108,8 @@ def find_sources(sources):
     Returns
     -------
     list of (str, str)
-        Kind ("photo", "video" or "camera") and absolute path (of a camera: its number). Hidden files and files of
-        other kinds in a folder are left out.
+        Kind ("photo", "video" or "camera") and absolute path (of a camera: its number or address). Hidden files and
+        files of other kinds in a folder are left out.
 
     Raises
     ------
@@ -120,7 +121,7 @@ def find_sources(sources):
     found = {}
     for source in sources:
         # A folder may be called by its year.
-        if isinstance(source, int) or (str(source).isdecimal() and not os.path.exists(source)):
+        if isinstance(source, int) or (str(source).isdecimal() and not os.path.exists(source)) or "://" in str(source):
             found[str(source)] = "camera"
             continue
         path = os.path.abspath(Path(source).expanduser())
@@ -131,7 +132,8 @@ def find_sources(sources):
                                 f"({', '.join(VIDEO_ENDINGS)}) in this folder")
             found |= kinds
         elif not os.path.exists(path):
-            raise DataError(f"{source}: there is no such file or folder (a camera is named by its number, such as 0)")
+            raise DataError(f"{source}: there is no such file or folder (a camera is named by its number, such "
+                            "as 0, or its stream's address)")
         elif not _kind(path):
             raise DataError(f"{source}: neither a photo nor a video, by the ending of its name")
         else:
@@ -261,9 +263,9 @@ def _collect_video(table, workers, source, every, bar):
 
 
 def _collect_camera(table, workers, source, every, seconds, bar):
-    with open_source(int(source)) as camera:
+    with open_source(source) as camera:
         began = datetime.now()
-        name = f"camera {source}, {began:%Y-%m-%d %H:%M:%S}"
+        name = f"camera {public_address(source)}, {began:%Y-%m-%d %H:%M:%S}"
         tracker, note = new_tracker(every), ""
 
         def frames():

@@ -8,6 +8,7 @@ import threading
 import time
 from pathlib import Path
 from typing import NamedTuple
+from urllib.parse import urlsplit
 
 # Read by OpenCV when it first opens a camera or video: no decoder's chatter between our lines, no ten seconds of
 # waiting for a camera that was unplugged, and no minute of waiting for Windows to list its video filters.
@@ -56,6 +57,12 @@ def camera_help(index=0):
     if not os.access(device, os.R_OK | os.W_OK):
         return f"You may not open {device}: sudo usermod -aG video $USER, then log out and in again."
     return f"Another program may be using it: fuser {device} names it. Close it, or name another camera."
+
+
+def public_address(address):
+    """Return a stream's address without user name, password and query, which may hold a key."""
+    parts = urlsplit(address)
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment="").geturl()
 
 
 class Frame(NamedTuple):
@@ -184,7 +191,7 @@ class Camera(_Source):
         self._thread.start()
 
     def _name(self):
-        return f"camera {self.source}" if isinstance(self.source, int) else f"stream {self.source}"
+        return f"camera {self.source}" if isinstance(self.source, int) else f"stream {public_address(self.source)}"
 
     def _help(self):
         return camera_help(self.source) if isinstance(self.source, int) else (

@@ -283,7 +283,7 @@ class FakeCamera:
 
     frames = 10**9
 
-    def __init__(self, number):
+    def __init__(self, source, *options):
         self.picture = cv2.cvtColor(portrait(), cv2.COLOR_RGB2BGR)
 
     def isOpened(self):  # noqa: N802
@@ -313,6 +313,18 @@ def test_a_camera_until_it_is_stopped(tmp_path, monkeypatch):
     summary = event_summary.summarise(tmp_path / "out", min_looks=1)
     assert summary["cameras"] == 2 and summary["followed"] == 2
     assert report.example_faces(summary["people"]) == [] and not summary["errors"]
+
+
+def test_a_cameras_stream_by_its_address_which_may_hold_a_password(tmp_path, monkeypatch):
+    monkeypatch.setattr(event.cv2, "VideoCapture", FakeCamera)
+    monkeypatch.setattr(FakeCamera, "frames", 40)
+    monkeypatch.setattr(sources, "SILENCE_S", 0.5)
+    report.run(["rtsp://guest:secret@door.example:554/live?key=secret"], tmp_path / "out", MODEL, "haar", progress=False)
+    summary = event_summary.summarise(tmp_path / "out", min_looks=1)
+    assert summary["cameras"] == 1 and summary["followed"] == 1
+    assert "camera rtsp://door.example:554/live, 2" in summary["people"]["source"].iloc[0]
+    written = [path for path in (tmp_path / "out").rglob("*") if path.is_file()]
+    assert written and not any(b"secret" in path.read_bytes() for path in written)
 
 
 def test_what_an_unplugged_camera_saw_counts_and_its_end_is_reported(tmp_path, monkeypatch):
