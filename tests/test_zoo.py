@@ -35,8 +35,9 @@ def test_cnn5_bn_is_project_a_layer_by_layer(models):
     assert [c.padding for c in convolutions] == ["valid", "same", "valid", "same", "valid"]
 
 
-def test_our_network_keeps_its_budget(models):
+def test_our_networks_keep_their_budgets(models):
     assert models["fer_net"].count_params() <= 3_000_000
+    assert models["fer_net_tiny"].count_params() <= 300_000
 
 
 @pytest.mark.parametrize("name", list(zoo.NETWORKS))
