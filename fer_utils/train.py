@@ -4,7 +4,6 @@ import hashlib
 import json
 import os
 import platform
-import re
 import time
 from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime
@@ -44,8 +43,7 @@ class TrainConfig:
     weights : None or "imagenet"
         Pretrained weights to start from (vgg16 only).
     start : str, optional
-        A trained run, to go on from its weights with a fresh optimiser and schedule: of the same network, or of one
-        that has all its layers and more (`start_from`).
+        A trained run of the same network, to go on from its weights with a fresh optimiser and schedule.
     teachers : tuple of str
         Trained runs whose mean probabilities soften the labels (Hinton et al. 2015, distillation).
     teacher_share : float
@@ -249,41 +247,11 @@ def _honest_run(name, purpose):
     return model, card
 
 
-def start_from(model, source):
-    """Give a network the weights of one that has all its layers and more, such as further blocks or gates.
-
-    Parameters
-    ----------
-    model : keras.Model
-        Changed in place: each layer takes the weights of `source`'s next layer of its kind and shapes, in the order
-        in which the layers were made.
-    source : keras.Model
-
-    Raises
-    ------
-    ValueError
-        A layer of `model` finds none.
-    """
-    rest = _by_kind(source)
-    for kind, layers in _by_kind(model).items():
-        left = iter(rest.get(kind, []))
-        for layer in layers:
-            shapes = [tuple(weight.shape) for weight in layer.weights]
-            like = next((other for other in left if [tuple(weight.shape) for weight in other.weights] == shapes), None)
-            if like is None:
-                raise ValueError(f"{source.name} has no further {kind} of the shapes {shapes}")
-            layer.set_weights(like.get_weights())
-
-
-def _by_kind(model):
-    """Return the layers with weights by their kind, in the order of making: the one in which Keras numbers names."""
-    kinds = {}
-    for layer in model.layers:
-        if layer.weights:
-            kinds.setdefault(re.sub(r"_\d+$", "", layer.name), []).append(layer)
-    for layers in kinds.values():
-        layers.sort(key=lambda layer: int((re.findall(r"_(\d+)$", layer.name) or [0])[0]))
-    return kinds
+def _start_weights(config):
+    model, card = _honest_run(config.start, "start")
+    if card["model"] != config.model:
+        raise ValueError(f"start: {config.start} is a {card['model']}, not a {config.model}")
+    return model.get_weights()
 
 
 def compile_model(model, config, steps_per_epoch, fuse=True):
@@ -403,12 +371,7 @@ def train(config, faces, out=None, progress="bar"):
     precision = resolve_precision(config.precision)
     model = zoo.build(config.model, precision, weights=config.weights)
     if config.start and not state:
-        source, card = _honest_run(config.start, "start")
-        try:
-            start_from(model, source)
-        except ValueError as error:
-            raise ValueError(f"start: {config.start}, a {card['model']}, has not all layers of {config.model}: "
-                             f"{error}") from error
+        model.set_weights(_start_weights(config))
     targets = soft_targets(parts.train, config)
     compile_model(model, config, steps)
     best_weights, history, best, seconds = None, [], None, 0.0

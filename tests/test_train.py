@@ -241,22 +241,8 @@ class TestTeachersAndStarts:
         card = evaluate.read_card(folder)
         assert TrainConfig.from_dict(card["config"]) == config and card["config"]["teachers"] == [str(finished)]
 
-    def test_a_network_started_from_one_with_more_gates_answers_as_that_one_with_its_gates_open(self):
-        source, model = zoo.build("fer_net_se"), zoo.build("fer_net")
-        rng = np.random.default_rng(0)
-        for layer in source.layers:
-            layer.set_weights([rng.uniform(0.5, 1.5, w.shape) if w.ndim == 1 else np.array(w) for w in layer.weights])
-            if getattr(getattr(layer, "activation", None), "__name__", "") == "sigmoid":
-                kernel, bias = layer.get_weights()
-                layer.set_weights([0 * kernel, 0 * bias + 100])
-        train.start_from(model, source)
-        x = rng.standard_normal((4, 48, 48, 1)).astype(np.float32)
-        want = np.asarray(source(x))
-        assert np.ptp(want, axis=0).max() > 1e-3  # the faces are told apart
-        assert np.allclose(np.asarray(model(x)), want, atol=1e-5)
-
     def test_another_networks_weights_are_refused(self, finished, faces, tmp_path):
-        with pytest.raises(ValueError, match="a mini_xception, has not all layers of cnn3: .* no further conv2d of"):
+        with pytest.raises(ValueError, match="is a mini_xception, not a cnn3"):
             train.train(TrainConfig(model="cnn3", epochs=1, start=str(finished)), faces, tmp_path, progress=None)
 
     def test_a_leaky_teacher_is_refused(self, finished, faces, tmp_path):
