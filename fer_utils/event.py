@@ -120,8 +120,9 @@ def find_sources(sources):
         sources = [sources]
     found = {}
     for source in sources:
-        # A folder may be called by its year.
-        if isinstance(source, int) or (str(source).isdecimal() and not os.path.exists(source)) or "://" in str(source):
+        # A folder may be called by its year, or written C://photos.
+        if isinstance(source, int) or (not os.path.exists(source)
+                                       and (str(source).isdecimal() or "://" in str(source))):
             found[str(source)] = "camera"
             continue
         path = os.path.abspath(Path(source).expanduser())

@@ -319,7 +319,8 @@ def test_a_cameras_stream_by_its_address_which_may_hold_a_password(tmp_path, mon
     monkeypatch.setattr(event.cv2, "VideoCapture", FakeCamera)
     monkeypatch.setattr(FakeCamera, "frames", 40)
     monkeypatch.setattr(sources, "SILENCE_S", 0.5)
-    report.run(["rtsp://guest:secret@door.example:554/live?key=secret"], tmp_path / "out", MODEL, "haar", progress=False)
+    address = "rtsp://guest:secret@door.example:554/live?key=secret"
+    report.run([address], tmp_path / "out", MODEL, "haar", progress=False)
     summary = event_summary.summarise(tmp_path / "out", min_looks=1)
     assert summary["cameras"] == 1 and summary["followed"] == 1
     assert "camera rtsp://door.example:554/live, 2" in summary["people"]["source"].iloc[0]
