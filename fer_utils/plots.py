@@ -1121,7 +1121,8 @@ def _place_labels(ax, x, y, radii, texts):
     for i, text in enumerate(texts):
         for dx, dy, ha, va in sides:
             label = ax.annotate(text, (x[i], y[i]), ((radii[i] + 3) * dx, (radii[i] + 3) * dy), ha=ha, va=va,
-                                textcoords="offset points", fontsize=9)
+                                textcoords="offset points", fontsize=9,
+                                bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.5})
             box = label.get_window_extent(renderer)
             free = not any(box.overlaps(other) for other in taken)
             if free and inside.x0 <= box.x0 and box.x1 <= inside.x1 and inside.y0 <= box.y0 and box.y1 <= inside.y1:
