@@ -370,8 +370,8 @@ def _parser():
     live(sub)
 
     sub = command("event", _event, "report how the people on photos and videos of an event looked", data=False)
-    sub.add_argument("sources", nargs="+", metavar="SOURCE", help="folder of photos, photo, video, camera's number, or "
-                                                                     "address of its stream (rtsp://…)")
+    sub.add_argument("sources", nargs="+", metavar="SOURCE",
+                     help="folder of photos, photo, video, camera's number, or address of its stream (rtsp://…)")
     sub.add_argument("--out", type=Path, required=True, metavar="DIR", help="a second run with this goes on")
     sub.add_argument("--every", type=float, default=0.1, metavar="S",
                      help="look at videos and cameras every so many seconds; default: 0.1; who is seen on fewer than "

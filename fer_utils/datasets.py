@@ -532,7 +532,7 @@ def _reading(label):
         raise DataError(f"{label}{row}: is no row of a CSV ({str(error).strip()}); correct it, or {again}") from error
     except (EOFError, zlib.error, zipfile.BadZipFile, gzip.BadGzipFile) as error:
         raise DataError(f"{label}: is cut off or corrupt ({str(error).strip()}); {again}") from error
-    except (OSError, ValueError, RuntimeError, NotImplementedError) as error:
+    except (OSError, ValueError, RuntimeError) as error:
         # numpy would advise to unpickle, which runs whatever code the file holds.
         reason = "no array file, or one of Python objects" if "pickle" in str(error) else str(error).strip()
         raise DataError(f"{label}: cannot be read ({reason}); {again}, or unpack it first") from error

@@ -60,9 +60,13 @@ def camera_help(index=0):
 
 
 def public_address(address):
-    """Return a stream's address without user name, password and query, which may hold a key."""
+    """Return a stream's address without what may hold a password: all but scheme, host and port.
+
+    Some cameras take the password in the path.
+    """
     parts = urlsplit(address)
-    return parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment="").geturl()
+    host = parts.netloc.rpartition("@")[2]
+    return f"{parts.scheme}://{host}" if host else address
 
 
 class Frame(NamedTuple):

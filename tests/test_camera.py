@@ -184,7 +184,7 @@ class TestCamera:
         fake_camera(opens=False)
         with pytest.raises(sources.CameraError, match="camera 7 does not open. "):
             sources.open_source(7)
-        with pytest.raises(sources.CameraError, match="stream rtsp://host/x does not open. Check the address"):
+        with pytest.raises(sources.CameraError, match="stream rtsp://host does not open. Check the address"):
             sources.open_source("rtsp://host/x")
 
     def test_a_stream_that_ends_is_not_called_unplugged(self, fake_camera, monkeypatch):

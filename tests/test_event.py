@@ -319,11 +319,11 @@ def test_a_cameras_stream_by_its_address_which_may_hold_a_password(tmp_path, mon
     monkeypatch.setattr(event.cv2, "VideoCapture", FakeCamera)
     monkeypatch.setattr(FakeCamera, "frames", 40)
     monkeypatch.setattr(sources, "SILENCE_S", 0.5)
-    address = "rtsp://guest:secret@door.example:554/live?key=secret"
+    address = "rtsp://guest:secret@door.example:554/user=guest&password=secret?key=secret"
     report.run([address], tmp_path / "out", MODEL, "haar", progress=False)
     summary = event_summary.summarise(tmp_path / "out", min_looks=1)
     assert summary["cameras"] == 1 and summary["followed"] == 1
-    assert "camera rtsp://door.example:554/live, 2" in summary["people"]["source"].iloc[0]
+    assert "camera rtsp://door.example:554, 2" in summary["people"]["source"].iloc[0]
     written = [path for path in (tmp_path / "out").rglob("*") if path.is_file()]
     assert written and not any(b"secret" in path.read_bytes() for path in written)
 
