@@ -14,6 +14,8 @@ BIN_SECONDS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 21
                30 * 86400, 365 * 86400)
 MAX_BINS = 24
 MAX_GROUPS = 12
+FAR_DAYS, FEW = 30, 0.1
+"""Times so many days from the middle one are taken for a wrong clock's where they are less than such a share."""
 
 
 def participants(faces, min_looks=3):
@@ -84,7 +86,8 @@ def summarise(out, unsure=0.5, min_looks=3, seed=0):
     dict
         participants (int), photos, photos_without_faces, videos, cameras, photo_faces, followed (participants of
         videos and cameras), noise (faces of too few looks), unsure (int), unsure_share, threshold, first, last (ISO
-        times or None), file_times (faces on photos timed by their file), confusion_faces and accuracy (of the
+        times or None), file_times (faces on photos timed by their file), wrong_clock (participants of a time far from
+        all others, which first, last and over_time leave out), confusion_faces and accuracy (of the
         confusion matrix), settings, errors (a list); and the DataFrames ``people`` (`participants`), ``shares``
         (`shares.estimate`, or None), ``over_time`` (rows of equal periods) and ``by_source``, both with columns of
         `EMOTIONS` (counts), participants, unsure, positive, positive_low, positive_high (raw share of positive, with
@@ -103,6 +106,8 @@ def summarise(out, unsure=0.5, min_looks=3, seed=0):
     people = participants(faces, min_looks)
     people["unsure"] = people["confidence"] < unsure
     followed = people["kind"] != "photo"
+    wrong_clock = _wrong_clock(people["time"])
+    timed = people[~wrong_clock]
     tracks = len(faces.loc[faces["kind"] != "photo", ["source", "track"]].drop_duplicates())
     kinds = [record["kind"] for record in records]
     return {
@@ -112,14 +117,20 @@ def summarise(out, unsure=0.5, min_looks=3, seed=0):
         "noise": int(tracks - followed.sum()),
         "unsure": int(people["unsure"].sum()),
         "unsure_share": float(people["unsure"].mean()) if len(people) else None, "threshold": unsure,
-        "first": _iso(people["time"].min()), "last": _iso(people["until"].max()),
-        "file_times": int((people["clock"] == "file").sum()),
+        "first": _iso(timed["time"].min()), "last": _iso(timed["until"].max()),
+        "file_times": int((people["clock"] == "file").sum()), "wrong_clock": int(wrong_clock.sum()),
         "confusion_faces": int(matrix.sum()), "accuracy": float(matrix.trace() / max(matrix.sum(), 1)),
         "settings": settings, "errors": read_errors(out),
         "people": people,
         "shares": shares.estimate(_units(people), matrix, seed) if len(people) else None,
-        "over_time": _over_time(people), "by_source": _by_source(people),
+        "over_time": _over_time(timed), "by_source": _by_source(people),
     }
+
+
+def _wrong_clock(times):
+    """Mark the few times far from all others: one camera that lost its date would stretch the event over years."""
+    far = (times - times.median()).abs() > pd.Timedelta(days=FAR_DAYS)
+    return far if far.mean() < FEW else far & False
 
 
 def _iso(moment):

@@ -227,6 +227,10 @@ def _caveats(summary):
     if summary["file_times"]:
         lines.append(f"<p>{_several(summary['file_times'], 'face')} on photos that do not say when they were taken: "
                      "the file's date stands in, which copying may have changed.</p>")
+    if summary["wrong_clock"]:
+        lines.append(f"<p>{_several(summary['wrong_clock'], 'participant')} dated more than "
+                     f"{event_summary.FAR_DAYS} days from the others, perhaps by a camera that had lost its date: "
+                     "counted, but not over time.</p>")
     if summary["videos"]:
         lines.append("<p>A video is taken to have ended when its file was last changed; copying may have moved that, "
                      "and with it the times of its people.</p>")

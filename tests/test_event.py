@@ -100,6 +100,26 @@ def test_photos_at_any_depth_with_their_times(tmp_path):
     assert list(summary["by_source"].index) == ["party", "party/deep/er"]
 
 
+def test_a_camera_that_lost_its_date_does_not_stretch_the_event(tmp_path):
+    folder = tmp_path / "party"
+    for i in range(4):
+        photo(folder / f"{i}.jpg", taken=f"2024:06:01 18:{10 * i}:00", people=3)
+    photo(folder / "reset.jpg", taken="2000:01:01 00:00:07")
+    collect(folder, tmp_path / "out")
+    summary = event_summary.summarise(tmp_path / "out")
+    assert summary["participants"] == 13 and summary["wrong_clock"] == 1
+    assert (summary["first"], summary["last"]) == ("2024-06-01 18:00:00", "2024-06-01 18:30:00")
+    assert summary["over_time"]["participants"].sum() == 12 and summary["shares"]["faces"].iloc[:7].sum() == 13
+    assert "1 participant dated more than 30 days from the others" in report.page(summary)
+
+    # As many as that are no slip: people met twice.
+    for i in range(2):
+        photo(folder / f"before-{i}.jpg", taken="2023:06:01 18:00:00")
+    collect(folder, tmp_path / "out")
+    again = event_summary.summarise(tmp_path / "out")
+    assert again["wrong_clock"] == 0 and again["first"][:4] == "2000"
+
+
 def test_a_person_walking_past_is_one_participant(tmp_path):
     collect(video(tmp_path / "walk.avi"), tmp_path / "out")
     faces = event_table.read_faces(tmp_path / "out")
