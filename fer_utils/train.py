@@ -353,6 +353,8 @@ def train(config, faces, out=None, progress="bar"):
     ------
     ValueError
         `out` holds another run.
+    DataError
+        Another process trains this very run at the same time.
     """
     keras = import_keras()
 
@@ -456,6 +458,10 @@ def _read_state(folder, config, fingerprint):
 def _write_state(folder, model, config, fingerprint, history, best, best_weights, seconds):
     """Keep an epoch: weights and optimiser first, then the one small file that makes them count."""
     epoch = len(history)
+    there = _read_state(folder, config, fingerprint)
+    if there == "finished" or (there and len(there["history"]) >= epoch):
+        raise paths.DataError(f"{folder}: another process trains this very run and has epoch {epoch} already; this "
+                              "one stops here. Let the other go on, or give this one a folder of its own (--out)")
     last, best_file = f"last-{epoch}.weights.h5", f"best-{best}.weights.npz"
     model.save_weights(folder / last)
     if best_weights is not None:

@@ -99,6 +99,23 @@ def test_one_seed_gives_one_result_and_a_killed_run_goes_on_to_it(config, faces,
         np.testing.assert_array_equal(a, b)
 
 
+def test_two_processes_do_not_train_one_run(faces, tmp_path, monkeypatch):
+    config = TrainConfig(**QUICK)
+    folder = tmp_path / "run"
+    make_batches = train.make_batches
+
+    def beside_another(*arguments):
+        monkeypatch.setattr(train, "make_batches", make_batches)
+        train.train(config, faces, folder, progress=None)
+        return make_batches(*arguments)
+
+    monkeypatch.setattr(train, "make_batches", beside_another)
+    with pytest.raises(evaluate.DataError, match="another process trains this very run"):
+        train.train(config, faces, folder, progress=None)
+    card = evaluate.read_card(folder)
+    assert len(history(folder)) == card["epochs_run"] == 3, "the other one's work is whole"
+
+
 def test_training_stops_early_by_publictest(faces, tmp_path):
     config = TrainConfig(model="mini_xception", epochs=30, patience=2, learning_rate=1e-7, batch_size=200)
     folder = train.train(config, faces, tmp_path / "run", progress=None)
