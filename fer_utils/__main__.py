@@ -93,13 +93,16 @@ def _card_text(folder, card):
 
 
 def _score_text(usage, part):
+    from . import evaluate
+
     low, high = part["accuracy_interval"]
     text = (f"{usage}: accuracy {part['accuracy']:.1%} (95 % interval {low:.1%} to {high:.1%}), "
             f"macro-F1 {part['macro_f1']:.3f}, {part['n']:,} faces")
     clean = part.get("clean") or {}
     if clean.get("accuracy") is not None:
-        text += (f"; on the {clean['n']:,} of which no copy was trained on: accuracy {clean['accuracy']:.1%}, "
-                 f"macro-F1 {clean['macro_f1']:.3f}")
+        macro_f1 = "–" if clean["macro_f1"] is None else f"{clean['macro_f1']:.3f}"
+        text += (f"; on the {clean['n']:,} of which no copy was trained on: accuracy {clean['accuracy']:.1%} "
+                 f"({evaluate.clean_same_mix(part):.1%} on the same mix of classes), macro-F1 {macro_f1}")
     return text
 
 
@@ -225,7 +228,7 @@ def _results(args):
     votes = audit.find_ferplus(args.data)
     ensembles = [names.split("+") for names in args.ensemble]
     table = results.measure(faces, votes and audit.read_ferplus(votes, faces), ensembles)
-    table.round(4).to_csv(paths.MODELS / "results.csv", index=False)
+    table.to_csv(paths.MODELS / "results.csv", index=False, float_format="%.4g")
     results.write(paths.ROOT / "README.md", results.readme_table(table), "results")
     results.write(paths.MODELS / "README.md", results.class_table(table), "classes")
     return {"table": json.loads(table.to_json(orient="records"))}, results.readme_table(table)
@@ -319,7 +322,7 @@ def _parser():
     sub.add_argument("--model", required=True, metavar="NAME", help="a name that `zoo` lists")
     sub.add_argument("--protocol", default="official", help="official, or leaky (an exhibit)")
     sub.add_argument("--balance", help="none, over, under, smote or class_weights")
-    sub.add_argument("--augment", metavar="NAME", help="none, project_b or strong")
+    sub.add_argument("--augment", metavar="NAME", help="none, project_b, strong or light (notebook 02 shows them)")
     sub.add_argument("--weights", help="imagenet (vgg16 only)")
     sub.add_argument("--epochs", type=int)
     sub.add_argument("--patience", type=int, help="stop after so many epochs without a better PublicTest accuracy")

@@ -417,11 +417,12 @@ def find_ferplus(place=None):
     Returns
     -------
     Path or None
-        ``fer2013new.csv`` in the folder, or in the file's folder.
+        ``fer2013new.csv`` in the folder, in a folder of it, or in the file's folder.
     """
     place = Path(paths.DATA if place is None else place)
-    file = (place if place.is_dir() else place.parent) / "fer2013new.csv"
-    return file if file.is_file() else None
+    folder = place if place.is_dir() else place.parent
+    inside = sorted(folder.glob("*/fer2013new.csv")) if place.is_dir() else []
+    return next((file for file in (folder / "fer2013new.csv", *inside) if file.is_file()), None)
 
 
 def read_ferplus(path, faces):

@@ -245,24 +245,45 @@ def _box(image, face, colour):
     cv2.rectangle(image, *corners, colour, thick, cv2.LINE_AA)
 
 
-def _name(image, face, unsure):
-    """Write the emotion above the face, or below its upper edge where there is no room above."""
+def _name(image, face, unsure, taken):
+    """Find the emotion's plate: above the face, or in its upper edge; without a number where that meets another plate.
+
+    Returns
+    -------
+    plate : (int, int, int, int)
+        Left, top, width, height.
+    mask : ndarray
+        The text's.
+    """
     sure = face.confidence >= unsure
-    text = f"{face.emotion} {face.confidence:.0%}" if sure else UNSURE
     size = _text_size(image, face.box)
-    mask = _letters(text, size)
-    height, pad = mask.shape[0] + size // 3, size // 3
-    picture = height if sure else 0
-    width = mask.shape[1] + picture + 2 * pad
-    left = int(np.clip(face.box[0] - 1, 0, max(image.shape[1] - width, 0)))
-    top = face.box[1] - height if face.box[1] >= height else face.box[1]
-    plate = RGB[face.emotion] if sure else GRAY
-    there, _ = _inside(image, left, top, width, height)
-    image[there] = plate
-    if picture:
-        sprite = emoji(face.emotion, picture)
+    for text in (f"{face.emotion} {face.confidence:.0%}", face.emotion) if sure else (UNSURE,):
+        mask = _letters(text, size)
+        height = mask.shape[0] + size // 3
+        width = mask.shape[1] + (height if sure else 0) + 2 * (size // 3)
+        left = int(np.clip(face.box[0] - 1, 0, max(image.shape[1] - width, 0)))
+        top = face.box[1] - height if face.box[1] >= height else face.box[1]
+        plate = left, top, width, height
+        if not any(_meet(plate, other) for other in taken):
+            break
+    return plate, mask
+
+
+def _meet(a, b):
+    return a[0] < b[0] + b[2] and b[0] < a[0] + a[2] and a[1] < b[1] + b[3] and b[1] < a[1] + a[3]
+
+
+def _plate(image, face, unsure, plate, mask):
+    left, top, width, height = plate
+    sure = face.confidence >= unsure
+    colour = RGB[face.emotion] if sure else GRAY
+    there, _ = _inside(image, *plate)
+    image[there] = colour
+    if sure:
+        sprite = emoji(face.emotion, height)
         _blend(image, left, top, sprite[..., :3], sprite[..., 3])
-    _blend(image, left + width - pad - mask.shape[1], top + pad // 2, _text_colour(plate), mask)
+    pad = height - mask.shape[0]
+    _blend(image, left + width - pad - mask.shape[1], top + pad // 2, _text_colour(colour), mask)
 
 
 def _colour(face, unsure):
@@ -294,8 +315,11 @@ def annotate(image, faces, unsure=0.0):
 def _names(image, faces, unsure):
     for face in faces:
         _box(image, face, _colour(face, unsure))
-    for face in reversed(faces):  # the largest face comes first, and its name on top
-        _name(image, face, unsure)
+    plates = []
+    for face in faces:
+        plates.append(_name(image, face, unsure, [plate for plate, _ in plates]))
+    for face, (plate, mask) in reversed(list(zip(faces, plates))):  # the largest face comes first, its name on top
+        _plate(image, face, unsure, plate, mask)
 
 
 def annotate_live(image, faces, status=(), unsure=0.0):

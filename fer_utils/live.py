@@ -35,14 +35,14 @@ class FaceFollower:
     ----------
     detector : detector
         Of `faces.make_detector`'s kinds; others search the whole frame each time.
-    every : int
-        Frames from one whole search to the next; 1 for always.
+    every : int, optional
+        Frames from one whole search to the next; 1 for always; by default `SEARCH_EVERY`.
     """
 
-    def __init__(self, detector, every=SEARCH_EVERY):
-        self.detector, self.every = detector, every
+    def __init__(self, detector, every=None):
+        self.detector, self.every = detector, SEARCH_EVERY if every is None else every
         # A detector of its own: YuNet takes long to change to another image size.
-        self._near = live_detector(detector.name) if every > 1 and detector.name in DETECTORS else None
+        self._near = live_detector(detector.name) if self.every > 1 and detector.name in DETECTORS else None
         self._known, self._shape, self._since = [], None, 0
 
     def detect(self, image):

@@ -259,7 +259,7 @@ def leak_count(parts):
     return faces_on_both_sides(parts.train.pixels, parts.reported.pixels)
 
 
-def memoriser_accuracy(parts, size=16, limit=None, seed=0):
+def memoriser_accuracy(parts, size=16, limit=None, seed=0, test=None):
     """Score who has learnt nothing but the training faces by heart: the label of the most alike one.
 
     One nearest neighbour, by the Euclidean distance of thumbnails. No training is needed to see the leak. On FER2013
@@ -273,9 +273,11 @@ def memoriser_accuracy(parts, size=16, limit=None, seed=0):
     size : int
         Side of the thumbnails, in pixels.
     limit : int, optional
-        Score only so many random faces of `Split.reported`.
+        Score only so many random ones of the faces.
     seed : int
         Of what `limit` draws.
+    test : FaceSet, optional
+        The faces to score, by default `Split.reported`.
 
     Returns
     -------
@@ -284,7 +286,7 @@ def memoriser_accuracy(parts, size=16, limit=None, seed=0):
     """
     from sklearn.neighbors import KNeighborsClassifier
 
-    test = parts.reported
+    test = parts.reported if test is None else test
     if limit is not None and limit < len(test):
         test = test[np.sort(np.random.default_rng(seed).choice(len(test), limit, replace=False))]
     shrink = partial(cv2.resize, dsize=(size, size), interpolation=cv2.INTER_AREA)

@@ -10,7 +10,7 @@ import pandas as pd
 from . import audit, paths, zoo
 from .backend import import_keras
 from .cards import read_card
-from .evaluate import answers, best_card, clean_mask, ensemble_probabilities, mcnemar, scores
+from .evaluate import answers, best_card, clean_mask, clean_same_mix, ensemble_probabilities, mcnemar, scores
 from .labels import EMOTIONS, UNLABELLED
 from .paths import DataError
 
@@ -76,7 +76,8 @@ def measure(faces, ferplus=None, ensembles=()):
     -------
     DataFrame
         A row a network, honest ones first, best first: its training, PrivateTest ``accuracy``, ``low``, ``high``,
-        ``macro_f1``, the same on clean faces, ``f1_<emotion>``, ``ferplus`` (share of the faces where its answer is
+        ``macro_f1``, the same on clean faces and the accuracy there if their classes were mixed as in the whole part
+        (``clean_same_mix``), ``f1_<emotion>``, ``ferplus`` (share of the faces where its answer is
         FER+'s plurality vote), ``mcnemar_p`` against the network that is best on PublicTest, ``parameters``,
         ``mflops``, ``ms`` (a face, one CPU thread) and training ``minutes``. A leaky network has its scores on its
         own leaky test part; its clean ones are of the faces there that it never saw.
@@ -110,8 +111,8 @@ def measure(faces, ferplus=None, ensembles=()):
         chosen = [next(card for card in cards if card["name"] == name) for name in names]
         probabilities = ensemble_probabilities([card["folder"] for card in chosen], part.pixels, flip=True)
         result = scores(part.emotion, probabilities, clean_mask(faces, "PrivateTest"))
-        rows.append({"name": "+".join(names), "model": " + ".join(names), "training": "mean, each face also mirrored",
-                     "epochs": "", **_score_columns(result),
+        rows.append({"name": f"{'+'.join(names)} mirrored", "model": " + ".join(names),
+                     "training": "mean, each face also mirrored", "epochs": "", **_score_columns(result),
                      **_comparison(probabilities.argmax(axis=1), part, voted, best_right),
                      "parameters": sum(card["parameters"] for card in chosen),
                      "mflops": 2 * sum(card["mflops"] for card in chosen),
@@ -133,7 +134,8 @@ def _score_columns(result):
     clean = result.get("clean") or {}
     return {"accuracy": result["accuracy"], "low": result["accuracy_interval"][0],
             "high": result["accuracy_interval"][1], "macro_f1": result["macro_f1"],
-            "clean_accuracy": clean.get("accuracy"), "clean_macro_f1": clean.get("macro_f1"),
+            "clean_accuracy": clean.get("accuracy"), "clean_same_mix": clean_same_mix(result),
+            "clean_macro_f1": clean.get("macro_f1"),
             **{f"f1_{name}": result["per_class"][name]["f1"] for name in EMOTIONS}}
 
 
@@ -147,8 +149,8 @@ def _comparison(guess, part, voted, best_right):
 
 def readme_table(table):
     """Return a results table as Markdown: scores and cost, one line a network."""
-    lines = ["| network | training | epochs | PrivateTest | macro-F1 | clean | clean macro-F1 | FER+ | p | "
-             "ms a face | minutes |", "|" + "---|" * 11]
+    lines = ["| network | training | epochs | PrivateTest | macro-F1 | clean | same mix | clean macro-F1 | "
+             "FER+ | p | ms a face | minutes |", "|" + "---|" * 12]
     top = table.loc[~table["exhibit"], "accuracy"].max()
     for row in table.itertuples():
         accuracy = f"{row.accuracy:.1%} [{100 * row.low:.1f}, {100 * row.high:.1f}]"
@@ -156,7 +158,8 @@ def readme_table(table):
         name = " + ".join(f"`{part}`" for part in row.model.split(" + "))
         lines.append("| " + " | ".join([
             f"*exhibit:* {name}" if row.exhibit else name, row.training, row.epochs, accuracy,
-            f"{row.macro_f1:.3f}", _percent(row.clean_accuracy), _number(row.clean_macro_f1, ".3f"),
+            f"{row.macro_f1:.3f}", _percent(row.clean_accuracy),
+            "–" if row.exhibit else _percent(row.clean_same_mix), _number(row.clean_macro_f1, ".3f"),
             _percent(row.ferplus), _number(row.mcnemar_p, ".1g"), _number(row.ms, ".2g"),
             _number(row.minutes, ".0f")]) + " |")
     return "\n".join(lines)
@@ -168,7 +171,7 @@ def class_table(table):
     for row in table.to_dict("records"):
         name = f"*exhibit:* {row['model']}" if row["exhibit"] else row["model"]
         lines.append("| " + " | ".join([name, row["training"], *(f"{row[f'f1_{e}']:.2f}" for e in EMOTIONS),
-                                        f"{row['parameters']:,}", f"{row['mflops']:,.0f}"]) + " |")
+                                        f"{row['parameters']:,}", f"{row['mflops']:,.1f}"]) + " |")
     return "\n".join(lines)
 
 

@@ -193,17 +193,17 @@ def _fer_net_tiny(x):
 
 
 GRAY48 = FaceSpec(48, 1, "unit")
-_PROJECT_B = {"batch_size": 128, "epochs": 100, "patience": 10}
+_PROJECT_B = {"batch_size": 128, "epochs": 100, "patience": 10, "precision": "auto"}
 
 NETWORKS = {
     "cnn5_bn": Network(_cnn5_bn, GRAY48, "projects A and E: 5 convolutions, BatchNorm before ReLU",
-                       {"balance": "over", "batch_size": 32, "epochs": 35}),
+                       {"balance": "over", "batch_size": 32, "epochs": 35, "precision": "auto"}),
     "cnn3": Network(_cnn3, GRAY48, "project B: custom 3-layer CNN", _PROJECT_B),
     "vgg16": Network(_vgg16, GRAY48, "project B: VGG16 from scratch (Simonyan & Zisserman 2015)", _PROJECT_B),
     "cnn4_wide": Network(_cnn4_wide, GRAY48, "project C: 4 wide convolutions, two dense layers",
-                         {"learning_rate": 1e-3, "batch_size": 128, "epochs": 50, "patience": 10}),
+                         {"learning_rate": 1e-3, "batch_size": 128, "epochs": 50, "patience": 10, "precision": "auto"}),
     "cnn_rgb100": Network(_cnn_rgb100, FaceSpec(100, 3, "unit"), "project D: general CNN on 100×100×3",
-                          {"learning_rate": 1e-3, "batch_size": 64, "epochs": 30, "patience": 6}),
+                          {"learning_rate": 1e-3, "batch_size": 64, "epochs": 30, "patience": 6, "precision": "auto"}),
     "mini_xception": Network(_mini_xception, GRAY48, "the peers' mini-Xception (Arriaga et al. 2017)",
                              {"learning_rate": 1e-3, "batch_size": 32, "epochs": 110, "patience": 20,
                               "augment": "project_b"}),

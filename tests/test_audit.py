@@ -314,6 +314,7 @@ class TestReadFerplus:
         assert audit.find_ferplus(tmp_path) is None
         file = self.write(table, tmp_path)
         assert audit.find_ferplus(tmp_path) == file == audit.find_ferplus(tmp_path / "fer2013.csv")
+        assert audit.find_ferplus(tmp_path.parent) == file, "or in a folder of the data's folder"
 
     @pytest.mark.parametrize("spoil, message", [
         (lambda t: t.drop(columns="contempt"), "no column contempt"),

@@ -70,6 +70,28 @@ def test_clean_scores_are_those_of_the_clean_faces(judged):
     assert part["accuracy"] == pytest.approx(accuracy_score(true[clean], probabilities[clean].argmax(1)), abs=5e-5)
     nothing = evaluate.scores(true, probabilities, np.zeros(500, bool))["clean"]
     assert nothing["n"] == 0 and nothing["accuracy"] is None
+    assert np.array_equal(part["confusion"], evaluate.confusion(true[clean], probabilities[clean].argmax(1)))
+    assert part["macro_f1"] is not None
+    without_disgust = evaluate.scores(true, probabilities, true != 1)["clean"]
+    assert without_disgust["macro_f1"] is None and without_disgust["n"] == (true != 1).sum()
+
+
+def test_accuracies_on_two_mixes_of_classes_are_made_to_compare(judged):
+    # By hand: 8 of 10 angry and 30 of 60 happy are right; on as many of both that is (0.8 + 0.5) / 2.
+    matrix = np.zeros((7, 7), int)
+    matrix[0, 0], matrix[0, 3], matrix[3, 3], matrix[3, 6] = 8, 2, 30, 30
+    mix = np.array([5, 0, 0, 5, 0, 0, 0])
+    assert evaluate.accuracy_on_mix(matrix, mix) == pytest.approx(0.65)
+    assert evaluate.accuracy_on_mix(matrix, matrix.sum(1)) == pytest.approx(38 / 70)
+    assert np.isnan(evaluate.accuracy_on_mix(matrix, mix + 1)), "nothing is known of the other classes"
+    true, probabilities = judged
+    right = probabilities.argmax(1) == true
+    clean = np.arange(500) % 3 > 0
+    part = evaluate.scores(true, probabilities, clean)
+    weights = np.bincount(true, minlength=7) / 500
+    recalls = [right[clean & (true == label)].mean() for label in range(7)]
+    assert evaluate.clean_same_mix(part) == pytest.approx(np.dot(weights, recalls))
+    assert np.isnan(evaluate.clean_same_mix(evaluate.scores(true, probabilities)))
 
 
 @pytest.mark.parametrize("true, says", [([], "no faces"), ([0, -1], "unlabelled"), ([0, 7], "0 to 6")])

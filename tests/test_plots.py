@@ -500,6 +500,9 @@ def test_comparison_ranks_official_runs_and_sets_leaky_ones_apart():
     assert [bool(bar.get_hatch()) for bars in ax.containers for bar in bars] == [True]
     clean = [line.get_xdata()[0] for line in ax.lines if line.get_marker() == "D"]
     assert sorted(x for x in clean if x == x) == [0.6, 0.7]
+    hollow = [line.get_ydata()[0] for line in ax.lines
+              if line.get_marker() == "D" and line.get_markerfacecolor() == "white"]
+    assert hollow == [names.index("cnn5_bn (0.7 M)")], "an exhibit's faces never seen are another mix"
     dashed = sorted(line.get_xdata()[0] for line in ax.lines if line.get_linestyle() == "--")
     assert dashed == [mark.accuracy for mark in plots.PUBLISHED_MARKS]
 
