@@ -101,7 +101,7 @@ def _score_text(usage, part):
     clean = part.get("clean") or {}
     if clean.get("accuracy") is not None:
         macro_f1 = "–" if clean["macro_f1"] is None else f"{clean['macro_f1']:.3f}"
-        text += (f"; on the {clean['n']:,} of which no copy was trained on: accuracy {clean['accuracy']:.1%} "
+        text += (f"; on the {clean['n']:,} without a copy in Training: accuracy {clean['accuracy']:.1%} "
                  f"({evaluate.clean_same_mix(part):.1%} on the same mix of classes), macro-F1 {macro_f1}")
     return text
 
@@ -115,6 +115,9 @@ def _evaluate(args):
              evaluate.per_class_table(result).round(3).to_string()]
     if result["exhibit"]:
         lines.insert(0, "EXHIBIT: trained under the leaky protocol, so on most of these very faces.")
+    if not result["same_data"]:
+        lines.insert(1, "It was trained on other data than these (another file, order or sample): where its training "
+                        "faces are among these, the score flatters.")
     return result, "\n".join(lines)
 
 
@@ -132,8 +135,9 @@ def _predict(args):
         try:
             image = read_photo(file)
             faces = predictor.faces(image)
-        except (DataError, MemoryError) as error:
-            entry["error"] = str(error) or "not enough memory for this photo"
+        except Exception as error:  # whatever one photo breaks in a decoder or detector, the others go on
+            entry["error"] = (str(error) if isinstance(error, DataError) else
+                              f"{file}: could not be looked at ({type(error).__name__}: {error})")
             print(entry["error"], file=sys.stderr)
             continue
         entry |= {"height": image.shape[0], "width": image.shape[1], "faces": [face.to_dict() for face in faces]}
@@ -199,18 +203,38 @@ def _app(args):
 
 
 def _save_annotated(image, faces, file, folder, taken):
-    """Write a marked photo under a name that is not `taken`: by a photo given, or another one written."""
+    """Write a marked photo under a name that is not `taken`: by a photo given, or another one written.
+
+    Nor does it replace a file of the user's own.
+    """
     from PIL import Image
+    from PIL.PngImagePlugin import PngInfo
 
     from .draw import annotate
 
     folder.mkdir(parents=True, exist_ok=True)
     path, number = (folder / f"{file.stem}.png").resolve(), 1
-    while path in taken:
+    while path in taken or (path.exists() and not _is_ours(path)):
         number += 1
         path = path.with_name(f"{file.stem}-{number}.png")
     taken.add(path)
-    Image.fromarray(annotate(image, faces)).save(path)
+    info = PngInfo()
+    info.add_text("Software", _SOFTWARE)
+    Image.fromarray(annotate(image, faces)).save(path, pnginfo=info)
+
+
+_SOFTWARE = "fer_utils predict"
+
+
+def _is_ours(path):
+    """Return whether a picture was written by an earlier call, and may be replaced."""
+    from PIL import Image
+
+    try:
+        with Image.open(path) as image:
+            return image.info.get("Software") == _SOFTWARE
+    except OSError:
+        return False
 
 
 def _export(args):
@@ -369,7 +393,8 @@ def _parser():
     sub.add_argument("--source", default="0", help="camera number, video file, photo or stream address; default: 0")
     sub.add_argument("--headless", action="store_true", help="no window: write annotated.mp4 and faces.csv")
     sub.add_argument("--out", type=Path, metavar="DIR", help="where to; default: captures/")
-    sub.add_argument("--mirror", action=argparse.BooleanOptionalAction, help="default: cameras yes, files no")
+    sub.add_argument("--mirror", action=argparse.BooleanOptionalAction,
+                     help="default: in the window cameras yes, files no; with --headless no")
     live(sub)
 
     sub = command("event", _event, "report how the people on photos and videos of an event looked", data=False)

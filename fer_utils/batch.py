@@ -59,11 +59,16 @@ class NotebookError(RuntimeError):
 
 @dataclass(frozen=True)
 class Job:
-    """One notebook to execute: its source, where the executed copy goes, and its parameters."""
+    """One notebook to execute: its source, where the executed copy goes, and its parameters.
+
+    ``fingerprint`` is that of the faces it reads, ``writes`` what else must be there for it to be done.
+    """
 
     source: Path
     output: Path
     parameters: dict
+    fingerprint: str = ""
+    writes: Path | None = None
 
 
 def notebook_sources(only=None):
@@ -120,6 +125,8 @@ def plan(profile, only=None, parameters=None, data=None):
         A parameter that no chosen notebook has.
     """
     parameters = dict(parameters or {})
+    data = parameters.pop("data", data)  # it names the runs too, so it must be one for all notebooks
+    overrides = parameters.pop("overrides", {})
     sources = notebook_sources(only)
     known = {source: notebook_parameters(source) for source in sources}
     for name in parameters:
@@ -132,7 +139,7 @@ def plan(profile, only=None, parameters=None, data=None):
         faces = sample(faces, size)
     # The notebooks run in their own folder, where a relative path would mean another place.
     common = {"data": data if data is None or data.startswith("drawn") else str(Path(data).resolve()), "sample": size}
-    trainings = [{**entry, **{k: v for k, v in parameters.items() if k in TRAINING_PARAMETERS}}
+    trainings = [{**entry, **{k: v for k, v in parameters.items() if k in TRAINING_PARAMETERS}, **overrides}
                  for entry in _grid(profile, parameters.get("model"))]
     fingerprint = faces.fingerprint()
     runs = {TrainConfig.for_model(**entry).run_name(fingerprint): entry for entry in trainings}
@@ -141,12 +148,13 @@ def plan(profile, only=None, parameters=None, data=None):
     for source in sources:
         given = {k: v for k, v in {"runs": list(runs), **common, **parameters}.items() if k in known[source]}
         if source.stem != "03_train":
-            jobs.append(Job(source, folder / source.name, given))
+            jobs.append(Job(source, folder / source.name, given, fingerprint))
             continue
         for name, entry in runs.items():
             shown = {k: v for k, v in entry.items() if k in TRAINING_PARAMETERS}
             hidden = {k: v for k, v in entry.items() if k not in TRAINING_PARAMETERS}
-            jobs.append(Job(source, folder / f"{source.stem}-{name}.ipynb", {**given, **shown, "overrides": hidden}))
+            jobs.append(Job(source, folder / f"{source.stem}-{name}.ipynb", {**given, **shown, "overrides": hidden},
+                            fingerprint, paths.RUNS / name / "card.json"))
     return jobs, list(runs), faces.title
 
 
@@ -263,7 +271,8 @@ def _package_hash():
 
 
 def _job_hash(job, package):
-    text = job.source.read_text(encoding="utf-8") + json.dumps(job.parameters, sort_keys=True, default=str) + package
+    text = job.source.read_text(encoding="utf-8") + json.dumps(job.parameters, sort_keys=True, default=str)
+    text += job.fingerprint + package
     return hashlib.sha256(text.encode()).hexdigest()
 
 
@@ -273,7 +282,8 @@ def _done_file(job):
 
 def _is_done(job, package):
     mark = _done_file(job)
-    return job.output.is_file() and mark.is_file() and mark.read_text() == _job_hash(job, package)
+    return (job.output.is_file() and mark.is_file() and mark.read_text() == _job_hash(job, package)
+            and (job.writes is None or job.writes.is_file()))
 
 
 def _mark_done(job, package):

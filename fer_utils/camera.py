@@ -173,8 +173,8 @@ class _Window:
         cv2.imshow(TITLE, cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR))
 
     def key(self, milliseconds):
-        """Wait for a key: its character in lower case, "" for none, "esc" for Esc or a closed window."""
-        code = cv2.waitKey(max(int(milliseconds), 1))
+        """Wait for a key: its character in lower case, "" for none, "esc" for Esc or a closed window, else "other"."""
+        code = cv2.waitKeyEx(max(int(milliseconds), 1))
         try:
             if cv2.getWindowProperty(TITLE, cv2.WND_PROP_VISIBLE) < 1:
                 return "esc"
@@ -182,7 +182,10 @@ class _Window:
             return "esc"
         if code == -1:
             return ""
-        return "esc" if code & 0xFF == 27 else chr(code & 0xFF).lower()
+        code &= 0xFFFF  # above are flags, such as that of the number lock
+        if code in (27, 0xFF1B):
+            return "esc"
+        return chr(code).lower() if 32 <= code < 127 else "other"  # arrows end in the byte of a letter
 
     def close(self):
         cv2.destroyAllWindows()

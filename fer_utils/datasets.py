@@ -35,8 +35,9 @@ KAGGLE = "msambare/fer2013"
 _REMEDY = "`python -m fer_utils data --download` fetches FER2013; data/README.md says how to get it by hand"
 _TABLES = ("fer2013.csv", "icml_face_data.csv", "train.csv", "test.csv")
 # The usage of a face when its file name does not tell it.
-_SPLITS = {"train": "Training", "validation": "PublicTest", "test": "PrivateTest"}
-_IMAGE = re.compile(r"(?:(?P<root>.+?)/)??(?P<split>train|validation|test)/(?P<emotion>[^/]+)/(?P<stem>[^/]+)"
+_SPLITS = {"train": "Training", "validation": "PublicTest", "valid": "PublicTest", "val": "PublicTest",
+           "test": "PrivateTest"}
+_IMAGE = re.compile(r"(?:(?P<root>.+?)/)??(?P<split>train|validation|valid|val|test)/(?P<emotion>[^/]+)/(?P<stem>[^/]+)"
                     r"\.(?:png|jpe?g|bmp|tiff?|webp)", re.IGNORECASE)
 _CACHE_VERSION = 1
 
@@ -71,7 +72,7 @@ class FaceSet:
     layout: str
 
     def __post_init__(self):
-        n = len(self.pixels)
+        n = len(self.pixels) if self.pixels.ndim else 0
         if self.pixels.shape != (n, SIZE, SIZE) or self.pixels.dtype != np.uint8:
             raise DataError(f"{self.source}: pixels are {self.pixels.dtype} {self.pixels.shape}, "
                             f"not uint8 (N, {SIZE}, {SIZE}); scale and resize them first")
@@ -287,8 +288,10 @@ def download(dest=None):
     """
     dest = Path(paths.DATA if dest is None else dest).expanduser()
     target = dest / "fer2013"
-    if target.is_dir():
+    if target.is_dir() and find(target):
         return target
+    if target.is_dir() and any(target.iterdir()):
+        raise DataError(f"{target}: is there, but holds no layout of FER2013; remove it and download again")
     if dest.is_file():
         raise DataError(f"{dest}: is a file, so nothing can be downloaded into it; name a folder (FER_DATA)")
     import kagglehub
@@ -306,6 +309,8 @@ def download(dest=None):
         shutil.rmtree(whole, ignore_errors=True)
         # A copy, for on Colab and Kaggle the folder is mounted read-only.
         shutil.copytree(fetched, whole)
+        if target.is_dir():
+            target.rmdir()  # empty
         os.replace(whole, target)
     except Exception as error:
         raise DataError(
@@ -430,9 +435,12 @@ def _recognise(path, alone=True):
     with ExitStack() as stack:
         stack.callback(place.close)
         place.names.sort(key=lambda name: (name.count("/"), name))
-        if found := _tables(place) or _images(place) or _arrays(place):
+        wrong = []
+        if found := _tables(place, wrong) or _images(place) or _arrays(place):
             stack.pop_all()
             return found
+        if wrong:
+            raise wrong[0]
     if path.is_dir():
         for name in place.names:
             if name.lower().endswith(".zip") and (found := _recognise(path / name, alone=False)):
@@ -446,16 +454,21 @@ def _nothing(path):
                      f".npz; each may be in a .zip. {_REMEDY}")
 
 
-def _tables(place):
-    """Recognise the CSV layouts by their columns."""
+def _tables(place, wrong):
+    """Recognise the CSV layouts by their columns; errors of other tables go to the list `wrong`."""
     by_role = {}
     for name in filter(_is_table, place.names):
-        columns = _columns(place, name)
+        try:
+            columns = _columns(place, name)
+        except DataError as error:
+            wrong.append(error)
+            continue
         role = _role(name, columns)
         if role is None and _must_be_read(place, name):
-            raise DataError(f"{place.label(name)}, row 1: the columns are {', '.join(map(repr, columns))[:300]}; "
-                            "rename them to emotion, pixels and Usage (as in fer2013.csv and icml_face_data.csv), "
-                            f"emotion and pixels (train.csv) or pixels (test.csv). {_REMEDY}")
+            wrong.append(DataError(
+                f"{place.label(name)}, row 1: the columns are {', '.join(map(repr, columns))[:300]}; "
+                "rename them to emotion, pixels and Usage (as in fer2013.csv and icml_face_data.csv), "
+                f"emotion and pixels (train.csv) or pixels (test.csv). {_REMEDY}"))
         by_role.setdefault(role, []).append(name)
     if "all" in by_role:
         name = min(by_role["all"], key=lambda name: not _last(name).startswith("fer2013"))
@@ -465,6 +478,8 @@ def _tables(place):
     names = [by_role[role][0] for role in ("Training", "PrivateTest", UNLABELLED_USAGE) if role in by_role]
     if not names:
         return None
+    if wrong:  # perhaps the other half of the challenge's two tables
+        raise wrong[0]
     folder = names[0].rpartition("/")[0]
     names = tuple(name for name in names if name.rpartition("/")[0] == folder)
     return _Found(place, "challenge", names, place.within(folder if len(names) > 1 else names[0]))
@@ -483,7 +498,7 @@ def _role(name, columns):
 
 
 def _images(place):
-    """Recognise ``train|test/<emotion>/`` and ``images/train|validation/<emotion>/``."""
+    """Recognise ``train|test/<emotion>/`` and ``train|validation|test/<emotion>/`` (also val, valid)."""
     roots = {}
     for name in place.names:
         if match := _IMAGE.fullmatch(name):
@@ -498,7 +513,7 @@ def _images(place):
         raise DataError(f"{place.within(root)}: {', '.join(unknown[:5])} {'is' if len(unknown) == 1 else 'are'} not "
                         f"named for a known emotion; name the folders {', '.join(EMOTIONS)}, and remove others")
     splits = {match["split"].lower() for _, match in files}
-    return _Found(place, "validation" if "validation" in splits else "folders", tuple(name for name, _ in files),
+    return _Found(place, "validation" if splits - {"train", "test"} else "folders", tuple(name for name, _ in files),
                   place.within(root))
 
 

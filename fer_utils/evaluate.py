@@ -1,5 +1,6 @@
 """Scores, their intervals, tests between models, calibration; and reading a trained network back."""
 
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -345,7 +346,7 @@ def load_model(name):
     folder, card = run_folder(name), read_card(name)
     try:
         return keras.saving.load_model(folder / "model.keras", compile=False, safe_mode=True), card
-    except (ValueError, OSError, KeyError) as error:
+    except (ValueError, OSError, KeyError, zipfile.BadZipFile) as error:
         raise DataError(f"{folder / 'model.keras'}: not readable as a Keras model ({error}); "
                         "fetch or train it again") from error
 
@@ -415,8 +416,9 @@ def evaluate_run(name, faces, usage="PrivateTest", flip=False):
     Returns
     -------
     dict
-        `scores`' result, its ``clean`` part always there, with ``model``, ``usage``, ``data``, ``flip`` and ``exhibit``
-        (True when a network was trained under the leaky protocol, so has seen most of these faces).
+        `scores`' result, its ``clean`` part always there, with ``model``, ``usage``, ``data``, ``flip``, ``exhibit``
+        (True when a network was trained under the leaky protocol, so has seen most of these faces) and ``same_data``
+        (False when it was trained on other data, which may hold some of these faces).
 
     Raises
     ------
@@ -435,7 +437,9 @@ def evaluate_run(name, faces, usage="PrivateTest", flip=False):
     if exhibit or clean is None:
         clean = np.zeros(len(part), bool)  # no face is known to be new to the network
     return {"model": "+".join(card["name"] for card in cards), "usage": usage, "data": faces.title, "flip": flip,
-            "exhibit": exhibit, **scores(part.emotion, probabilities, clean)}
+            "exhibit": exhibit,
+            "same_data": all(card["data"]["fingerprint"] == faces.fingerprint() for card in cards),
+            **scores(part.emotion, probabilities, clean)}
 
 
 def clean_mask(faces, usage):
@@ -445,14 +449,12 @@ def clean_mask(faces, usage):
     return ~seen_in_training(faces, usage)
 
 
-def report_part(faces, seed=0):
+def report_part(faces):
     """Return the part that scores are reported on.
 
     Parameters
     ----------
     faces : FaceSet
-    seed : int
-        That the networks were trained with: it decides what was held out.
 
     Returns
     -------
@@ -463,7 +465,7 @@ def report_part(faces, seed=0):
     clean : ndarray of bool, or None
         As `clean_mask`; None for "validation".
     """
-    parts = split(faces, seed=seed)
+    parts = split(faces)
     usage = str(parts.reported.usage[0])
     if usage == "Training":
         return "validation", parts.reported, None

@@ -36,7 +36,8 @@ def collect(sources, out, model="fer_net", detector="auto", every=0.1, seconds=N
     ----------
     sources : str, Path, int or sequence of them
         Folders (searched at any depth), photos, videos, the number of a camera (0 is the first), or the address of
-        a camera's stream (rtsp://…).
+        a camera's stream (rtsp://…). Cameras are read one after the other: for two doors run two commands, each with
+        an `out` of its own.
     out : str or Path
         Folder for faces.csv (a row for each face of each picture), progress.jsonl, settings.json and errors.csv.
     model : str or Path
@@ -61,7 +62,8 @@ def collect(sources, out, model="fer_net", detector="auto", every=0.1, seconds=N
     Raises
     ------
     DataError
-        A source is not there or holds no picture, or `out` holds faces from another network or detector.
+        A source is not there or holds no picture, or `out` holds faces from another network or detector, or is being
+        written by another process.
     ValueError
         `every` is negative or no number.
     KeyboardInterrupt
@@ -267,24 +269,33 @@ def _collect_camera(table, workers, source, every, seconds, bar):
     with open_source(source) as camera:
         began = datetime.now()
         name = f"camera {public_address(source)}, {began:%Y-%m-%d %H:%M:%S}"
-        tracker, note = new_tracker(every), ""
+        tracker, note, stopped = new_tracker(every), "", False
 
         def frames():
+            nonlocal note
             last = None
-            for frame in camera:
-                if seconds is not None and frame.time > seconds:
-                    return
-                slot = _slot(frame.time, frame.index, every)
-                if slot != last:
-                    yield frame.index, round(frame.time, 3), frame.image
-                last = slot
+            try:
+                for frame in camera:
+                    if stopped or (seconds is not None and frame.time > seconds):
+                        return
+                    slot = _slot(frame.time, frame.index, every)
+                    if slot != last:
+                        yield frame.index, round(frame.time, 3), frame.image
+                    last = slot
+            # What was seen until then counts, and a few frames are still being looked at.
+            except CameraError as error:  # unplugged, or busy
+                note = f"{name}: {error}"
+            except KeyboardInterrupt:
+                pass
 
         try:
             for (index, position, _), look in workers.ahead(workers.frame, frames()):
-                table.add_frame(name, "camera", tracker, look(), index, position, began)
+                try:
+                    faces = look()
+                except KeyboardInterrupt:
+                    stopped, faces = True, look()
+                table.add_frame(name, "camera", tracker, faces, index, position, began)
                 bar.update()
-        except CameraError as error:  # unplugged, or busy: what was seen until then counts
-            note = f"{name}: {error}"
         finally:
             table.mark(name, "camera", "done", note=note)
 

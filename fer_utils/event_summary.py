@@ -101,7 +101,8 @@ def summarise(out, unsure=0.5, min_looks=3, seed=0):
     out = Path(out)
     settings = read_settings(out)
     matrix = np.array(settings.pop("confusion"))
-    records = [record for record in read_journal(out) if record["state"] != "failed"]
+    # A video that broke half-way has shown its people all the same.
+    records = [record for record in read_journal(out) if record["state"] != "failed" or record["position"]]
     faces = read_faces(out)
     people = participants(faces, min_looks)
     people["unsure"] = people["confidence"] < unsure

@@ -10,6 +10,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pandas as pd
+from filelock import FileLock, Timeout
 
 from .labels import EMOTIONS
 from .paths import DataError
@@ -60,7 +61,8 @@ class EventTable:
     Raises
     ------
     DataError
-        The folder holds faces that were collected with other settings, or a faces.csv that is not ours.
+        The folder holds faces that were collected with other settings, or a faces.csv that is not ours; or another
+        process writes there.
     """
 
     MARK_SECONDS = 2.0
@@ -70,6 +72,20 @@ class EventTable:
         self.out = out = Path(out)
         self.settings = settings
         out.mkdir(parents=True, exist_ok=True)
+        self._lock = FileLock(out / ".lock")
+        try:
+            self._lock.acquire(timeout=0)
+        except Timeout:
+            raise DataError(f"{out}: another event is being collected into this folder; wait for its end, or name "
+                            "another folder") from None
+        try:
+            self._open(settings)
+        except BaseException:
+            self._lock.release()
+            raise
+
+    def _open(self, settings):
+        out = self.out
         self._check(settings)
         records, kept = _good_journal(out)
         self._size, self.rows = (records[-1]["bytes"], records[-1]["rows"]) if records else (0, 0)
@@ -152,6 +168,7 @@ class EventTable:
         self._progress.close()
         errors = [(r["source"], r["note"]) for r in self.records.values() if r["note"]]
         write_csv(pd.DataFrame(errors, columns=["source", "error"]), self.out / ERRORS)
+        self._lock.release()
 
 
 def new_tracker(every):

@@ -105,8 +105,10 @@ class YuNetDetector:
         if path is None:
             raise DataError(f"no YuNet file: put {YUNET} into {paths.MODELS} or name it in FER_YUNET")
         try:
-            self._network = cv2.FaceDetectorYN.create(str(path), "", (320, 320), score, 0.3, 5000)
-        except cv2.error as error:
+            # Not by its path: on Windows OpenCV opens none with letters beyond ASCII.
+            self._network = cv2.FaceDetectorYN.create("onnx", np.fromfile(path, np.uint8), np.empty(0, np.uint8),
+                                                      (320, 320), score, 0.3, 5000)
+        except (cv2.error, OSError) as error:
             raise DataError(f"{path}: not a YuNet file that OpenCV {cv2.__version__} reads; fetch it again") from error
         self.max_sides = max_sides
 
@@ -129,12 +131,15 @@ class YuNetDetector:
     def _rows(self, bgr, scale):
         if min(bgr.shape[:2]) < 8:
             return np.empty((0, 15), np.float32)
+        # With a side of 32 pixels or less YuNet (of OpenCV 4.14) returns what happens to be in memory.
+        height, width = bgr.shape[:2]
+        bgr = cv2.copyMakeBorder(bgr, 0, max(64 - height, 0), 0, max(64 - width, 0), cv2.BORDER_CONSTANT)
         self._network.setInputSize(bgr.shape[1::-1])
         rows = self._network.detect(bgr)[1]
         if rows is None:
             return np.empty((0, 15), np.float32)
         rows[:, :14] /= scale
-        return rows
+        return rows[np.isfinite(rows).all(axis=1)]
 
 
 def _distinct(rows, overlap=0.3):

@@ -10,7 +10,11 @@ class DataError(ValueError):
 
 def _place(variable, default):
     value = os.environ.get(variable)
-    return Path(value).expanduser().resolve() if value else default
+    if not value:
+        return default
+    # Kernels of notebooks inherit it and stand in another folder, where a relative path would mean another place.
+    os.environ[variable] = str(Path(value).expanduser().resolve())
+    return Path(os.environ[variable])
 
 
 def _project_root():
@@ -34,3 +38,4 @@ FIGURES = _place("FER_FIGURES", ROOT / "figures")
 EXECUTED = _place("FER_EXECUTED", ROOT / "executed")
 """Executed copies of the notebooks (``FER_EXECUTED``); safe to delete."""
 NOTEBOOKS = ROOT / "notebooks"
+_place("FER_YUNET", None)  # read where it is needed: `faces.yunet_file`

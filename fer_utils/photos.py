@@ -1,6 +1,7 @@
 """Photos as people have them, read into one form: uint8 RGB, upright."""
 
 import contextlib
+import importlib.util
 import io
 import warnings
 from pathlib import Path
@@ -42,16 +43,17 @@ def read_photo(source):
     name = source if isinstance(source, (str, Path)) else "this photo"
     try:
         file = io.BytesIO(source) if isinstance(source, (bytes, bytearray, memoryview)) else source
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # MAX_PIXELS decides what is too large, errors what is damaged
-            with Image.open(file, formats=_known_formats()) as image:
-                if image.width * image.height > MAX_PIXELS:
-                    raise DataError(f"{name}: {image.width}×{image.height} pixels are too many (at most "
-                                    f"{MAX_PIXELS // 10**6} million); shrink it first")
-                return to_rgb(_pixels(ImageOps.exif_transpose(image)))
+        quieten_pillow()
+        with Image.open(file, formats=_known_formats()) as image:
+            if image.width * image.height > MAX_PIXELS:
+                raise DataError(f"{name}: {image.width}×{image.height} pixels are too many (at most "
+                                f"{MAX_PIXELS // 10**6} million); shrink it first")
+            return to_rgb(_pixels(ImageOps.exif_transpose(image)))
     except FileNotFoundError as error:
         raise DataError(f"{name}: there is no such file") from error
     except UnidentifiedImageError as error:
+        if not heic_readable() and _is_heic(source):
+            raise DataError(f"{name}: HEIC cannot be read here (pip install pillow-heif); save it as JPEG") from error
         raise DataError(f"{name}: not an image that can be read (JPEG, PNG, WebP, BMP, TIFF, GIF)") from error
     except Image.DecompressionBombError as error:
         raise DataError(f"{name}: too many pixels (at most {MAX_PIXELS // 10**6} million)") from error
@@ -60,6 +62,37 @@ def read_photo(source):
     except Exception as error:  # damaged files make decoders and EXIF readers raise errors of any kind
         reason = "is a folder" if isinstance(error, IsADirectoryError) else f"damaged or cut short ({error})"
         raise DataError(f"{name}: {reason}") from error
+
+
+def quieten_pillow():
+    """Ignore Pillow's warnings: `MAX_PIXELS` decides what is too large, errors what is damaged.
+
+    For good, because a filter set for a while in one of several threads may stay, and then for all warnings.
+    """
+    from PIL import Image
+
+    warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
+    warnings.filterwarnings("ignore", module=r"PIL\.")
+
+
+def heic_readable():
+    """Return whether pillow-heif is installed."""
+    return importlib.util.find_spec("pillow_heif") is not None
+
+
+def is_heic(head):
+    """Return whether a file that begins with these bytes (12 or more) is a HEIC photo."""
+    return bytes(head[4:12]) in (b"ftypheic", b"ftypheix", b"ftypmif1", b"ftyphevc")
+
+
+def _is_heic(source):
+    if isinstance(source, (bytes, bytearray, memoryview)):
+        return is_heic(source)
+    if hasattr(source, "read"):
+        source.seek(0)
+        return is_heic(source.read(12))
+    with open(source, "rb") as file:
+        return is_heic(file.read(12))
 
 
 def _known_formats():

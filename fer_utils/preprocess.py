@@ -115,7 +115,8 @@ def face_to_tensor(faces, spec):
     ValueError
         A face is not an image; a single face without its leading axis.
     """
-    if isinstance(faces, np.ndarray) and faces.ndim < 3:
+    if isinstance(faces, np.ndarray) and (faces.ndim < 3 or (
+            faces.ndim == 3 and faces.shape[2] in (3, 4) and faces.shape[1] > 4)):
         raise ValueError(f"faces must be a stack (N, H, W) or a list of crops, got shape {faces.shape}; "
                          "for one face write faces[None]")
     size = (spec.size, spec.size)

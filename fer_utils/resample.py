@@ -105,7 +105,8 @@ def split(faces, protocol="official", balance="none", seed=0):
         raise DataError(f"{faces.source}: there are no labelled Training faces to train on; "
                         "the official protocol needs FER2013's Training part")
     if not len(validation):
-        train, validation = _hold_out(train, seed)
+        # Always the same tenth: networks of several seeds are compared on it, and teach each other.
+        train, validation = _hold_out(train, 0)
     weights = class_weights(train.emotion) if balance == "class_weights" else None
     return Split(_balanced(train, balance, seed), validation, test, protocol, balance, weights)
 

@@ -85,7 +85,8 @@ def measure(faces, ferplus=None, ensembles=()):
     Raises
     ------
     DataError
-        There is no shared network, or these are not the faces that they were trained on.
+        There is no shared network, or none of an ensemble's name, or these are not the faces that they were trained
+        on.
     """
     cards = shared_cards()
     part = faces.of("PrivateTest")
@@ -93,6 +94,10 @@ def measure(faces, ferplus=None, ensembles=()):
     if strangers or not cards:
         raise DataError(f"{faces.source}: not the faces that {', '.join(strangers) or 'any network in models/'} was "
                         "trained on; give the full FER2013 with --data")
+    unknown = sorted({name for names in ensembles for name in names} - {card["name"] for card in cards})
+    if unknown:
+        raise DataError(f"no network in models/ is called {', '.join(unknown)}; there are "
+                        f"{', '.join(card['name'] for card in cards)}")
     voted = None if ferplus is None else audit.ferplus_labels(ferplus)[faces.usage == "PrivateTest"]
     best = best_card(cards)
     best_right = answers(best, part) == part.emotion

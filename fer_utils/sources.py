@@ -186,6 +186,10 @@ class Camera(_Source):
         if not self._capture.isOpened():
             self._capture.release()
             raise CameraError(f"{self._name()} does not open. {self._help()}")
+        if not isinstance(source, int) and self._capture.get(cv2.CAP_PROP_FRAME_COUNT) > 0:
+            # Read as a stream it would rush by, and most frames would be dropped.
+            self._capture.release()
+            raise CameraError(f"{self._name()} is a video file, not a camera: download it and give its path")
         self._capture.set(cv2.CAP_PROP_BUFFERSIZE, 1)  # a queue of old frames is what makes a picture lag
         fps = self._capture.get(cv2.CAP_PROP_FPS)
         self.fps = fps if 1 <= fps <= 240 else 30.0

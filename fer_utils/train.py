@@ -5,6 +5,7 @@ import json
 import os
 import platform
 import time
+import warnings
 from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -17,6 +18,7 @@ from . import paths, zoo
 from .audit import face_ids
 from .augment import AUGMENTATIONS, augment_faces, mixup
 from .backend import fuse_batch_norm, import_keras
+from .cards import read_card
 from .evaluate import clean_mask, fit_temperature, load_model, pack_answers, predict_probabilities, scores
 from .preprocess import FaceSpec, face_to_tensor, one_hot
 from .resample import BALANCES, PROTOCOLS, split
@@ -103,7 +105,7 @@ class TrainConfig:
 
     def __post_init__(self):
         zoo.network(self.model)
-        if isinstance(self.teachers, str) or not all(isinstance(name, str) for name in self.teachers):
+        if not isinstance(self.teachers, (list, tuple)) or not all(isinstance(name, str) for name in self.teachers):
             raise ValueError(f"teachers must be a list of names of trained runs, got {self.teachers!r}")
         object.__setattr__(self, "teachers", tuple(self.teachers))
         if self.weights and self.start:
@@ -121,6 +123,10 @@ class TrainConfig:
             # TensorFlow 2.21 on CPUs corrupts memory in the gradient of some convolutions of odd batches
             # (mini-Xception's first 1×1 of stride 2 among them).
             raise ValueError(f"batch_size must be even, got {self.batch_size}: odd batches crash some convolutions")
+        for name in ("learning_rate", "warmup_epochs", "weight_decay", "label_smoothing", "mixup", "ema",
+                     "teacher_share"):
+            if not isinstance(getattr(self, name), (int, float)):
+                raise ValueError(f"{name} must be a number, got {getattr(self, name)!r}")
         if not self.learning_rate > 0:
             raise ValueError(f"learning_rate must be above 0, got {self.learning_rate!r}")
         for name, high in [("warmup_epochs", self.epochs), ("weight_decay", 1), ("label_smoothing", 1), ("mixup", 10),
@@ -140,6 +146,8 @@ class TrainConfig:
         overrides = {name: value for name, value in overrides.items() if value is not None}
         if overrides.get("protocol") == "leaky":
             recipe["balance"] = "over"
+        if isinstance(overrides.get("epochs"), int) and "warmup_epochs" in recipe:
+            recipe["warmup_epochs"] = min(recipe["warmup_epochs"], overrides["epochs"])
         return cls.from_dict({"model": model, **recipe, **overrides})
 
     @classmethod
@@ -245,6 +253,14 @@ def _honest_run(name, purpose):
         raise ValueError(f"{name} was trained under the {card['config']['protocol']} protocol, on test faces: "
                          f"it must not {purpose} another network")
     return model, card
+
+
+def _warn_of_other_data(config, fingerprint):
+    for name in filter(None, (*config.teachers, config.start)):
+        if read_card(name)["data"]["fingerprint"] != fingerprint:
+            warnings.warn(f"{name} was trained on other data (another file, order or sample) than the network that "
+                          "learns from it: where its training faces are among the test faces here, the scores flatter",
+                          stacklevel=3)
 
 
 def _start_weights(config):
@@ -372,6 +388,7 @@ def train(config, faces, out=None, progress="bar"):
     steps = len(parts.train) // _batch_size(config, len(parts.train))
     precision = resolve_precision(config.precision)
     model = zoo.build(config.model, precision, weights=config.weights)
+    _warn_of_other_data(config, fingerprint)
     if config.start and not state:
         model.set_weights(_start_weights(config))
     targets = soft_targets(parts.train, config)

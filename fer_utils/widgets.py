@@ -4,12 +4,10 @@ Pictures travel in messages and never in traits, which Jupyter may save into the
 the kernel answers, one answer to a question, so that no more is sent than is dealt with.
 """
 
-import importlib.util
 import io
 import re
 import sys
 import time
-import warnings
 import zipfile
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -24,7 +22,7 @@ from . import draw, paths
 from .labels import COLOURS, EMOTIONS
 from .live import Smoother
 from .paths import DataError
-from .photos import read_photo
+from .photos import heic_readable, is_heic, quieten_pillow, read_photo
 from .predict import Face
 
 STATIC = Path(__file__).parent / "static"
@@ -146,13 +144,12 @@ def _check_photo(data):
 
     if len(data) > MAX_BYTES:
         raise DataError(f"larger than {MAX_BYTES >> 20} MB; shrink it first")
-    if data[4:12] in (b"ftypheic", b"ftypheix", b"ftypmif1", b"ftyphevc") and not _heic_readable():
+    if is_heic(data) and not heic_readable():
         raise DataError("HEIC cannot be read here (pip install pillow-heif); send it as JPEG")
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            with Image.open(io.BytesIO(data)) as image:  # reads the header only
-                pixels, moving = image.width * image.height, getattr(image, "n_frames", 1) > 1
+        quieten_pillow()
+        with Image.open(io.BytesIO(data)) as image:  # reads the header only
+            pixels, moving = image.width * image.height, getattr(image, "n_frames", 1) > 1
     except Image.DecompressionBombError:
         pixels = MAX_PIXELS + 1
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError):
@@ -160,10 +157,6 @@ def _check_photo(data):
     if pixels > MAX_PIXELS:
         raise DataError(f"too many pixels (at most {MAX_PIXELS // 10**6} million); shrink it first")
     return "An animation: only its first picture was looked at." if moving else ""
-
-
-def _heic_readable():
-    return importlib.util.find_spec("pillow_heif") is not None
 
 
 def _sentence(text):
@@ -367,7 +360,7 @@ class PhotoApp(_Answering):
         return list(self._photos.values())
 
     def _settings(self):
-        return {"unsure": self.unsure, "max_bytes": MAX_BYTES, "max_photos": MAX_PHOTOS, "heic": _heic_readable(),
+        return {"unsure": self.unsure, "max_bytes": MAX_BYTES, "max_photos": MAX_PHOTOS, "heic": heic_readable(),
                 "photos": list(self._photos)}
 
     def _part(self, content, buffers):

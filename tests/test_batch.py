@@ -1,3 +1,4 @@
+import dataclasses
 import json
 
 import nbformat
@@ -39,6 +40,29 @@ def test_notebooks_run_once_and_again_only_when_something_changed(project):
     assert (project / "notebooks" / "count").read_text() == "x" + "xx" + "x"
     executed = nbformat.read(project / "executed" / "quick" / "01_one.ipynb", 4)
     assert executed.metadata.papermill.parameters["data"] == "drawn:60"
+
+
+def test_other_faces_and_lost_runs_are_done_again(project):
+    batch.run("quick", data="drawn:60")
+    other = batch.run("quick", data="drawn:60", parameters={"sample": 30})
+    assert other["done"] == 2
+    executed = project / "executed" / "quick" / "01_one.ipynb"
+    job = batch.Job(project / "notebooks" / "01_one.ipynb", executed, {}, "faces", project / "card.json")
+    batch._mark_done(job, "package")
+    assert not batch._is_done(job, "package"), "its run folder has gone"
+    (project / "card.json").write_text("{}")
+    assert batch._is_done(job, "package")
+    assert not batch._is_done(dataclasses.replace(job, fingerprint="other faces"), "package")
+
+
+def test_data_and_overrides_given_as_parameters_reach_the_runs():
+    plain = batch.plan("quick", ["03"], {"model": "vgg16"}, data="drawn:60")
+    jobs, runs, title = batch.plan("quick", ["03"], {"model": "vgg16", "data": "drawn:60",
+                                                     "overrides": {"learning_rate": 0.02}})
+    assert jobs[0].parameters["overrides"]["learning_rate"] == 0.02 and title == plain[2]
+    assert runs != plain[1]
+    same = batch.plan("quick", ["03"], {"model": "vgg16", "data": "drawn:60"})
+    assert same[1] == plain[1] and same[0][0].parameters == plain[0][0].parameters
 
 
 def test_an_unknown_parameter_or_notebook_is_an_error(project):

@@ -195,6 +195,11 @@ class TestCamera:
                 pass
         assert "has ended" in str(stopped.value) and "unplugged" not in str(stopped.value)
 
+    def test_a_video_file_by_its_address_is_no_stream(self, tmp_path):
+        # Read as a live stream most of its frames would be dropped.
+        with pytest.raises(sources.CameraError, match="is a video file.*download it"):
+            sources.open_source(f"file://{write_video(tmp_path / 'clip.mp4')}")
+
     def test_a_short_dropout_is_no_end(self, fake_camera, monkeypatch):
         fake_camera(frames=2)
         with sources.open_source(0) as source:
@@ -605,6 +610,17 @@ class TestWindow:
             result, _ = self.finish(process)
         assert result == {"captures": 1, "emotions": ["happy"], "threads": 1, "windows": 0}
         assert sorted(p.suffix for p in (tmp_path / "out").iterdir()) == [".json", ".png"]
+
+    def test_other_keys_do_nothing(self, display, tmp_path):
+        # The left arrow's code ends in the byte of a Q.
+        process, window = self.start(display, write_video(tmp_path / "clip.mp4"), tmp_path / "out")
+        try:
+            self.press(display, window, "Left", "Up", "F1", "x", "space")
+            assert process.stdout.readline().startswith("captured")
+            self.press(display, window, "Left", "q")
+        finally:
+            result, _ = self.finish(process)
+        assert result["captures"] == 1
 
     def test_closing_the_window_closes_and_it_opens_again(self, display, tmp_path):
         process, window = self.start(display, write_video(tmp_path / "clip.mp4"), tmp_path / "out", times=2)

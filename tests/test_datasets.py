@@ -195,6 +195,16 @@ def test_file_names_that_do_not_tell_the_usage(faces, tmp_path):
     np.testing.assert_array_equal(got.usage, np.where(faces.usage == "Training", "Training", "PrivateTest"))
 
 
+@pytest.mark.parametrize("name", ["validation", "valid", "val"])
+def test_three_folders(faces, tmp_path, name):
+    for pixels, emotion, usage in zip(faces.pixels, faces.emotion, faces.usage):
+        place = tmp_path / {"Training": "train", "PublicTest": name, "PrivateTest": "test"}[usage] / EMOTIONS[emotion]
+        place.mkdir(parents=True, exist_ok=True)
+        cv2.imwrite(str(place / f"{len(list(place.iterdir()))}.png"), pixels)
+    got = load(tmp_path)
+    assert got.layout == "validation" and got.counts().equals(faces.counts())
+
+
 def test_images_in_colour_and_of_any_size(faces, tmp_path):
     assert_same(load(write_folders(faces, tmp_path / "rgb", rgb=True)), faces)
     # Each pixel made 2×2: the area average of an enlarged face is that face.
@@ -221,6 +231,11 @@ def test_unrelated_files_do_not_count(faces, tmp_path):
         load(paths.DATA)
     write_csv(faces, paths.DATA / "fer2013.csv")
     assert find() == paths.DATA / "fer2013.csv"
+    assert_same(load(), faces)
+    # Nor do another project's tables of the challenge's names, or a damaged one.
+    (paths.DATA / "titanic").mkdir()
+    (paths.DATA / "titanic" / "train.csv").write_text("PassengerId,Survived\n1,0\n")
+    (paths.DATA / "logs.csv.gz").write_bytes(b"\x1f\x8b\x08cut off")
     assert_same(load(), faces)
 
 
@@ -527,6 +542,18 @@ def test_download(faces, tmp_path, monkeypatch):
     assert [entry.name for entry in paths.DATA.iterdir() if entry != paths.CACHE] == ["fer2013"]
     monkeypatch.setitem(sys.modules, "kagglehub", None)
     assert download() == target  # nothing is fetched twice
+    for file in target.rglob("*.png"):
+        file.unlink()
+    with pytest.raises(DataError, match="holds no layout of FER2013; remove it"):
+        download()
+
+
+def test_an_empty_folder_is_no_download(faces, monkeypatch):
+    (paths.DATA / "fer2013").mkdir(parents=True)
+    monkeypatch.setitem(sys.modules, "kagglehub", types.SimpleNamespace(
+        dataset_download=lambda handle: str(write_folders(faces, paths.DATA / ".download" / "1"))))
+    download()
+    assert_same(load(), faces)
 
 
 def test_download_without_network(monkeypatch):

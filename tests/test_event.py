@@ -335,6 +335,71 @@ def test_a_camera_until_it_is_stopped(tmp_path, monkeypatch):
     assert report.example_faces(summary["people"]) == [] and not summary["errors"]
 
 
+@pytest.mark.parametrize("end, errors", [(KeyboardInterrupt(), 0), (sources.CameraError("unplugged"), 1)])
+def test_every_frame_that_a_camera_gave_counts(tmp_path, monkeypatch, end, errors):
+    class Camera(FakeCamera):
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *_):
+            pass
+
+        def __iter__(self):
+            for index in range(20):  # the last ones are still being looked at when it ends
+                yield sources.Frame(portrait(), index / 10, index)
+            raise end
+
+    monkeypatch.setattr(event, "open_source", Camera)
+    collect(0, tmp_path / "out", every=0.0)
+    assert len(event_table.read_faces(tmp_path / "out")) == 20
+    assert len(event_table.read_errors(tmp_path / "out")) == errors
+
+
+def test_ctrl_c_while_a_frame_is_looked_at_loses_none(tmp_path, monkeypatch):
+    asked = []
+
+    class Workers(event._Workers):
+        def ahead(self, work, items):
+            for item, look in super().ahead(work, items):
+                def interrupted(look=look):
+                    asked.append(1)
+                    if len(asked) == 5:
+                        raise KeyboardInterrupt
+                    return look()
+                yield item, interrupted
+
+    monkeypatch.setattr(event, "_Workers", Workers)
+    monkeypatch.setattr(event.cv2, "VideoCapture", FakeCamera)
+    collect(0, tmp_path / "out", every=0.0)
+    assert len(event_table.read_faces(tmp_path / "out")) == len(asked) - 1 > 4
+
+
+def test_one_folder_is_written_by_one_process(tmp_path):
+    photo(tmp_path / "a.jpg")
+    settings = event._settings(MODEL, "haar", 0.1)
+    table = event_table.EventTable(tmp_path / "out", settings)
+    with pytest.raises(paths.DataError, match="another event is being collected"):
+        collect(tmp_path / "a.jpg", tmp_path / "out")
+    table.close()
+    assert collect(tmp_path / "a.jpg", tmp_path / "out")["faces"] == 1
+
+
+def test_people_of_a_video_that_broke_are_counted_with_it(tmp_path, monkeypatch):
+    frames = event._frames
+
+    def broken(video_, every, start):
+        for number, frame in enumerate(frames(video_, every, start)):
+            if number == 20:
+                raise OSError("the disk has gone")
+            yield frame
+
+    monkeypatch.setattr(event, "_frames", broken)
+    collect(video(tmp_path / "walk.avi"), tmp_path / "out")
+    summary = event_summary.summarise(tmp_path / "out")
+    assert summary["videos"] == 1 and summary["followed"] == summary["participants"] == 1
+    assert "the disk has gone" in summary["errors"][0]["error"]
+
+
 def test_a_cameras_stream_by_its_address_which_may_hold_a_password(tmp_path, monkeypatch):
     monkeypatch.setattr(event.cv2, "VideoCapture", FakeCamera)
     monkeypatch.setattr(FakeCamera, "frames", 40)
@@ -459,7 +524,7 @@ def test_the_page_stands_alone_and_is_escaped(crowd_report):
     for said in ("not a feeling", "Barrett", "5(1)(f)", "counts twice", "unsure", "raw", "corrected", "blurred"):
         assert said in page
     assert {p.name for p in out.iterdir()} == {"faces.csv", "participants.csv", "report.html", "errors.csv",
-                                               "progress.jsonl", "settings.json"}
+                                               "progress.jsonl", "settings.json", ".lock"}
     people = pd.read_csv(out / "participants.csv")
     assert len(people) == result["participants"] and set(people["emotion"]) <= set(EMOTIONS)
 

@@ -57,6 +57,15 @@ def test_an_image_without_a_face_has_none(detector, shape):
     assert detector.detect(np.full(shape, 90, np.uint8)) == []
 
 
+def test_a_strip_of_a_panorama_has_no_faces_out_of_nothing(detector):
+    # YuNet alone returned boxes of infinite size for such pictures, another time for each new detector.
+    rng = np.random.default_rng(0)
+    for shape in [(32, 320, 3), (8, 200, 3), (16, 16, 3), (320, 6400, 3)]:
+        for _ in range(3):
+            found = faces.make_detector(detector.name).detect(rng.integers(0, 256, shape, np.uint8))
+            assert all(0 <= value < 7000 for each in found for value in each.box)
+
+
 def test_a_huge_image(detector):
     assert detector.detect(np.full((9000, 12000), 90, np.uint8)) == []
 

@@ -154,6 +154,24 @@ class TestCommand:
             written = sorted(p.name for p in folder.glob("*.png") if p not in files)
             assert written == ["a-2-2.png", "a-3.png", "a-4.png"]
 
+    def test_a_file_of_the_users_own_is_not_replaced(self, folder, portrait, capsys):
+        Image.fromarray(portrait).save(folder / "face.jpg")
+        (folder / "face.png").write_bytes((folder / "a.png").read_bytes())
+        for _ in range(2):
+            assert main(["predict", str(folder / "face.jpg"), "--save", str(folder), *self.OPTIONS]) == 0
+            assert (folder / "face.png").read_bytes() == (folder / "a.png").read_bytes()
+            assert [p.name for p in folder.glob("face-*")] == ["face-2.png"]
+
+    def test_whatever_one_photo_breaks_the_others_go_on(self, folder, monkeypatch, capsys):
+        find = predict.Predictor.faces
+        monkeypatch.setattr(predict.Predictor, "faces", lambda self, image: find(self, image) if image.shape[0] > 100
+                            else 1 / 0)
+        Image.new("RGB", (50, 50)).save(folder / "small.png")
+        files = [str(folder / "small.png"), str(folder / "a.png")]
+        assert main(["predict", *files, "--json", *self.OPTIONS]) == 1
+        photos = json.loads(capsys.readouterr().out)["photos"]
+        assert "ZeroDivisionError" in photos[0]["error"] and len(photos[1]["faces"]) == 1
+
 
 class TestRobustness:
     def test_every_condition_keeps_a_faces_shape_and_changes_it(self):

@@ -99,8 +99,9 @@ def test_without_public_test_a_tenth_of_training_is_held_out(unlabelled):
     shares = np.bincount(parts.validation.emotion, minlength=7) / [60, 20, 70, 150, 100, 50, 90]
     assert (abs(shares - 0.1) < 0.06).all() and len(parts.validation) == pytest.approx(54, abs=6)
     assert resample.leak_count(parts) == 0
+    # Networks of other seeds are chosen and compared on the same faces, which none of them was trained on.
     again = split(face_set(emotion, usage, pixels), seed=1)
-    assert as_set(again.validation) != as_set(parts.validation)
+    assert as_set(again.validation) == as_set(parts.validation)
 
 
 def test_held_out_faces_of_few(recwarn):

@@ -209,6 +209,13 @@ def test_config_refuses_what_it_does_not_know():
         TrainConfig(protocol="leaky")
 
 
+def test_wrong_kinds_are_named():
+    for wrong in ({"label_smoothing": "abc"}, {"teachers": 5}, {"learning_rate": None}):
+        with pytest.raises(ValueError, match=next(iter(wrong))):
+            TrainConfig(**wrong)
+    assert TrainConfig.for_model("fer_net", epochs=1).warmup_epochs == 1, "the recipe's warm-up fits a short run"
+
+
 def test_a_networks_own_recipe_is_its_projects():
     config = TrainConfig.for_model("cnn5_bn")
     assert (config.balance, config.learning_rate, config.batch_size, config.epochs) == ("over", 1e-4, 32, 35)

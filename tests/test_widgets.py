@@ -136,7 +136,7 @@ BAD = {
 
 @pytest.mark.parametrize("name", BAD)
 def test_a_bad_upload_gets_its_line_and_the_next_goes_on(name):
-    if name.endswith("heic") and widgets._heic_readable():
+    if name.endswith("heic") and widgets.heic_readable():
         pytest.skip("pillow-heif is here")
     page = app()
     data, words = BAD[name]
