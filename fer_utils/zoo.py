@@ -211,8 +211,8 @@ NETWORKS = {
                        {"optimizer": "adamw", "learning_rate": 2e-3, "weight_decay": 0.05, "schedule": "cosine",
                         "warmup_epochs": 2, "batch_size": 128, "epochs": 40, "label_smoothing": 0.1,
                         "mixup": 0.2, "ema": 0.998, "augment": "strong", "precision": "auto"}),
-    # Over twice fer_net's work, too slow for live video: it teaches, and votes in the ensemble.
-    "fer_net_large": Network(_fer_net_large, FaceSpec(48, 1, "standard"), "ours: fer_net made wide, to teach it",
+    # Over twice fer_net's work, too slow for live video: it votes in ensembles, and may teach.
+    "fer_net_large": Network(_fer_net_large, FaceSpec(48, 1, "standard"), "ours: fer_net made wide, for ensembles",
                              {"optimizer": "adamw", "learning_rate": 2e-3, "weight_decay": 0.05, "schedule": "cosine",
                               "warmup_epochs": 2, "batch_size": 128, "epochs": 32, "label_smoothing": 0.1,
                               "mixup": 0.2, "ema": 0.998, "augment": "strong", "precision": "auto"}),
