@@ -142,3 +142,13 @@ class TestLive:
         for level in (0, 128, 255):
             corner = draw.annotate_live(np.full((480, 640, 3), level, np.uint8), [], ["60 fps"])[455:, :80]
             assert corner.max() > 240 and np.median(corner[4:-4, 6:40]) < 100
+
+
+def test_names_of_faces_side_by_side_do_not_cover_each_others_numbers(photo):
+    large, small = face((100, 200, 60, 60), "surprise"), face((165, 202, 55, 55), "surprise")
+    first, _ = draw._name(photo, large, 0, [])
+    alone, _ = draw._name(photo, small, 0, [])
+    beside, _ = draw._name(photo, small, 0, [first])
+    assert draw._meet(first, alone) and beside[2] < alone[2], "without its number it is shorter"
+    far = face((400, 200, 55, 55), "surprise")
+    assert draw._name(photo, far, 0, [first])[0][2] == alone[2]

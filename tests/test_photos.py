@@ -130,3 +130,11 @@ def test_to_rgb_keeps_an_rgb_array_itself(colours):
 def test_formats_that_start_other_programs_are_no_photos():
     with pytest.raises(DataError, match="not an image that can be read"):
         photos.read_photo(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\n")
+
+
+def test_heic_without_its_reader_is_said(tmp_path, monkeypatch):
+    monkeypatch.setattr(photos, "heic_readable", lambda: False)
+    (tmp_path / "a.heic").write_bytes(b"\0\0\0\x18ftypheic" + bytes(100))
+    for source in (tmp_path / "a.heic", (tmp_path / "a.heic").read_bytes()):
+        with pytest.raises(DataError, match="HEIC cannot be read here .pip install pillow-heif"):
+            photos.read_photo(source)

@@ -70,6 +70,17 @@ def test_markdown_has_a_line_a_network(models, faces, monkeypatch):
         assert "exhibit" in lines[-1] and "leaky" in lines[-1]
 
 
+def test_an_ensemble_of_an_unknown_network_is_refused_before_anything_is_timed(models, faces, monkeypatch):
+    monkeypatch.setattr(results, "milliseconds", lambda names: 1 / 0)
+    with pytest.raises(DataError, match="no network in models/ is called smal; there are large, leaky, small"):
+        results.measure(faces, ensembles=[("small", "smal")])
+
+
+def test_a_network_scored_on_other_data_than_it_knows_says_so(models, faces):
+    assert evaluate.evaluate_run("small", faces)["same_data"]
+    assert not evaluate.evaluate_run("small", draw_faces(300, seed=9))["same_data"]
+
+
 def test_other_faces_are_refused(models):
     with pytest.raises(DataError, match="not the faces that"):
         results.measure(draw_faces(300, seed=9))

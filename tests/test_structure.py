@@ -2,6 +2,7 @@
 
 import ast
 import json
+import os
 import re
 import subprocess
 import sys
@@ -114,3 +115,12 @@ class TestNotebook:
         assert not [o for o in outputs if o["output_type"] == "error"]
         assert not [o for o in outputs if o.get("name") == "stderr"]
         assert any("image/png" in o.get("data", {}) for o in outputs)
+
+
+def test_a_relative_place_is_the_same_place_in_a_notebooks_kernel(tmp_path):
+    # Kernels inherit the environment and stand in notebooks/.
+    code = "import os, fer_utils.paths as p; print(p.RUNS, os.environ['FER_RUNS'], os.environ['FER_YUNET'], sep='|')"
+    environment = {**os.environ, "FER_RUNS": "runs", "FER_YUNET": "face.onnx", "PYTHONPATH": str(ROOT)}
+    out = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True)
+    runs = str((tmp_path / "runs").resolve())
+    assert out.stdout.strip() == f"{runs}|{runs}|{(tmp_path / 'face.onnx').resolve()}", out.stderr
