@@ -353,8 +353,7 @@ def _parser():
     sub.add_argument("--batch-size", type=int)
     sub.add_argument("--learning-rate", type=float)
     sub.add_argument("--seed", type=int, default=0)
-    sub.add_argument("--start", metavar="RUN", help="go on from the weights of a trained run of the same network, or "
-                                                    "from the mean of several: RUN+RUN")
+    sub.add_argument("--start", metavar="RUN", help="go on from the weights of a trained run of the same network")
     sub.add_argument("--teacher", action="append", metavar="RUN",
                      help="soften the labels by a trained run's probabilities; may be given several times")
     sub.add_argument("-p", "--parameter", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"),

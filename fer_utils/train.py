@@ -45,9 +45,7 @@ class TrainConfig:
     weights : None or "imagenet"
         Pretrained weights to start from (vgg16 only).
     start : str, optional
-        A trained run of the same network, to go on from its weights with a fresh optimiser and schedule; or several,
-        joined by "+", to go on from the mean of their weights (Wortsman et al. 2022, model soups), which helps where
-        they themselves went on from the same weights.
+        A trained run of the same network, to go on from its weights with a fresh optimiser and schedule.
     teachers : tuple of str
         Trained runs whose mean probabilities soften the labels (Hinton et al. 2015, distillation).
     teacher_share : float
@@ -258,28 +256,18 @@ def _honest_run(name, purpose):
 
 
 def _warn_of_other_data(config, fingerprint):
-    for name in (*config.teachers, *_starts(config)):
+    for name in filter(None, (*config.teachers, config.start)):
         if read_card(name)["data"]["fingerprint"] != fingerprint:
             warnings.warn(f"{name} was trained on other data (another file, order or sample) than the network that "
                           "learns from it: where its training faces are among the test faces here, the scores flatter",
                           stacklevel=3)
 
 
-def _starts(config):
-    """Return the names of the runs whose weights a run starts from; none starts from its own."""
-    if not config.start:
-        return []
-    return [config.start] if Path(config.start).is_dir() else config.start.split("+")
-
-
 def _start_weights(config):
-    weights = []
-    for name in _starts(config):
-        model, card = _honest_run(name, "start")
-        if card["model"] != config.model:
-            raise ValueError(f"start: {name} is a {card['model']}, not a {config.model}")
-        weights.append(model.get_weights())
-    return [np.mean(same, axis=0) for same in zip(*weights)]
+    model, card = _honest_run(config.start, "start")
+    if card["model"] != config.model:
+        raise ValueError(f"start: {config.start} is a {card['model']}, not a {config.model}")
+    return model.get_weights()
 
 
 def compile_model(model, config, steps_per_epoch, fuse=True):

@@ -265,17 +265,6 @@ class TestTeachersAndStarts:
         card = evaluate.read_card(folder)
         assert TrainConfig.from_dict(card["config"]) == config and card["config"]["teachers"] == [str(finished)]
 
-    def test_a_run_can_start_from_the_mean_of_several(self, finished, faces, tmp_path):
-        other = train.train(TrainConfig(**{**QUICK, "epochs": 1, "seed": 1}), faces, tmp_path / "other", progress=None)
-        config = TrainConfig(**{**QUICK, "epochs": 1, "learning_rate": 1e-12}, start=f"{finished}+{other}")
-        folder = train.train(config, faces, tmp_path / "run", progress=None)
-        a, b, mean = (evaluate.load_model(f)[0].trainable_weights for f in (finished, other, folder))
-        assert not np.allclose(a[0], b[0], atol=1e-3)
-        for x, y, z in zip(a, b, mean):
-            assert np.allclose((np.array(x) + np.array(y)) / 2, z, atol=1e-6)
-        with pytest.raises(evaluate.DataError, match="no trained network 'nothing'"):
-            train.train(TrainConfig(**QUICK, start=f"{finished}+nothing"), faces, tmp_path / "x", progress=None)
-
     def test_another_networks_weights_are_refused(self, finished, faces, tmp_path):
         with pytest.raises(ValueError, match="is a mini_xception, not a cnn3"):
             train.train(TrainConfig(model="cnn3", epochs=1, start=str(finished)), faces, tmp_path, progress=None)
