@@ -50,6 +50,9 @@ class TrainConfig:
         Trained runs whose mean probabilities soften the labels (Hinton et al. 2015, distillation).
     teacher_share : float
         Share of the teachers' probabilities in the target; the rest is the label.
+    teacher_views : int
+        0: the teachers see each training face and its mirror image, once. Else they see what the network sees, each
+        face as it is changed and mixed (Beyer et al. 2022), in so many passes, which then come again.
     epochs : int
         At most so many passes over the training part.
     patience : int
@@ -89,6 +92,7 @@ class TrainConfig:
     start: str | None = None
     teachers: tuple = ()
     teacher_share: float = 0.5
+    teacher_views: int = 0
     epochs: int = 30
     patience: int = 0
     batch_size: int = 128
@@ -115,7 +119,7 @@ class TrainConfig:
                               ("schedule", SCHEDULES), ("precision", PRECISIONS)]:
             if getattr(self, name) not in allowed:
                 raise ValueError(f"{name} must be one of {', '.join(map(str, allowed))}, got {getattr(self, name)!r}")
-        for name, low in [("epochs", 1), ("batch_size", 1), ("patience", 0), ("seed", 0)]:
+        for name, low in [("epochs", 1), ("batch_size", 1), ("patience", 0), ("seed", 0), ("teacher_views", 0)]:
             value = getattr(self, name)
             if not isinstance(value, int) or isinstance(value, bool) or value < low:
                 raise ValueError(f"{name} must be a whole number of at least {low}, got {value!r}")
@@ -133,6 +137,8 @@ class TrainConfig:
                            ("ema", 1), ("teacher_share", 1)]:
             if not 0 <= getattr(self, name) <= high:
                 raise ValueError(f"{name} must be 0 to {high}, got {getattr(self, name)!r}")
+        if self.teacher_views and not self.teachers:
+            raise ValueError(f"teacher_views={self.teacher_views} needs teachers: name the trained runs that teach")
         if self.protocol == "leaky" and self.balance != "over":
             raise ValueError("the leaky protocol over-samples everything before it splits: balance must be 'over'")
 
@@ -189,14 +195,16 @@ def _batch_size(config, n):
     return min(config.batch_size, max(n - n % 2, 1))
 
 
-def make_batches(faces, config, spec, class_weight, epoch, targets=None):
+def make_batches(faces, config, spec, class_weight, epoch, targets=None, teach=None):
     """Return one epoch's training batches as a `keras.utils.PyDataset`, of one-hot labels if there are no `targets`.
 
     Batch `i` of an epoch depends on (seed, epoch, i) alone, so a resumed run sees the batches that an unbroken
-    one sees. The rest that fills no batch is left out; the next epoch's order brings it in.
+    one sees. The rest that fills no batch is left out; the next epoch's order brings it in. `teach`, of
+    `teach_views`, softens the targets by what teachers see in the batch; passes then repeat as the config says.
     """
     keras = import_keras()
 
+    epoch = epoch % config.teacher_views if teach else epoch
     augmentation = AUGMENTATIONS[config.augment]
     size = _batch_size(config, len(faces))
     order = np.random.default_rng([config.seed, epoch]).permutation(len(faces))
@@ -212,20 +220,22 @@ def make_batches(faces, config, spec, class_weight, epoch, targets=None):
             rows = order[i * size:(i + 1) * size]
             x = face_to_tensor(augment_faces(faces.pixels[rows], augmentation, rng), spec)
             x, y = mixup(x, targets[rows], config.mixup, rng)
+            if teach:
+                y = (1 - config.teacher_share) * y + config.teacher_share * teach(x, (epoch, i))
             return (x, y) if weights is None else (x, y, weights[rows])
 
     return Batches(workers=1, use_multiprocessing=False, max_queue_size=16)
 
 
 def soft_targets(faces, config):
-    """Mix each face's label with what the config's teachers see in the face and in its mirror image.
+    """Mix each face's label with what the config's teachers see in the face and in its mirror image, if they see it once.
 
     FER2013's labels are noisy and some faces show two emotions; teachers trained on the same Training part know both.
 
     Returns
     -------
     ndarray
-        float32 (N, 7), rows sum to 1; the labels, one-hot, without teachers.
+        float32 (N, 7), rows sum to 1; the labels, one-hot, without teachers or where they see each view.
 
     Raises
     ------
@@ -235,7 +245,7 @@ def soft_targets(faces, config):
         A teacher saw test faces (leaky protocol).
     """
     targets = one_hot(faces.emotion)
-    if not config.teachers:
+    if not config.teachers or config.teacher_views:
         return targets
     seen = np.zeros_like(targets)
     for name in config.teachers:
@@ -245,6 +255,63 @@ def soft_targets(faces, config):
             seen += predict_probabilities(model, pixels, spec)
     share = np.float32(config.teacher_share)
     return (1 - share) * targets + share * seen / np.float32(2 * len(config.teachers))
+
+
+def teach_views(config, spec, precision):
+    """Return the function that tells what the config's teachers see in a batch; None if they see each face once.
+
+    Parameters
+    ----------
+    config : TrainConfig
+    spec : FaceSpec
+        The input of the network that learns, and so of its teachers.
+    precision : str
+        Keras dtype policy that the teachers compute in.
+
+    Returns
+    -------
+    callable or None
+        (x, key) → float32 (N, 7), the teachers' mean probabilities for the tensor `x`; kept under `key`, and
+        returned for it from then on.
+
+    Raises
+    ------
+    DataError
+        A teacher is not there.
+    ValueError
+        A teacher saw test faces (leaky protocol), or takes other inputs.
+    """
+    if not config.teacher_views:
+        return None
+    teachers, kept = [], {}
+    for name in config.teachers:
+        model, card = _honest_run(name, "teach")
+        if FaceSpec.from_dict(card["spec"]) != spec:
+            raise ValueError(f"teacher_views: {name} takes other inputs than {config.model}; teachers that see the same "
+                             "views must take the same, others can teach with teacher_views=0")
+        teachers.append(_in_precision(model, precision))
+
+    def teach(x, key):
+        if key not in kept:
+            kept[key] = np.mean([np.asarray(model.predict_on_batch(x)) for model in teachers], axis=0)
+        return kept[key]
+
+    return teach
+
+
+def _in_precision(model, precision):
+    """Return a trained model that computes in another dtype policy, but for its float32 end."""
+    keras = import_keras()
+
+    def clone(layer):
+        config = layer.get_config()
+        return type(layer).from_config(config if layer.name in ("logits", "probabilities")
+                                       else config | {"dtype": precision})
+
+    copy = keras.models.clone_model(model, clone_function=clone)
+    copy.set_weights(model.get_weights())
+    copy.compile(jit_compile=_jit_compile())
+    return copy
 
 
 def _honest_run(name, purpose):
@@ -291,16 +358,17 @@ def compile_model(model, config, steps_per_epoch, fuse=True):
     else:
         optimizer = keras.optimizers.Adam(rate, **ema)
     loss = keras.losses.CategoricalCrossentropy(label_smoothing=config.label_smoothing)
-    # XLA makes TensorFlow several times slower on CPUs.
-    on_cpu = keras.backend.backend() == "tensorflow" and not _tensorflow_has_gpu()
-    model.compile(optimizer, loss, metrics=["categorical_accuracy"], jit_compile=False if on_cpu else "auto")
+    model.compile(optimizer, loss, metrics=["categorical_accuracy"], jit_compile=_jit_compile())
     optimizer.build(model.trainable_variables)
 
 
-def _tensorflow_has_gpu():
+def _jit_compile():
+    """Return Keras's `jit_compile`: not by XLA where it makes TensorFlow several times slower, on CPUs."""
+    if import_keras().backend.backend() != "tensorflow":
+        return "auto"
     import tensorflow as tf
 
-    return bool(tf.config.list_physical_devices("GPU"))
+    return "auto" if tf.config.list_physical_devices("GPU") else False
 
 
 def _log_loss(true, probabilities):
@@ -392,6 +460,7 @@ def train(config, faces, out=None, progress="bar"):
     if config.start and not state:
         model.set_weights(_start_weights(config))
     targets = soft_targets(parts.train, config)
+    teach = teach_views(config, network.spec, precision)
     compile_model(model, config, steps)
     best_weights, history, best, seconds = None, [], None, 0.0
     if state:
@@ -409,7 +478,7 @@ def train(config, faces, out=None, progress="bar"):
             if _stopped(history, best, config):
                 break
             began = time.monotonic()
-            batches = make_batches(parts.train, config, network.spec, parts.class_weight, epoch, targets)
+            batches = make_batches(parts.train, config, network.spec, parts.class_weight, epoch, targets, teach)
             _seed_dropout(model, epoch * steps)
             logs = model.fit(batches, epochs=1, verbose=0, callbacks=[watch], shuffle=False).history
             # The weights and their moving average may share memory, which JAX gives away when it predicts.

@@ -179,7 +179,8 @@ def _residual_network(x, stem, stages, dropout, stem_strides=1, squeeze_excite=T
 
 
 def _fer_net(x):
-    return _residual_network(x, 16, [(48, 1), (96, 2), (192, 2)], dropout=0.3)
+    # The last stage, on 3×3 maps, holds two fifths of the weights for a tenth of the work.
+    return _residual_network(x, 16, [(48, 1), (96, 2), (192, 2), (256, 1)], dropout=0.1, squeeze_excite=False)
 
 
 def _fer_net_large(x):

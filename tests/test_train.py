@@ -255,6 +255,44 @@ class TestTeachersAndStarts:
         assert np.allclose(targets, 0.75 * np.eye(7)[part.emotion] + 0.25 * seen, atol=1e-5)
         assert np.allclose(targets.sum(1), 1, atol=1e-5)
 
+    @pytest.mark.parametrize("precision, tolerance", [("float32", 1e-5), ("mixed_bfloat16", 0.02)])
+    def test_teachers_of_views_see_each_face_as_the_network_does(self, finished, faces, precision, tolerance):
+        part, spec = faces.of("Training"), zoo.network("mini_xception").spec
+        config = TrainConfig(**QUICK, augment="strong", mixup=0.4, teachers=(str(finished), str(finished)),
+                             teacher_share=0.25, teacher_views=2)
+        x, labels = train.make_batches(part, config, spec, None, 0)[1]
+        model = evaluate.load_model(finished)[0]
+        teach = train.teach_views(config, spec, precision)
+        seen, targets = train.make_batches(part, config, spec, None, 0, teach=teach)[1]
+        assert np.array_equal(x, seen) and labels.max(1).min() < 1, "mixup mixed some labels"
+        assert np.allclose(targets, 0.75 * labels + 0.25 * model.predict(x, verbose=0), atol=tolerance)
+        assert np.array_equal(train.soft_targets(part, config), np.eye(7, dtype=np.float32)[part.emotion])
+
+    def test_the_teachers_passes_come_again_and_are_not_computed_again(self, finished, faces):
+        part, spec = faces.of("Training"), zoo.network("mini_xception").spec
+        config = TrainConfig(**QUICK, augment="strong", teachers=(str(finished),), teacher_views=2)
+        teach = train.teach_views(config, spec, "float32")
+        first, second, third, fourth = (train.make_batches(part, config, spec, None, epoch, teach=teach)[0]
+                                        for epoch in range(4))
+        assert all(np.array_equal(a, b) for a, b in [*zip(first, third), *zip(second, fourth)])
+        assert not np.array_equal(first[0], second[0])
+        assert teach(None, (0, 0)) is teach(None, (0, 0)), "kept: nothing is predicted"
+
+    def test_a_resumed_run_of_taught_views_goes_on_as_an_unbroken_one(self, finished, faces, tmp_path, monkeypatch):
+        config = TrainConfig(**QUICK, augment="light", teachers=(str(finished),), teacher_share=0.9, teacher_views=2)
+        unbroken = train.train(config, faces, tmp_path / "unbroken", progress=None)
+        with monkeypatch.context() as patch:
+            _kill_after(patch, 2)
+            with pytest.raises(KeyboardInterrupt):
+                train.train(config, faces, tmp_path / "killed", progress=None)
+        resumed = train.train(config, faces, tmp_path / "killed", progress=None)
+        pd.testing.assert_frame_equal(history(unbroken), history(resumed))
+
+    def test_a_teacher_of_views_must_take_the_networks_inputs(self, finished):
+        config = TrainConfig(model="fer_net", teachers=(str(finished),), teacher_views=2)
+        with pytest.raises(ValueError, match="takes other inputs than fer_net"):
+            train.teach_views(config, zoo.network("fer_net").spec, "float32")
+
     def test_a_run_started_from_another_begins_with_its_weights(self, finished, faces, tmp_path):
         config = TrainConfig(**{**QUICK, "epochs": 1, "learning_rate": 1e-12}, start=str(finished),
                              teachers=[str(finished)])
@@ -282,6 +320,8 @@ class TestTeachersAndStarts:
 
     @pytest.mark.parametrize("options, word", [({"teachers": "fer_net"}, "teachers must be a list"),
                                                ({"teacher_share": 1.5}, "teacher_share"),
+                                               ({"teacher_views": 2}, "teacher_views=2 needs teachers"),
+                                               ({"teacher_views": -1}, "teacher_views must be"),
                                                ({"start": "a", "weights": "imagenet", "model": "vgg16"}, "give one")])
     def test_wrong_values_are_refused(self, options, word):
         with pytest.raises(ValueError, match=word):
