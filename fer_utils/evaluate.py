@@ -484,7 +484,8 @@ def results_table(cards, usage="PrivateTest"):
     Returns
     -------
     DataFrame
-        name, model, protocol, balance, augment, scored_on, accuracy, low, high, macro_f1, clean_accuracy,
+        name, label (the network and what sets its training apart, for figures), model, protocol, balance, augment,
+        seed, scored_on, accuracy, low, high, macro_f1, clean_accuracy,
         clean_same_mix (clean accuracy if the classes were mixed as among all faces scored), clean_macro_f1,
         parameters, mflops, epochs, minutes, data. Under the leaky protocol the scores are those of its
         own leaky test part, as projects A and E reported them; where the data has no labels for `usage`, those of
@@ -499,8 +500,9 @@ def results_table(cards, usage="PrivateTest"):
         part = card["scores"][scored_on]
         clean = part.get("clean") or {}
         rows.append({
-            "name": card["name"], "model": card["model"], "protocol": card["config"]["protocol"],
-            "balance": card["config"]["balance"], "augment": card["config"]["augment"],
+            "name": card["name"], "label": _label(card["config"]), "model": card["model"],
+            "protocol": card["config"]["protocol"], "balance": card["config"]["balance"],
+            "augment": card["config"]["augment"], "seed": card["config"]["seed"],
             "scored_on": scored_on, "accuracy": part["accuracy"],
             "low": part["accuracy_interval"][0], "high": part["accuracy_interval"][1],
             "macro_f1": part["macro_f1"], "clean_accuracy": clean.get("accuracy"),
@@ -511,6 +513,13 @@ def results_table(cards, usage="PrivateTest"):
     if len(table):
         table = table.sort_values(["protocol", "accuracy"], ascending=[False, False], kind="stable")
     return table.reset_index(drop=True)
+
+
+def _label(config):
+    balance = {"none": "", "over": "over-sampled", "under": "under-sampled", "class_weights": "class weights"}
+    words = [config["model"], config["augment"].replace("none", ""),
+             balance.get(config["balance"], config["balance"]), f"seed {config['seed']}" if config["seed"] else ""]
+    return ", ".join(word for word in words if word)
 
 
 def clean_same_mix(part):

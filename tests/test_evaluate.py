@@ -191,9 +191,10 @@ def test_scoring_unlabelled_faces_says_why_not():
 
 
 def test_results_table_ranks_honest_runs_and_puts_exhibits_last():
-    def card(name, protocol, accuracy):
+    def card(name, protocol, accuracy, **config):
         part = {"accuracy": accuracy, "accuracy_interval": [0, 1], "macro_f1": 0.5, "n": 3}
-        return {"name": name, "model": "cnn3", "config": {"protocol": protocol, "balance": "none", "augment": "none"},
+        config = {"model": "cnn3", "protocol": protocol, "balance": "none", "augment": "none", "seed": 0} | config
+        return {"name": name, "model": "cnn3", "config": config,
                 "scores": {"leaky test" if protocol == "leaky" else "PrivateTest": part}, "parameters": 1,
                 "mflops": 1.0, "epochs_run": 1, "seconds": 60, "data": {"title": "FER2013"}}
 
@@ -201,6 +202,10 @@ def test_results_table_ranks_honest_runs_and_puts_exhibits_last():
     assert table["name"].tolist() == ["c", "a", "b"]
     assert json.loads(table.to_json(orient="records"))[0]["minutes"] == 1.0
     assert len(evaluate.results_table([])) == 0
+    cards = [card("a", "official", 0.5, balance="class_weights", augment="strong"),
+             card("b", "official", 0.4, balance="over"), card("c", "official", 0.3, seed=2), card("d", "official", 0.2)]
+    assert evaluate.results_table(cards)["label"].tolist() == [
+        "cnn3, strong, class weights", "cnn3, over-sampled", "cnn3, seed 2", "cnn3"]
 
 
 def test_the_best_network_is_chosen_on_publictest_among_honest_ones():
