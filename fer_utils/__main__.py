@@ -346,7 +346,7 @@ def _parser():
     sub.add_argument("--model", required=True, metavar="NAME", help="a name that `zoo` lists")
     sub.add_argument("--protocol", default="official", help="official, or leaky (an exhibit)")
     sub.add_argument("--balance", help="none, over, under, smote or class_weights")
-    sub.add_argument("--augment", metavar="NAME", help="none, project_b, strong or light (notebook 02 shows them)")
+    sub.add_argument("--augment", metavar="NAME", help="none, project_b, arriaga, strong or light (see notebook 02)")
     sub.add_argument("--weights", help="imagenet (vgg16 only)")
     sub.add_argument("--epochs", type=int)
     sub.add_argument("--patience", type=int, help="stop after so many epochs without a better PublicTest accuracy")

@@ -61,6 +61,9 @@ AUGMENTATIONS = {
     # zoom_range=.2, horizontal_flip=True). Keras reads shear_range in degrees, so .2 shears hardly at all, and draws
     # the zoom of width and height apart.
     "project_b": Augmentation(rotation=20, shift=0.2, shear=0.2, zoom=(0.8, 1.2), stretch=0.2, flip=True),
+    # The peers' ImageDataGenerator(rotation_range=10, width_shift_range=.1, height_shift_range=.1, zoom_range=.1,
+    # horizontal_flip=True), for mini-Xception.
+    "arriaga": Augmentation(rotation=10, shift=0.1, zoom=(0.9, 1.1), stretch=0.1, flip=True),
     # Ours: what cameras and face detectors do to faces that FER2013's own crops do not show.
     "strong": Augmentation(rotation=15, shift=0.08, shear=5, zoom=(0.85, 1.25), stretch=0.08, flip=True,
                            contrast=0.3, brightness=20, gamma=1.6, blur=0.1, noise=0.15, jpeg=0.05,
@@ -69,7 +72,8 @@ AUGMENTATIONS = {
     "light": Augmentation(rotation=12, shift=0.06, shear=3, zoom=(0.85, 1.2), stretch=0.06, flip=True,
                           contrast=0.25, brightness=15, gamma=1.5, blur=0.1, noise=0.1, jpeg=0.05, erase=0.1),
 }
-"""Augmentations by name: "none", "project_b" (project B's), "strong" and "light" (for `fer_net` and its tiny one)."""
+"""Augmentations by name: "none", "project_b" (project B's), "arriaga" (for the peers' mini-Xception), "strong" and
+"light" (for `fer_net` and its tiny one)."""
 
 
 def affine_matrices(n, size, spec, rng):

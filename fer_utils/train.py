@@ -25,7 +25,7 @@ from .resample import BALANCES, PROTOCOLS, split
 
 PRECISIONS = ("float32", "mixed_bfloat16", "auto")
 OPTIMIZERS = ("adam", "adamw", "sgd")
-SCHEDULES = ("constant", "cosine")
+SCHEDULES = ("constant", "cosine", "plateau")
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,8 @@ class TrainConfig:
         "adam", "adamw" or "sgd" (Nesterov momentum .9).
     learning_rate : float
     schedule : str
-        "constant", or "cosine" from `learning_rate` to 0 over all epochs.
+        "constant", "cosine" from `learning_rate` to 0 over all epochs, or "plateau": a tenth of it whenever 12 epochs
+        brought no lower PublicTest loss (`keras.callbacks.ReduceLROnPlateau`).
     warmup_epochs : float
         Epochs in which the cosine schedule first rises from 0.
     weight_decay : float
@@ -228,7 +229,7 @@ def make_batches(faces, config, spec, class_weight, epoch, targets=None, teach=N
 
 
 def soft_targets(faces, config):
-    """Mix each face's label with what the config's teachers see in the face and in its mirror image, if they see it once.
+    """Mix each face's label with what the config's teachers see in it and in its mirror image, if they see it once.
 
     FER2013's labels are noisy and some faces show two emotions; teachers trained on the same Training part know both.
 
@@ -287,8 +288,8 @@ def teach_views(config, spec, precision):
     for name in config.teachers:
         model, card = _honest_run(name, "teach")
         if FaceSpec.from_dict(card["spec"]) != spec:
-            raise ValueError(f"teacher_views: {name} takes other inputs than {config.model}; teachers that see the same "
-                             "views must take the same, others can teach with teacher_views=0")
+            raise ValueError(f"teacher_views: {name} takes other inputs than {config.model}; teachers that see the "
+                             "same views must take the same, others can teach with teacher_views=0")
         teachers.append(_in_precision(model, precision))
 
     def teach(x, key):
@@ -466,6 +467,7 @@ def train(config, faces, out=None, progress="bar"):
     if state:
         model.load_weights(folder / state["last"])
         history, best, seconds = state["history"], state["best_epoch"], state["seconds"]
+    after_validation = _reduce_on_plateau(model, config, history)
 
     after_batch, after_epoch, close = _progress(progress, steps, history, config)
     trained = []
@@ -488,6 +490,7 @@ def train(config, faces, out=None, progress="bar"):
             if best is None or row["val_accuracy"] > history[best - 1]["val_accuracy"]:
                 best, best_weights = epoch + 1, _copied_weights(model)
             model.set_weights(trained.pop())
+            after_validation(row)
             row["seconds"] = round(time.monotonic() - began, 2)
             seconds += row["seconds"]
             history.append(row)
@@ -497,6 +500,23 @@ def train(config, faces, out=None, progress="bar"):
     finally:
         close()
     return _finish(folder, config, faces, parts, history, best, seconds, precision)
+
+
+def _reduce_on_plateau(model, config, history):
+    """Return what is called with each epoch's row and lowers the rate on a plateau; `history`, already run, counts."""
+    if config.schedule != "plateau":
+        return lambda row: None
+    callback = import_keras().callbacks.ReduceLROnPlateau("val_loss", factor=0.1, patience=12)
+    callback.set_model(model)
+    callback.on_train_begin()
+    model.optimizer.learning_rate = config.learning_rate
+
+    def after_validation(row):
+        callback.on_epoch_end(row["epoch"], {"val_loss": row["val_loss"]})
+
+    for row in history:
+        after_validation(row)
+    return after_validation
 
 
 def _copied_weights(model):

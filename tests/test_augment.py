@@ -18,7 +18,7 @@ def test_the_default_augmentation_changes_nothing(faces):
     assert augment_faces(faces, AUGMENTATIONS["none"], rng()) is faces
 
 
-@pytest.mark.parametrize("name", ["project_b", "strong"])
+@pytest.mark.parametrize("name", ["project_b", "arriaga", "strong"])
 def test_one_seed_gives_one_result_and_the_input_stays(name, faces):
     before = faces.copy()
     first = augment_faces(faces, AUGMENTATIONS[name], rng())

@@ -99,6 +99,27 @@ def test_one_seed_gives_one_result_and_a_killed_run_goes_on_to_it(config, faces,
         np.testing.assert_array_equal(a, b)
 
 
+def test_a_plateau_lowers_the_rate_and_a_resumed_run_remembers_it():
+    config = TrainConfig(model="mini_xception", schedule="plateau", learning_rate=0.01)
+    # The second epoch's loss is the lowest; the 12th after it brings the first tenth, the 12th after that the next.
+    losses = [2.0, 1.0, *[1.5] * 26]
+    expected = [0.01] * 13 + [0.001] * 12 + [0.0001] * 3
+
+    def rates(done):
+        model = zoo.build("mini_xception")
+        train.compile_model(model, config, steps_per_epoch=5)
+        rows = [{"epoch": i + 1, "val_loss": loss} for i, loss in enumerate(losses)]
+        after_validation = train._reduce_on_plateau(model, config, rows[:done])
+        seen = []
+        for row in rows[done:]:
+            after_validation(row)
+            seen.append(float(model.optimizer.learning_rate))
+        return seen
+
+    assert rates(0) == pytest.approx(expected)
+    assert rates(17) == pytest.approx(expected[17:])
+
+
 def test_two_processes_do_not_train_one_run(faces, tmp_path, monkeypatch):
     config = TrainConfig(**QUICK)
     folder = tmp_path / "run"
@@ -221,6 +242,8 @@ def test_a_networks_own_recipe_is_its_projects():
     assert (config.balance, config.learning_rate, config.batch_size, config.epochs) == ("over", 1e-4, 32, 35)
     assert TrainConfig.for_model("cnn5_bn", epochs=None, balance="none").balance == "none"
     assert TrainConfig.for_model("cnn3").epochs == 100
+    peers = TrainConfig.for_model("mini_xception")
+    assert (peers.augment, peers.schedule, peers.batch_size) == ("arriaga", "plateau", 32)
 
 
 def test_run_names_tell_runs_apart():

@@ -35,6 +35,11 @@ def test_cnn5_bn_is_project_a_layer_by_layer(models):
     assert [c.padding for c in convolutions] == ["valid", "same", "valid", "same", "valid"]
 
 
+def test_mini_xception_penalises_the_weights_of_its_first_two_convolutions_alone(models):
+    penalised = [layer.name for layer in models["mini_xception"].layers if layer.losses]
+    assert penalised == [layer.name for layer in models["mini_xception"].layers if type(layer).__name__ == "Conv2D"][:2]
+
+
 def test_our_networks_keep_their_budgets(models):
     assert models["fer_net"].count_params() <= 3_000_000
     assert models["fer_net_tiny"].count_params() <= 300_000
