@@ -172,7 +172,9 @@ class TrainConfig:
 
     def run_name(self, fingerprint):
         """Name the run of this config on data with this fingerprint: readable, then a hash of all of both."""
-        text = json.dumps(self.to_dict(), sort_keys=True) + fingerprint
+        # Fields at their defaults are left out: a field that a later version adds renames no run.
+        set_fields = {f.name: self.to_dict()[f.name] for f in fields(self) if getattr(self, f.name) != f.default}
+        text = json.dumps(set_fields, sort_keys=True) + fingerprint
         return "-".join([self.model, self.protocol, self.balance, self.augment, f"seed{self.seed}",
                          hashlib.sha256(text.encode()).hexdigest()[:6]])
 
@@ -554,8 +556,9 @@ def _read_state(folder, config, fingerprint):
         return None
     found = json.loads((card if card.is_file() else state).read_text(encoding="utf-8"))
     there = found["data"]["fingerprint"] if card.is_file() else found["fingerprint"]
-    if found["config"] != config.to_dict() or there != fingerprint:
-        changed = [k for k, v in config.to_dict().items() if found["config"].get(k) != v] or ["data"]
+    other = TrainConfig.from_dict(found["config"]).to_dict()  # a field that its version did not know has its default
+    if other != config.to_dict() or there != fingerprint:
+        changed = [k for k, v in config.to_dict().items() if other[k] != v] or ["data"]
         raise ValueError(f"{folder} holds another run ({', '.join(changed)} differ); choose another folder, "
                          "or delete this one")
     return "finished" if card.is_file() else found

@@ -252,6 +252,17 @@ def test_run_names_tell_runs_apart():
     assert a.run_name("x").startswith("cnn3-official-none-none-seed0-")
 
 
+def test_a_run_of_a_version_with_fewer_fields_is_the_same_run(finished, faces, tmp_path, monkeypatch):
+    import shutil
+
+    old = shutil.copytree(finished, tmp_path / "old")
+    card = json.loads((old / "card.json").read_text())
+    del card["config"]["teacher_views"]
+    (old / "card.json").write_text(json.dumps(card))
+    monkeypatch.setattr(train, "split", None)  # would fail if anything were trained
+    assert train.train(TrainConfig(**QUICK), faces, old, progress=None) == old
+
+
 def test_the_moving_average_watches_training_and_does_not_steer_it(faces, tmp_path):
     config = {**QUICK, "epochs": 2, "augment": "none"}
     plain = train.train(TrainConfig(**config), faces, tmp_path / "plain", progress=None)
