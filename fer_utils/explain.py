@@ -16,7 +16,8 @@ def explained_layer(model):
     -------
     str
         The last layer with the last convolution's map size, so after its BatchNorm, ReLU and residual sum, but
-        before pooling coarsens the map. Convolutions on 1×1 maps (squeeze-excite gates) do not count.
+        before pooling coarsens the map. Convolutions on maps smaller than 5×5, which show no part of a face, count
+        only if there is no other, and those on 1×1 maps (squeeze-excite gates) not at all.
 
     Raises
     ------
@@ -30,7 +31,8 @@ def explained_layer(model):
     if not convolutions:
         raise ValueError(f"network {model.name!r} has no convolution layer that Grad-CAM could explain; "
                          "it needs a flat model with convolutions (not a model nested in another) or layer=<name>")
-    size = convolutions[-1].output.shape[1:3]
+    sizes = [layer.output.shape[1:3] for layer in convolutions]
+    size = next((size for size in reversed(sizes) if min(size) >= 5), sizes[-1])
     return [layer for layer in maps if layer.output.shape[1:3] == size][-1].name
 
 

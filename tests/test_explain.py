@@ -109,6 +109,16 @@ def test_explained_layer_is_the_last_before_pooling():
         grad_cam(model, faces(2, 12, 1), layer="in_branch")
 
 
+@pytest.mark.parametrize("size, expected", [(24, "middle"), (8, "first"), (4, "middle")])
+def test_maps_too_small_to_show_a_part_of_the_face_are_passed_over(size, expected):
+    inputs = keras.Input((size, size, 1))
+    x = layers.MaxPooling2D()(layers.Conv2D(3, 3, padding="same", name="first")(inputs))
+    x = layers.MaxPooling2D()(layers.Conv2D(3, 3, padding="same", name="middle")(x))
+    x = layers.Conv2D(3, 3, strides=2, padding="same", name="last")(x)
+    # Maps of 24, 12 and 3 pixels; of 8, 4 and 1; of 4, 2 and 1, where the last that is more than a point must serve.
+    assert explained_layer(keras.Model(inputs, layers.Dense(7)(layers.Flatten()(x)))) == expected
+
+
 def test_leaves_the_network_as_it_was(tmp_path):
     model, x = residual_network(), faces(5, 12, 1)
     before = keras.ops.convert_to_numpy(model(x))
