@@ -207,7 +207,7 @@ NETWORKS = {
     "mini_xception": Network(_mini_xception, GRAY48, "the peers' mini-Xception (Arriaga et al. 2017)",
                              {"learning_rate": 1e-3, "schedule": "plateau", "batch_size": 32, "epochs": 110,
                               "patience": 26, "augment": "arriaga"}),
-    "fer_net": Network(_fer_net, FaceSpec(48, 1, "standard"), "ours: residual network with squeeze-excite",
+    "fer_net": Network(_fer_net, FaceSpec(48, 1, "standard"), "ours: residual network, for live video too",
                        {"optimizer": "adamw", "learning_rate": 2e-3, "weight_decay": 0.05, "schedule": "cosine",
                         "warmup_epochs": 2, "batch_size": 128, "epochs": 40, "label_smoothing": 0.1,
                         "mixup": 0.2, "ema": 0.998, "augment": "strong", "precision": "auto"}),
