@@ -15,9 +15,9 @@ def explained_layer(model):
     Returns
     -------
     str
-        The last layer with the last convolution's map size, so after its BatchNorm, ReLU and residual sum, but
-        before pooling coarsens the map. Convolutions on maps smaller than 5×5, which show no part of a face, count
-        only if there is no other, and those on 1×1 maps (squeeze-excite gates) not at all.
+        The last layer with the last convolution's map size that everything passes, so after its BatchNorm, ReLU and
+        residual sum, but before pooling coarsens the map. Convolutions on maps smaller than 5×5, which show no part of
+        a face, count only if there is no other, and those on 1×1 maps (squeeze-excite gates) not at all.
 
     Raises
     ------
@@ -33,7 +33,19 @@ def explained_layer(model):
                          "it needs a flat model with convolutions (not a model nested in another) or layer=<name>")
     sizes = [layer.output.shape[1:3] for layer in convolutions]
     size = next((size for size in reversed(sizes) if min(size) >= 5), sizes[-1])
-    return [layer for layer in maps if layer.output.shape[1:3] == size][-1].name
+    of_size = [layer.name for layer in reversed(maps) if layer.output.shape[1:3] == size]
+    tensor = _before_softmax(model)[0]
+    return next((name for name in of_size if _head(model, name, tensor)), of_size[0])
+
+
+def _head(model, layer, tensor):
+    """Return the network from a layer's maps to a later tensor; None if a short cut leads around the layer."""
+    import keras
+
+    try:
+        return keras.Model(model.get_layer(layer).output, tensor)
+    except ValueError:
+        return None
 
 
 def _before_softmax(model):
@@ -66,13 +78,12 @@ def _cut(model, layer):
 
     maps = model.get_layer(layer).output
     tensor, to_logits = _before_softmax(model)
-    try:
-        # Its own model, so that the gradient stops at the maps: a tape over the whole network runs backward through
-        # all of it.
-        head = keras.Model(maps, tensor)
-    except ValueError as error:
+    # Its own model, so that the gradient stops at the maps: a tape over the whole network runs backward through all
+    # of it.
+    head = _head(model, layer, tensor)
+    if head is None:
         raise ValueError(f"layer {layer!r} of network {model.name!r} has a short cut around it; "
-                         "choose one that everything passes, such as the sum after it") from error
+                         "choose one that everything passes, such as the sum after it")
     body = keras.Model(model.input, maps)
     return (lambda x: body(x, training=False)), lambda features: to_logits(head(features, training=False))
 

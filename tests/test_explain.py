@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from fer_utils import zoo
 from fer_utils.explain import explained_layer, grad_cam
 
 keras = pytest.importorskip("keras")
@@ -117,6 +118,15 @@ def test_maps_too_small_to_show_a_part_of_the_face_are_passed_over(size, expecte
     x = layers.Conv2D(3, 3, strides=2, padding="same", name="last")(x)
     # Maps of 24, 12 and 3 pixels; of 8, 4 and 1; of 4, 2 and 1, where the last that is more than a point must serve.
     assert explained_layer(keras.Model(inputs, layers.Dense(7)(layers.Flatten()(x)))) == expected
+
+
+@pytest.mark.parametrize("name", list(zoo.NETWORKS))
+def test_every_network_of_ours_can_be_explained(name):
+    model = zoo.build(name)
+    assert min(model.get_layer(explained_layer(model)).output.shape[1:3]) >= 5
+    shape = zoo.network(name).spec.input_shape
+    heat = grad_cam(model, faces(1, shape[0], shape[2]))
+    assert heat.shape == (1, *shape[:2]) and heat.max() <= 1
 
 
 def test_leaves_the_network_as_it_was(tmp_path):
