@@ -289,7 +289,7 @@ def _run(args):
     lines = [""]
     if len(table):
         lines += [f"PrivateTest, {result['title']} (leaky rows are an exhibit: their own leaky test part)",
-                  table.drop(columns="data").to_string(index=False, float_format=lambda v: f"{v:.3f}"), ""]
+                  table.drop(columns=["label", "data"]).to_string(index=False, float_format=lambda v: f"{v:.3f}"), ""]
     lines += [f"{result['done']} notebooks executed, {result['skipped']} were already done (--fresh runs them again)",
               f"executed notebooks  {result['executed']}", f"figures             {result['figures']}",
               f"trained networks    {paths.RUNS}"]
