@@ -518,8 +518,44 @@ def results_table(cards, usage="PrivateTest"):
 def _label(config):
     balance = {"none": "", "over": "over-sampled", "under": "under-sampled", "class_weights": "class weights"}
     words = [config["model"], config["augment"].replace("none", ""),
-             balance.get(config["balance"], config["balance"]), f"seed {config['seed']}" if config["seed"] else ""]
+             balance.get(config["balance"], config["balance"]), "distilled" if config.get("teachers") else "",
+             f"seed {config['seed']}" if config["seed"] else ""]
     return ", ".join(word for word in words if word)
+
+
+def seed_table(cards, usage="PrivateTest"):
+    """Lay out how far scores spread between runs of one recipe that differ in nothing but their seed.
+
+    Parameters
+    ----------
+    cards : iterable of dict
+        As `read_card` gives them.
+    usage : str
+
+    Returns
+    -------
+    DataFrame
+        A row for each honest recipe that several seeds were trained by: ``label``, ``seeds`` (how many), and the
+        ``mean``, ``sd`` (sample standard deviation), ``lowest`` and ``highest`` of their accuracies, ``half_width``
+        (half their mean 95 % bootstrap interval), and ``macro_f1`` and ``macro_f1_sd``. Empty if there is none.
+    """
+    recipes = {}
+    for card in cards:
+        if card["config"]["protocol"] == "official" and usage in card["scores"]:
+            key = str(sorted((name, value) for name, value in card["config"].items() if name != "seed"))
+            recipes.setdefault((key, card["data"]["fingerprint"]), {})[card["config"]["seed"]] = card
+    rows = []
+    for runs in recipes.values():
+        parts = [card["scores"][usage] for card in runs.values()]
+        if len(parts) < 2:
+            continue
+        accuracy, macro_f1 = (np.array([part[name] for part in parts]) for name in ("accuracy", "macro_f1"))
+        rows.append({"label": _label(next(iter(runs.values()))["config"] | {"seed": 0}), "seeds": len(parts),
+                     "mean": accuracy.mean(), "sd": accuracy.std(ddof=1), "lowest": accuracy.min(),
+                     "highest": accuracy.max(),
+                     "half_width": np.mean([np.ptp(part["accuracy_interval"]) / 2 for part in parts]),
+                     "macro_f1": macro_f1.mean(), "macro_f1_sd": macro_f1.std(ddof=1)})
+    return pd.DataFrame(rows)
 
 
 def clean_same_mix(part):

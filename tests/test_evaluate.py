@@ -203,9 +203,29 @@ def test_results_table_ranks_honest_runs_and_puts_exhibits_last():
     assert json.loads(table.to_json(orient="records"))[0]["minutes"] == 1.0
     assert len(evaluate.results_table([])) == 0
     cards = [card("a", "official", 0.5, balance="class_weights", augment="strong"),
-             card("b", "official", 0.4, balance="over"), card("c", "official", 0.3, seed=2), card("d", "official", 0.2)]
+             card("b", "official", 0.4, balance="over"), card("c", "official", 0.3, seed=2), card("d", "official", 0.2),
+             card("e", "official", 0.1, teachers=["a"])]
     assert evaluate.results_table(cards)["label"].tolist() == [
-        "cnn3, strong, class weights", "cnn3, over-sampled", "cnn3, seed 2", "cnn3"]
+        "cnn3, strong, class weights", "cnn3, over-sampled", "cnn3, seed 2", "cnn3", "cnn3, distilled"]
+
+
+def test_the_spread_of_seeds_is_of_runs_that_differ_in_nothing_else():
+    def card(accuracy, macro_f1, fingerprint="f", **config):
+        part = {"accuracy": accuracy, "accuracy_interval": [accuracy - 0.02, accuracy + 0.01], "macro_f1": macro_f1}
+        config = {"model": "cnn3", "protocol": "official", "balance": "none", "augment": "none", "seed": 0} | config
+        return {"config": config, "scores": {"PrivateTest": part}, "data": {"fingerprint": fingerprint}}
+
+    cards = [card(0.60, 0.5), card(0.64, 0.6, seed=1), card(0.62, 0.4, seed=2),
+             card(0.9, 0.9, seed=3, augment="strong"), card(0.1, 0.1, seed=4, fingerprint="other"),
+             card(0.8, 0.8, seed=5, teachers=["a"]), card(0.99, 0.99, seed=6, protocol="leaky")]
+    table = evaluate.seed_table(cards)
+    assert len(table) == 1
+    row = table.iloc[0]
+    assert (row.label, row.seeds) == ("cnn3", 3)
+    assert row[["mean", "sd", "lowest", "highest", "half_width", "macro_f1", "macro_f1_sd"]].tolist() == pytest.approx(
+        [0.62, 0.02, 0.60, 0.64, 0.015, 0.5, 0.1])
+    assert evaluate.seed_table([card(0.6, 0.5), card(0.7, 0.5)]).empty  # one seed twice says nothing of seeds
+    assert evaluate.seed_table(cards, "PublicTest").empty
 
 
 def test_the_best_network_is_chosen_on_publictest_among_honest_ones():
