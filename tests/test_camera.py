@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections import Counter
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -405,9 +406,10 @@ class TestHeadless:
         result = camera.headless(tmp_path / "clip.mp4", tmp_path, MODEL, progress=False)
         assert result["frames"] == 12 and result["people"] == 1 and result["faces"] >= 11
         with open(result["table"], newline="") as file:
-            seen = {row["emotion"] for row in csv.DictReader(file)}
+            seen = Counter(row["emotion"] for row in csv.DictReader(file))
         [portrait] = Predictor(MODEL, "haar").faces(bench_live.portrait())
-        assert seen == {portrait.emotion}
+        # The clip moves, scales and dims the portrait; a single frame may be called otherwise.
+        assert seen[portrait.emotion] > 2 * seen.total() / 3
 
 
 class TestCommand:
