@@ -542,7 +542,8 @@ def seed_table(cards, usage="PrivateTest"):
     recipes = {}
     for card in cards:
         if card["config"]["protocol"] == "official" and usage in card["scores"]:
-            key = str(sorted((name, value) for name, value in card["config"].items() if name != "seed"))
+            # An older card lacks the fields that came later, which are off by default.
+            key = str(sorted((name, value) for name, value in card["config"].items() if value and name != "seed"))
             recipes.setdefault((key, card["data"]["fingerprint"]), {})[card["config"]["seed"]] = card
     rows = []
     for runs in recipes.values():

@@ -1,4 +1,5 @@
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -6,6 +7,8 @@ import pytest
 from fer_utils.__main__ import main
 from fer_utils.labels import EMOTIONS
 from fer_utils.synthetic import draw_faces
+
+MODELS = Path(__file__).parents[1] / "models"
 
 
 @pytest.fixture(scope="module")
@@ -57,6 +60,16 @@ def test_train_then_evaluate(archive, tmp_path, capsys):
     assert np.array(result["confusion"]).sum() == result["n"] and set(result["clean"]) >= {"n", "accuracy", "macro_f1"}
     assert main(["evaluate", str(run), "--data", str(archive)]) == 0
     assert "macro-F1" in capsys.readouterr().out
+
+
+def test_robustness_gives_every_change_and_the_mean_of_the_mild_ones(archive, capsys):
+    result = said(capsys, "robustness", MODELS / "fer_net_tiny", "--data", archive, "--json")
+    accuracy = [change["accuracy"] for change in result["changes"]]
+    mild = [change["accuracy"] for change in result["changes"] if change["mild"]]
+    assert len(mild) == 12 and np.mean(mild) != pytest.approx(np.mean(accuracy), abs=1e-3)
+    assert result["mild_accuracy"] == pytest.approx(np.mean(mild))
+    assert main(["robustness", str(MODELS / "fer_net_tiny"), "--data", str(archive)]) == 0
+    assert f"mild changes: {result['mild_accuracy']:.1%}" in capsys.readouterr().out
 
 
 def test_zoo_lists_every_network(capsys):

@@ -215,7 +215,7 @@ def test_the_spread_of_seeds_is_of_runs_that_differ_in_nothing_else():
         config = {"model": "cnn3", "protocol": "official", "balance": "none", "augment": "none", "seed": 0} | config
         return {"config": config, "scores": {"PrivateTest": part}, "data": {"fingerprint": fingerprint}}
 
-    cards = [card(0.60, 0.5), card(0.64, 0.6, seed=1), card(0.62, 0.4, seed=2),
+    cards = [card(0.60, 0.5), card(0.64, 0.6, seed=1, teachers=[], teacher_views=0), card(0.62, 0.4, seed=2),
              card(0.9, 0.9, seed=3, augment="strong"), card(0.1, 0.1, seed=4, fingerprint="other"),
              card(0.8, 0.8, seed=5, teachers=["a"]), card(0.99, 0.99, seed=6, protocol="leaky")]
     table = evaluate.seed_table(cards)
