@@ -21,6 +21,7 @@ from fer_utils import (
     cards,
     crowd,
     datasets,
+    evaluate,
     event,
     event_summary,
     event_table,
@@ -451,13 +452,36 @@ def test_corrected_shares_are_closer_to_the_truth_and_inside_their_intervals():
     assert table["raw_inside"].sum() < 0.6 * 70  # raw intervals know nothing of the classifier's errors
 
 
+def test_copies_of_training_faces_do_not_count_as_known_faces():
+    all_faces, strangers = np.full((7, 7), 5), np.full((7, 7), 2)
+    card = {"name": "net", "scores": {"PublicTest": {"confusion": all_faces.tolist(),
+                                                     "clean": {"confusion": strangers.tolist()}}}}
+    matrix, usage = shares.known_confusion(card)
+    assert matrix.tolist() == strangers.tolist() and usage == "PublicTest without copies of training faces"
+    strangers[1] = 0  # no such face is disgust: nothing would be known of how disgust looks to the network
+    card["scores"]["PublicTest"]["clean"]["confusion"] = strangers.tolist()
+    matrix, usage = shares.known_confusion(card)
+    assert matrix.tolist() == all_faces.tolist() and usage == "PublicTest"
+    del card["scores"]["PublicTest"]["clean"]
+    assert shares.known_confusion(card)[0].tolist() == all_faces.tolist()
+
+
 @pytest.mark.skipif("FER_DATA" not in os.environ, reason="FER_DATA names no real FER2013")
 def test_corrected_shares_are_closer_on_fer2013():
-    faces = datasets.load().of("PrivateTest", labelled=True)
+    faces = datasets.load()
+    usage, faces, clean = evaluate.report_part(faces)
+    assert usage == "PrivateTest"
+    faces = faces[clean]
     network = predict.Predictor(MODEL, "haar")
     predicted = np.concatenate([network.probabilities(faces.pixels[i:i + 256]).argmax(axis=1)
                                 for i in range(0, len(faces), 256)])
-    assert shares.check_correction(faces.emotion, predicted, public_confusion())["closer"].sum() >= 8
+    check = shares.check_correction(faces.emotion, predicted, public_confusion())
+    assert check["closer"].sum() >= 8
+    # With the copies the matrix would promise that the network errs less on strangers than it does.
+    flattering = np.array(cards.read_card(MODEL)["scores"]["PublicTest"]["confusion"])
+    flattered = shares.check_correction(faces.emotion, predicted, flattering)
+    assert check["corrected_error"].mean() < flattered["corrected_error"].mean()
+    assert check["corrected_inside"].mean() > flattered["corrected_inside"].mean()
 
 
 def test_a_perfect_classifier_needs_no_correction():
