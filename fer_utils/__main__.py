@@ -85,6 +85,14 @@ def _train(args):
     return {"run": str(folder), **card}, _card_text(folder, card)
 
 
+def _average(args):
+    from . import datasets, evaluate, train
+
+    folder = train.average(args.runs, datasets.load(args.data), args.out)
+    card = evaluate.read_card(folder)
+    return {"run": str(folder), **card}, _card_text(folder, card)
+
+
 def _card_text(folder, card):
     lines = [f"{card['model']} on {card['data']['title']}, {card['split']}: best epoch {card['best_epoch']} of "
              f"{card['epochs_run']}, {card['seconds'] / 60:.1f} minutes"]
@@ -364,6 +372,11 @@ def _parser():
     sub.add_argument("--sample", type=int, metavar="N", help="train on a stratified sample of N faces of the data")
     sub.add_argument("--out", type=Path, metavar="DIR", help="the run folder; default: models/runs/<run>")
     sub.add_argument("--quiet", action="store_true", help="no progress bar")
+
+    sub = command("average", _average, "average the weights of trained runs of one network into a new one")
+    sub.add_argument("runs", nargs="+", metavar="RUN",
+                     help="two or more, where one started from another's weights; who is named twice counts twice")
+    sub.add_argument("--out", type=Path, required=True, metavar="DIR", help="the run folder to write")
 
     sub = command("evaluate", _evaluate, "score a trained network")
     sub.add_argument("run", metavar="NAME_OR_RUN_DIR", help="names joined by + are an ensemble")

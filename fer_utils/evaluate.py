@@ -500,7 +500,7 @@ def results_table(cards, usage="PrivateTest"):
         part = card["scores"][scored_on]
         clean = part.get("clean") or {}
         rows.append({
-            "name": card["name"], "label": _label(card["config"]), "model": card["model"],
+            "name": card["name"], "label": _label(card), "model": card["model"],
             "protocol": card["config"]["protocol"], "balance": card["config"]["balance"],
             "augment": card["config"]["augment"], "seed": card["config"]["seed"],
             "scored_on": scored_on, "accuracy": part["accuracy"],
@@ -515,11 +515,12 @@ def results_table(cards, usage="PrivateTest"):
     return table.reset_index(drop=True)
 
 
-def _label(config):
+def _label(card):
+    config = card["config"]
     balance = {"none": "", "over": "over-sampled", "under": "under-sampled", "class_weights": "class weights"}
     words = [config["model"], config["augment"].replace("none", ""),
              balance.get(config["balance"], config["balance"]), "distilled" if config.get("teachers") else "",
-             f"seed {config['seed']}" if config["seed"] else ""]
+             "averaged" if card.get("averaged") else "", f"seed {config['seed']}" if config["seed"] else ""]
     return ", ".join(word for word in words if word)
 
 
@@ -541,7 +542,7 @@ def seed_table(cards, usage="PrivateTest"):
     """
     recipes = {}
     for card in cards:
-        if card["config"]["protocol"] == "official" and usage in card["scores"]:
+        if card["config"]["protocol"] == "official" and usage in card["scores"] and not card.get("averaged"):
             # An older card lacks the fields that came later, which are off by default.
             key = str(sorted((name, value) for name, value in card["config"].items() if value and name != "seed"))
             recipes.setdefault((key, card["data"]["fingerprint"]), {})[card["config"]["seed"]] = card
@@ -551,9 +552,9 @@ def seed_table(cards, usage="PrivateTest"):
         if len(parts) < 2:
             continue
         accuracy, macro_f1 = (np.array([part[name] for part in parts]) for name in ("accuracy", "macro_f1"))
-        rows.append({"label": _label(next(iter(runs.values()))["config"] | {"seed": 0}), "seeds": len(parts),
-                     "mean": accuracy.mean(), "sd": accuracy.std(ddof=1), "lowest": accuracy.min(),
-                     "highest": accuracy.max(),
+        config = next(iter(runs.values()))["config"] | {"seed": 0}
+        rows.append({"label": _label({"config": config}), "seeds": len(parts), "mean": accuracy.mean(),
+                     "sd": accuracy.std(ddof=1), "lowest": accuracy.min(), "highest": accuracy.max(),
                      "half_width": np.mean([np.ptp(part["accuracy_interval"]) / 2 for part in parts]),
                      "macro_f1": macro_f1.mean(), "macro_f1_sd": macro_f1.std(ddof=1)})
     return pd.DataFrame(rows)

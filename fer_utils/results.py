@@ -130,7 +130,8 @@ def _training(card):
     words = [{"none": "", "over": "over-sampled", "class_weights": "class weights"}.get(config["balance"],
                                                                                         config["balance"]),
              "" if config["augment"] == "none" else f"augmentation {config['augment']}",
-             "distilled" if config.get("teachers") else "", f"seed {config['seed']}" if config["seed"] else ""]
+             "distilled" if config.get("teachers") else "", "averaged" if card.get("averaged") else "",
+             f"seed {config['seed']}" if config["seed"] else ""]
     text = ", ".join(word for word in words if word) or "plain"
     return f"{'leaky protocol, ' if config['protocol'] == 'leaky' else ''}{text}"
 

@@ -18,7 +18,7 @@ from . import paths, zoo
 from .audit import face_ids
 from .augment import AUGMENTATIONS, augment_faces, mixup
 from .backend import fuse_batch_norm, import_keras
-from .cards import read_card
+from .cards import read_card, run_folder
 from .evaluate import clean_mask, fit_temperature, load_model, pack_answers, predict_probabilities, scores
 from .preprocess import FaceSpec, face_to_tensor, one_hot
 from .resample import BALANCES, PROTOCOLS, split
@@ -590,17 +590,8 @@ def _finish(folder, config, faces, parts, history, best, seconds, precision):
     with np.load(folder / f"best-{best}.weights.npz") as kept:
         model.set_weights([kept[f"arr_{i}"] for i in range(len(kept.files))])
     spec = zoo.network(config.model).spec
-    results, temperature = {}, None
-    for usage, part in _scored_parts(faces, parts):
-        probabilities = predict_probabilities(model, part.pixels, spec)
-        results[usage] = scores(part.emotion, probabilities, _clean(faces, parts, usage))
-        # Comparing networks face by face later needs their answers, but not their weights.
-        results[usage]["answers"] = pack_answers(probabilities.argmax(axis=1))
-        if usage in ("PublicTest", "validation"):
-            temperature = round(fit_temperature(part.emotion, probabilities), 4)
-    # Keras picks the format by the ending, so the unfinished file has it too.
-    model.save(folder / "part.model.keras")
-    os.replace(folder / "part.model.keras", folder / "model.keras")
+    results, temperature = score_parts(model, spec, faces, parts)
+    _save_model(folder, model)
     pd.DataFrame(history).to_csv(folder / "history.csv", index=False)
     _write_json(folder / "card.json", {
         "name": folder.name, "model": config.model, "origin": zoo.network(config.model).origin,
@@ -614,6 +605,98 @@ def _finish(folder, config, faces, parts, history, best, seconds, precision):
     for old in [*folder.glob("last-*.weights.h5"), *folder.glob("best-*.weights.npz"), folder / "state.json"]:
         old.unlink(missing_ok=True)
     return folder
+
+
+def _save_model(folder, model):
+    # Keras picks the format by the ending, so the unfinished file has it too.
+    model.save(folder / "part.model.keras")
+    os.replace(folder / "part.model.keras", folder / "model.keras")
+
+
+def score_parts(model, spec, faces, parts):
+    """Score trained weights on the parts that a card reports, and fit the temperature on PublicTest.
+
+    Parameters
+    ----------
+    model : keras.Model
+    spec : FaceSpec
+    faces : FaceSet
+    parts : resample.Split
+        Of these faces.
+
+    Returns
+    -------
+    results : dict
+        Usage → `evaluate.scores`, with the answers packed.
+    temperature : float or None
+    """
+    results, temperature = {}, None
+    for usage, part in _scored_parts(faces, parts):
+        probabilities = predict_probabilities(model, part.pixels, spec)
+        results[usage] = scores(part.emotion, probabilities, _clean(faces, parts, usage))
+        # Comparing networks face by face later needs their answers, but not their weights.
+        results[usage]["answers"] = pack_answers(probabilities.argmax(axis=1))
+        if usage in ("PublicTest", "validation"):
+            temperature = round(fit_temperature(part.emotion, probabilities), 4)
+    return results, temperature
+
+
+def average(names, faces, out):
+    """Average the weights of trained runs of one network, which often errs less on strangers than any of them.
+
+    Where one run started from another's weights their mean lies in one valley of the loss (Wortsman et al. 2022, "Model
+    soups"); the mean of runs that have nothing in common is no better than chance.
+
+    Parameters
+    ----------
+    names : sequence of str
+        Two or more trained runs under the official protocol; one that is named twice counts twice. The card takes
+        recipe and history from the last one.
+    faces : FaceSet
+        What all of them were trained on.
+    out : Path
+        The run folder to write.
+
+    Returns
+    -------
+    Path
+        `out`, holding ``model.keras``, ``history.csv`` and ``card.json``, whose ``averaged`` names the runs.
+
+    Raises
+    ------
+    ValueError
+        Fewer than two runs, runs of different networks, trained on other faces or on test faces, or `out` holds a
+        run already.
+    DataError
+        A run is not there.
+    """
+    out = Path(out)
+    if len(names) < 2:
+        raise ValueError(f"average needs two trained runs or more, got {', '.join(names) or 'none'}")
+    if (out / "card.json").is_file() or (out / "state.json").is_file():
+        raise ValueError(f"{out} holds a run already; choose another folder")
+    runs = [_honest_run(name, "be a part of") for name in names]
+    cards = [card for _, card in runs]
+    model, card = runs[-1]
+    for name, other in zip(names, cards):
+        if other["model"] != card["model"]:
+            raise ValueError(f"average: {name} is a {other['model']} and {names[-1]} a {card['model']}; only weights "
+                             "of one network have a mean")
+        if other["data"]["fingerprint"] != faces.fingerprint():
+            raise ValueError(f"average: {name} was trained on other faces than {faces.source}; name its data with "
+                             "--data")
+    weights = [run.get_weights() for run, _ in runs]
+    model.set_weights([np.mean(same, axis=0) for same in zip(*weights)])
+    config = TrainConfig.from_dict(card["config"])
+    parts = split(faces, config.protocol, config.balance, config.seed)
+    results, temperature = score_parts(model, zoo.network(config.model).spec, faces, parts)
+    out.mkdir(parents=True, exist_ok=True)
+    _save_model(out, model)
+    pd.read_csv(run_folder(names[-1]) / "history.csv").to_csv(out / "history.csv", index=False)
+    _write_json(out / "card.json", {**card, "name": out.name, "averaged": [c["name"] for c in cards],
+                                    "scores": results, "temperature": temperature, "versions": _versions(),
+                                    "finished": datetime.now(UTC).isoformat(timespec="seconds")})
+    return out
 
 
 def _scored_parts(faces, parts):

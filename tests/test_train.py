@@ -352,6 +352,43 @@ class TestTeachersAndStarts:
             with pytest.raises(ValueError, match="leaky protocol, on test faces"):
                 train.train(TrainConfig(**QUICK, **options), faces, tmp_path / "run", progress=None)
 
+    def test_an_average_has_the_mean_of_the_weights_and_its_own_scores(self, finished, faces, tmp_path):
+        going_on = TrainConfig(**{**QUICK, "epochs": 1}, start=str(finished))
+        second = train.train(going_on, faces, tmp_path / "second", progress=None)
+        # Named twice the second counts twice.
+        folder = train.average([str(finished), str(second), str(second)], faces, tmp_path / "mean")
+        first, last, mean = (evaluate.load_model(f)[0] for f in (finished, second, folder))
+        for a, b, c in zip(first.get_weights(), last.get_weights(), mean.get_weights()):
+            np.testing.assert_allclose(c, (a + 2 * b) / 3, rtol=1e-5, atol=1e-6)
+        card = evaluate.read_card(folder)
+        assert card["averaged"] == [finished.name, "second", "second"] and card["name"] == "mean"
+        again = evaluate.evaluate_run(folder, faces)
+        assert card["scores"]["PrivateTest"]["confusion"] == again["confusion"]
+        assert card["config"] == going_on.to_dict()
+        assert (folder / "history.csv").read_text() == (second / "history.csv").read_text()
+        assert evaluate.results_table([card])["label"].item().endswith(", averaged")
+        assert evaluate.seed_table([card, card | {"config": card["config"] | {"seed": 5}}]).empty
+
+    def test_what_has_no_mean_is_refused(self, finished, faces, tmp_path):
+        import shutil
+
+        out = tmp_path / "mean"
+        with pytest.raises(ValueError, match="two trained runs or more"):
+            train.average([str(finished)], faces, out)
+        with pytest.raises(ValueError, match="trained on other faces"):
+            train.average([str(finished)] * 2, faces[:-1], out)
+        with pytest.raises(ValueError, match="holds a run already"):
+            train.average([str(finished)] * 2, faces, finished)
+        for change, word in (({"model": "cnn3"}, "is a cnn3 and"),
+                             ({"config": {"protocol": "leaky"}}, "on test faces")):
+            other = shutil.copytree(finished, tmp_path / "other", dirs_exist_ok=True)
+            card = json.loads((finished / "card.json").read_text())
+            card |= {name: card[name] | value if name == "config" else value for name, value in change.items()}
+            (other / "card.json").write_text(json.dumps(card))
+            with pytest.raises(ValueError, match=word):
+                train.average([str(other), str(finished)], faces, out)
+        assert not out.exists()
+
     @pytest.mark.parametrize("options, word", [({"teachers": "fer_net"}, "teachers must be a list"),
                                                ({"teacher_share": 1.5}, "teacher_share"),
                                                ({"teacher_views": 2}, "teacher_views=2 needs teachers"),
