@@ -272,11 +272,13 @@ def _robustness(args):
 
     faces = datasets.load(args.data)
     predictor = Predictor(args.run, "haar")
-    table = robustness.robustness_table(predictor, faces, args.usage)
-    result = {"model": predictor.card["name"], "usage": args.usage, "data": faces.title,
+    table = robustness.robustness_table(predictor, faces, args.usage, args.clean)
+    result = {"model": predictor.card["name"], "usage": args.usage, "clean": args.clean, "data": faces.title,
               "mild_accuracy": float(table.accuracy[table.mild].mean()),
               "changes": json.loads(table.to_json(orient="records"))}
-    return result, (f"{result['model']} on {args.usage} of {faces.title}\n{table.round(3).to_string(index=False)}\n"
+    kept = " without copies of training faces" if args.clean else ""
+    return result, (f"{result['model']} on {args.usage} of {faces.title}{kept}\n"
+                    f"{table.round(3).to_string(index=False)}\n"
                     f"accuracy, mean of the faces as they are and the mild changes: {result['mild_accuracy']:.1%}")
 
 
@@ -386,6 +388,7 @@ def _parser():
     sub = command("robustness", _robustness, "score a network on faces cropped, turned, lit or hidden")
     sub.add_argument("run", metavar="NAME_OR_RUN_DIR")
     sub.add_argument("--usage", default="PrivateTest", choices=["Training", "PublicTest", "PrivateTest"])
+    sub.add_argument("--clean", action="store_true", help="leave out faces of which a copy stands in Training")
 
     sub = command("results", _results, "measure all networks in models/ and write the tables in the READMEs")
     sub.add_argument("--ensemble", action="append", default=[], metavar="NAME+NAME", help="score their mean, too")

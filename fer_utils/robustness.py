@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from .faces import crop_face, face_square, make_detector
+from .paths import DataError
 from .track import overlaps
 
 SCENE = (240, 320)
@@ -73,7 +74,7 @@ CONDITIONS = (
 """Each range with its milder half (crop 0.9 to 1.1, roll to 7.5°, …) and its ends."""
 
 
-def robustness_table(predictor, faces, usage="PrivateTest"):
+def robustness_table(predictor, faces, usage="PrivateTest", clean=False):
     """Score a network on test faces changed in each way of `CONDITIONS`.
 
     Parameters
@@ -81,6 +82,8 @@ def robustness_table(predictor, faces, usage="PrivateTest"):
     predictor : Predictor
     faces : FaceSet
     usage : str
+    clean : bool
+        Leave out the faces of which an exact or near copy stands in Training (`evaluate.clean_mask`).
 
     Returns
     -------
@@ -91,11 +94,19 @@ def robustness_table(predictor, faces, usage="PrivateTest"):
     Raises
     ------
     DataError
-        The usage is absent or unlabelled.
+        The usage is absent or unlabelled; or `clean` is asked of data without a Training part, or of that part.
     """
     from sklearn.metrics import f1_score
 
+    from .evaluate import clean_mask
+
     part = faces.of(usage, labelled=True)
+    if clean:
+        mask = clean_mask(faces, usage)
+        if mask is None:
+            raise DataError(f"{faces.source}: which {usage} faces have no copy in Training cannot be told here; it "
+                            "needs data with a Training part, and test faces")
+        part = part[mask]
     rows = []
     for condition in CONDITIONS:
         changed = np.stack([condition.change(face, i) for i, face in enumerate(part.pixels)])

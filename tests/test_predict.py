@@ -241,3 +241,17 @@ class TestRobustness:
         guess = predictor.probabilities(part.pixels).argmax(1)
         assert table["accuracy"][0] == pytest.approx(accuracy_score(part.emotion, guess))
         assert table["lost"][0] == 0 and len(table) == len(robustness.CONDITIONS)
+
+    def test_copies_of_training_faces_can_be_left_out(self, predictor):
+        drawn = synthetic.draw_faces(200, seed=1)
+        training, test = (np.flatnonzero(drawn.usage == usage) for usage in ("Training", "PublicTest"))
+        copies, others = test[:len(test) // 2], test[len(test) // 2:]
+        drawn.pixels[copies] = drawn.pixels[training[:len(copies)]]
+        # Drawn faces look alike; these do not.
+        drawn.pixels[others] = np.random.default_rng(0).integers(0, 256, (len(others), 48, 48))
+        assert evaluate.clean_mask(drawn, "PublicTest").tolist() == [False] * len(copies) + [True] * len(others)
+        table = robustness.robustness_table(predictor, drawn, "PublicTest", clean=True)
+        right = predictor.probabilities(drawn.pixels[others]).argmax(1) == drawn.emotion[others]
+        assert table["accuracy"][0] == pytest.approx(right.mean())
+        with pytest.raises(DataError, match="have no copy in Training cannot be told"):
+            robustness.robustness_table(predictor, drawn[drawn.usage == "PublicTest"], "PublicTest", clean=True)
