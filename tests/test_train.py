@@ -363,7 +363,9 @@ class TestTeachersAndStarts:
         card = evaluate.read_card(folder)
         assert card["averaged"] == [finished.name, "second", "second"] and card["name"] == "mean"
         again = evaluate.evaluate_run(folder, faces)
-        assert card["scores"]["PrivateTest"]["confusion"] == again["confusion"]
+        assert {name: card["scores"]["PrivateTest"][name] for name in ("confusion", "ece")} == {
+            name: again[name] for name in ("confusion", "ece")}
+        assert again["ece"] != evaluate.read_card(second)["scores"]["PrivateTest"]["ece"]
         assert card["config"] == going_on.to_dict()
         assert (folder / "history.csv").read_text() == (second / "history.csv").read_text()
         assert evaluate.results_table([card])["label"].item().endswith(", averaged")
