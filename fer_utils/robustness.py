@@ -94,7 +94,7 @@ def robustness_table(predictor, faces, usage="PrivateTest", clean=False):
     Raises
     ------
     DataError
-        The usage is absent or unlabelled; or `clean` is asked of data without a Training part, or of that part.
+        The usage is absent or unlabelled; or `clean` is asked of Training, of data without it, or leaves no face.
     """
     from sklearn.metrics import f1_score
 
@@ -106,6 +106,8 @@ def robustness_table(predictor, faces, usage="PrivateTest", clean=False):
         if mask is None:
             raise DataError(f"{faces.source}: which {usage} faces have no copy in Training cannot be told here; it "
                             "needs data with a Training part, and test faces")
+        if not mask.any():
+            raise DataError(f"{faces.source}: each of the {usage} faces has a copy in Training")
         part = part[mask]
     rows = []
     for condition in CONDITIONS:

@@ -60,6 +60,11 @@ def test_train_then_evaluate(archive, tmp_path, capsys):
     assert np.array(result["confusion"]).sum() == result["n"] and set(result["clean"]) >= {"n", "accuracy", "macro_f1"}
     assert main(["evaluate", str(run), "--data", str(archive)]) == 0
     assert "macro-F1" in capsys.readouterr().out
+    mean = said(capsys, "average", run, run, "--data", archive, "--out", tmp_path / "mean", "--json")
+    assert mean["run"] == str(tmp_path / "mean") and mean["averaged"] == ["run", "run"]
+    assert mean["scores"] == card["scores"]  # the mean of a network and itself
+    assert main(["average", str(run), "--data", str(archive), "--out", str(tmp_path / "one")]) != 0
+    assert "two trained runs or more" in capsys.readouterr().err
 
 
 def test_robustness_gives_every_change_and_the_mean_of_the_mild_ones(archive, capsys):
@@ -70,6 +75,8 @@ def test_robustness_gives_every_change_and_the_mean_of_the_mild_ones(archive, ca
     assert result["mild_accuracy"] == pytest.approx(np.mean(mild))
     assert main(["robustness", str(MODELS / "fer_net_tiny"), "--data", str(archive)]) == 0
     assert f"mild changes: {result['mild_accuracy']:.1%}" in capsys.readouterr().out
+    clean = said(capsys, "robustness", MODELS / "fer_net_tiny", "--data", archive, "--clean", "--json")
+    assert clean["clean"] and not result["clean"] and clean["changes"] != result["changes"]
 
 
 def test_zoo_lists_every_network(capsys):

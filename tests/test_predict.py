@@ -255,3 +255,6 @@ class TestRobustness:
         assert table["accuracy"][0] == pytest.approx(right.mean())
         with pytest.raises(DataError, match="have no copy in Training cannot be told"):
             robustness.robustness_table(predictor, drawn[drawn.usage == "PublicTest"], "PublicTest", clean=True)
+        drawn.pixels[others] = drawn.pixels[training[:len(others)]]
+        with pytest.raises(DataError, match="each of the PublicTest faces has a copy"):
+            robustness.robustness_table(predictor, drawn, "PublicTest", clean=True)

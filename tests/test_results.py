@@ -61,6 +61,14 @@ def test_the_table_holds_every_network_and_scikit_learns_numbers(models, shared,
     assert alone == twice
 
 
+def test_the_table_says_which_weights_are_a_mean(models, faces, monkeypatch):
+    monkeypatch.setattr(results, "milliseconds", lambda names: dict.fromkeys(names, 0.25))
+    averaged = [card | {"averaged": ["a", "b"]} if card["name"] == "large" else card for card in results.shared_cards()]
+    monkeypatch.setattr(results, "shared_cards", lambda: averaged)
+    training = results.measure(faces).set_index("name")["training"]
+    assert training["large"] == "averaged, seed 1" and training["small"] == "plain"
+
+
 def test_markdown_has_a_line_a_network(models, faces, monkeypatch):
     monkeypatch.setattr(results, "milliseconds", lambda names: dict.fromkeys(names, 0.25))
     table = results.measure(faces)
