@@ -103,7 +103,14 @@ def _gradient(score, features):
         import jax
 
         return jax.grad(score)(features)
-    raise NotImplementedError(f"Grad-CAM runs under KERAS_BACKEND=tensorflow or jax, not {keras.backend.backend()}")
+    if keras.backend.backend() == "torch":
+        import torch
+
+        with torch.enable_grad():
+            features = features.detach().requires_grad_()
+            return torch.autograd.grad(score(features), features)[0]
+    raise NotImplementedError("Grad-CAM runs under KERAS_BACKEND=tensorflow, jax or torch, not "
+                              f"{keras.backend.backend()}")
 
 
 def grad_cam(model, x, class_index=None, layer=None, batch_size=128):
@@ -133,7 +140,7 @@ def grad_cam(model, x, class_index=None, layer=None, batch_size=128):
         No convolution in the network, an unknown layer, one without 4-D output or with a short cut around it, faces
         of another shape, or a class that the network does not know.
     NotImplementedError
-        Keras runs on another backend than TensorFlow or JAX.
+        Keras runs on another backend than TensorFlow, JAX or PyTorch.
 
     References
     ----------
