@@ -8,12 +8,17 @@ import tempfile
 def import_keras():
     """Import and return Keras with the backend that ``KERAS_BACKEND`` names (TensorFlow unless set).
 
+    TensorFlow computes with oneDNN, unless ``TF_ENABLE_ONEDNN_OPTS`` is 0. By itself it does so under Linux on
+    processors with AVX-512 VNNI and the like alone; on others small networks train up to twice as fast with it
+    (`bench train`).
+
     TensorFlow writes hints about its build to the standard error stream while it loads, past Python's logging; in a
     notebook they would stand in red under the first cell. They are held back, unless loading fails.
     """
     if "keras" in sys.modules:
         return sys.modules["keras"]
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
     sys.stderr.flush()
     with tempfile.TemporaryFile() as held:
         real = os.dup(2)

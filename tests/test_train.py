@@ -1,11 +1,15 @@
 import json
+import os
+import platform
+import subprocess
+import sys
 
 import numpy as np
 import pandas as pd
 import pytest
 from sklearn.metrics import f1_score
 
-from fer_utils import backend, evaluate, train, zoo
+from fer_utils import backend, bench, evaluate, train, zoo
 from fer_utils.datasets import FaceSet
 from fer_utils.preprocess import FaceSpec
 from fer_utils.synthetic import draw_faces
@@ -200,6 +204,33 @@ def test_fused_batch_normalisation_gives_keras_own_numbers(tmp_path):
     for one, other in zip(expected, found):
         np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-3)
     assert not np.allclose(found[-3], weights[2], atol=0.1), "the moving mean must move"
+
+
+@pytest.mark.parametrize("native", ["float32", "mixed_bfloat16"])
+def test_the_benchmark_leaves_bfloat16_out_where_it_is_emulated(native, monkeypatch):
+    if native != "float32" and train.resolve_precision("auto") == "float32":
+        pytest.skip("bfloat16 is emulated here, which takes a minute")
+    monkeypatch.setattr(train, "resolve_precision", lambda precision: native if precision == "auto" else precision)
+    result = bench.bench_train("drawn:60", ["mini_xception"], batch_size=8, batches=2)
+    speeds = result["networks"]["mini_xception"]
+    assert result["faces"] == 16 and speeds["float32_images_s"] > 0 and speeds["fused_over_keras"] > 0
+    if native == "float32":
+        assert speeds["bfloat16_images_s"] is None and speeds["bfloat16_over_float32"] is None
+    else:
+        assert speeds["bfloat16_over_float32"] == pytest.approx(
+            speeds["bfloat16_images_s"] / speeds["float32_images_s"], rel=0.1)
+
+
+@pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="TensorFlow's switch is for x86 alone")
+@pytest.mark.parametrize("asked, convolved", [(None, True), ("0", False)])
+def test_onednn_computes_unless_it_is_switched_off(asked, convolved):
+    """Whatever the processor; oneDNN itself tells, under ONEDNN_VERBOSE, what it computes."""
+    code = ("from fer_utils.backend import import_keras; keras = import_keras(); "
+            "keras.layers.Conv2D(4, 3)(keras.ops.ones((2, 8, 8, 3)))")
+    env = {name: value for name, value in os.environ.items() if name != "TF_ENABLE_ONEDNN_OPTS"}
+    env |= {"KERAS_BACKEND": "tensorflow", "ONEDNN_VERBOSE": "1"} | ({"TF_ENABLE_ONEDNN_OPTS": asked} if asked else {})
+    ran = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=True)
+    assert (",convolution," in ran.stdout) == convolved, ran.stdout
 
 
 def test_class_weights_reach_the_loss(faces):
