@@ -583,7 +583,14 @@ class TestWindow:
             raise
 
     def window(self, display):
-        return self.xdotool(display, "search", "--sync", "--onlyvisible", "--name", camera.TITLE).split()[0]
+        for _ in range(20):
+            # xdotool ends with an X error if another window closes while it looks through them, as that of
+            # `camera.window_problem` does.
+            found = self.xdotool(display, "search", "--sync", "--onlyvisible", "--name", camera.TITLE).split()
+            if found:
+                return found[0]
+            time.sleep(0.2)
+        raise AssertionError(f"no window named {camera.TITLE!r} came up")
 
     @staticmethod
     def xdotool(display, *arguments):
