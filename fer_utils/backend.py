@@ -9,7 +9,7 @@ def import_keras():
     """Import and return Keras with the backend that ``KERAS_BACKEND`` names (TensorFlow unless set).
 
     TensorFlow computes with oneDNN, unless ``TF_ENABLE_ONEDNN_OPTS`` is 0. By itself it does so under Linux on
-    processors with AVX-512 VNNI and the like alone; on others small networks train up to twice as fast with it
+    processors with AVX-512 VNNI and the like alone; on others small networks train about twice as fast with it
     (`bench train`).
 
     TensorFlow writes hints about its build to the standard error stream while it loads, past Python's logging; in a
