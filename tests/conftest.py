@@ -4,7 +4,34 @@ import os
 import tempfile
 from pathlib import Path
 
+import pytest
+
 # Set before fer_utils is imported: it reads its places once. The real data set keeps its place, if one is given.
-_scratch = Path(tempfile.mkdtemp(prefix="fer-tests-"))
-for _name in ("CACHE", "MODELS", "RUNS", "FIGURES", "EXECUTED"):
-    os.environ[f"FER_{_name}"] = str(_scratch / _name.lower())
+_scratch = tempfile.TemporaryDirectory(prefix="fer-tests-", ignore_cleanup_errors=True)  # removed at exit
+for _name in ("MODELS", "RUNS", "FIGURES", "EXECUTED"):
+    os.environ[f"FER_{_name}"] = str(Path(_scratch.name) / _name.lower())
+# Processes that share the tests out (`make test`) inherit this, and find what another one found in minutes.
+os.environ.setdefault("FER_TESTS_CACHE", str(Path(_scratch.name) / "cache"))
+os.environ["FER_CACHE"] = os.environ["FER_TESTS_CACHE"]
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # They fill the cores already: more threads each would only wait for one another.
+    for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "TF_NUM_INTRAOP_THREADS"):
+        os.environ.setdefault(_name, "1")
+
+
+@pytest.fixture(scope="module")
+def speck():
+    """Put a network into the zoo that is compiled and trained in a second: two convolutions, BatchNorm, dropout."""
+    from fer_utils import zoo
+
+    def build(x):
+        from keras import layers
+
+        for filters in (8, 16):
+            x = layers.Conv2D(filters, 3, strides=2, use_bias=False)(x)
+            x = layers.ReLU()(layers.BatchNormalization()(x))
+        return layers.Dropout(0.2)(layers.GlobalAveragePooling2D()(x))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(zoo.NETWORKS, "speck", zoo.Network(build, zoo.GRAY48, "the tests'"))
+        yield "speck"

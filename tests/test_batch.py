@@ -96,6 +96,15 @@ def test_the_grid_gives_notebook_03_one_run_each():
     assert len(jobs) == 1 and jobs[0].parameters["epochs"] == 2 and runs[0].startswith("vgg16-")
 
 
+def test_a_network_that_the_quick_grid_lacks_is_trained_quickly_too():
+    assert "cnn5_bn" not in {entry["model"] for entry in batch.PROFILES["quick"].grid}
+    [job], _, _ = batch.plan("quick", ["03"], {"model": "cnn5_bn", "balance": "smote"}, data="drawn:60")
+    given = {k: v for k, v in job.parameters.items() if k not in ("data", "sample", "overrides")}
+    config = TrainConfig.for_model(**given, **job.parameters["overrides"])
+    assert config.epochs <= 15 and config.balance == "smote"
+    assert config.learning_rate == TrainConfig.for_model("cnn5_bn").learning_rate
+
+
 def test_full_covers_every_project_and_both_protocols():
     configs = [TrainConfig.for_model(**entry) for entry in batch.PROFILES["full"].grid]
     assert {c.model for c in configs} >= {"cnn5_bn", "cnn3", "vgg16", "cnn4_wide", "cnn_rgb100", "mini_xception",

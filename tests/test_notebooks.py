@@ -45,7 +45,8 @@ def test_the_quick_run_executes_every_notebook(tmp_path):
         assert not [o for o in outputs(path) if o.get("name") == "stderr"], path.name
         assert "widgets" not in nbformat.read(path, 4).metadata
     figures = {p.stem for p in Path(result["figures"]).glob("*.png")}
-    assert {"01_class_balance", "02_leak", "03_network_cnn3", "04_comparison", "05_confusion", "05_gradcam"} <= figures
+    assert {"01_class_balance", "02_leak", "03_network_mini_xception", "03_network_fer_net_tiny", "04_comparison",
+            "05_confusion", "05_gradcam"} <= figures
     assert figures == {p.stem for p in Path(result["figures"]).glob("*.pdf")}
 
 
@@ -58,7 +59,7 @@ def test_the_challenges_files_give_a_submission(tmp_path):
     table = pd.DataFrame({"emotion": faces.emotion, "pixels": rows})
     table[training].to_csv(data / "train.csv", index=False)
     table.loc[~training, ["pixels"]].to_csv(data / "test.csv", index=False)
-    result = run(tmp_path, "--data", data, "-p", "model", "mini_xception", "-p", "epochs", 1, "-p", "sample", 0)
+    result = run(tmp_path, "--data", data, "-p", "model", "fer_net_tiny", "-p", "epochs", 1, "-p", "sample", 0)
     assert [row["scored_on"] for row in result["table"]] == ["validation"]
     [submission] = Path(result["runs"]).glob("*/submission.csv")
     answers = pd.read_csv(submission)

@@ -16,12 +16,12 @@ def faces():
 
 
 @pytest.fixture(scope="module")
-def shared(faces, tmp_path_factory):
+def shared(speck, faces, tmp_path_factory):
     """Three trained networks in a models folder: an honest one, one whose weights are not shared, and an exhibit."""
     folder = tmp_path_factory.mktemp("models")
     for name, options in [("small", {"epochs": 2}), ("large", {"epochs": 1, "seed": 1}),
                           ("leaky", {"epochs": 1, "protocol": "leaky", "balance": "over"})]:
-        config = train.TrainConfig(model="mini_xception", batch_size=32, learning_rate=2e-3, **options)
+        config = train.TrainConfig(model=speck, batch_size=32, learning_rate=2e-3, **options)
         train.train(config, faces, folder / name, progress=None)
         card = json.loads((folder / name / "card.json").read_text())
         (folder / name / "card.json").write_text(json.dumps({**card, "name": name}))
