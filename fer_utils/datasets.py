@@ -181,7 +181,8 @@ def load(source=None, *, cache=True, drawn=None):
         one or two levels further down. "drawn" and "drawn:8000" mean drawn faces. Without it: what `find` finds,
         and drawn faces where that is nothing.
     cache : bool
-        Whether to keep the arrays in `paths.CACHE`, so that the next time is some fifty times as fast (for a CSV).
+        Whether to keep the arrays in `paths.CACHE`, so that the next time is some fifty times as fast (for a CSV, and
+        for 200 drawn faces or more).
     drawn : int, optional
         Draw this many faces instead of reading any.
 
@@ -201,13 +202,13 @@ def load(source=None, *, cache=True, drawn=None):
     if drawn is not None:
         if drawn < 1:
             raise DataError(f"{source or drawn}: there must be faces to draw; write drawn, or drawn:8000 for 8,000")
-        return _draw(drawn)
+        return _draw(drawn, cache)
     if source is None and not paths.DATA.exists() and not os.environ.get("FER_DATA"):
-        return _draw()
+        return _draw(cache=cache)
     path = Path(paths.DATA if source is None else source).expanduser()
     found = _recognise(path)
     if found is None and source is None and path.is_dir():
-        return _draw()
+        return _draw(cache=cache)
     if found is None:
         raise _nothing(path)
     with closing(found.place):
@@ -332,10 +333,20 @@ def download(dest=None):
     return target
 
 
-def _draw(n=4000):
+def _draw(n=4000, cache=True):
     from . import synthetic  # draws a FaceSet, so it imports this module
 
-    return synthetic.draw_faces(n)
+    if not cache or n < 200:
+        return synthetic.draw_faces(n)
+    # Another version of the code, or of what it draws with, draws other faces.
+    facts = [_CACHE_VERSION, n, cv2.__version__, np.__version__, Path(synthetic.__file__).read_text(encoding="utf-8")]
+    key = hashlib.sha256(json.dumps(facts).encode()).hexdigest()
+    file = paths.CACHE / f"drawn-{n}.npz"
+    faces = _read_cache(file, key, "drawn faces", "drawn")
+    if faces is None:
+        faces = synthetic.draw_faces(n)
+        _write_cache(file, key, faces)
+    return faces
 
 
 # ---- what lies in a folder or an archive ----
@@ -559,7 +570,7 @@ def _reading(label):
 def _read(found, cache):
     key = _cache_key(found) if cache and found.layout != "arrays" else None
     file = paths.CACHE / f"{hashlib.sha256(str(found.source.resolve()).encode()).hexdigest()[:16]}.npz"
-    if key and (faces := _read_cache(file, key, found)):
+    if key and (faces := _read_cache(file, key, str(found.source), found.layout)):
         return faces
     read = {"arrays": _read_arrays, "folders": _read_images, "validation": _read_images}.get(found.layout, _read_tables)
     faces = FaceSet(*read(found), str(found.source), found.layout)
@@ -751,11 +762,11 @@ def _cache_key(found):
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
 
 
-def _read_cache(file, key, found):
+def _read_cache(file, key, source, layout):
     try:
         with np.load(file) as arrays:
             if str(arrays["key"]) == key:
-                return FaceSet(arrays["pixels"], arrays["emotion"], arrays["usage"], str(found.source), found.layout)
+                return FaceSet(arrays["pixels"], arrays["emotion"], arrays["usage"], source, layout)
     except Exception:
         pass  # whatever is wrong with the cache, the source is still there
     return None

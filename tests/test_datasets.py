@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 import pytest
 
-from fer_utils import bench, datasets, paths
+from fer_utils import bench, datasets, paths, synthetic
 from fer_utils.datasets import UNLABELLED_USAGE, USAGES, DataError, FaceSet, download, find, load, sample
 from fer_utils.labels import EMOTIONS
 
@@ -252,7 +252,7 @@ def test_drawn_on_demand(faces, tmp_path, how):
 
 def test_drawn_without_data(monkeypatch):
     drawn = []
-    monkeypatch.setattr(datasets, "_draw", lambda *n: drawn.append(n))
+    monkeypatch.setattr(datasets, "_draw", lambda *n, cache: drawn.append(n))
     monkeypatch.delenv("FER_DATA", raising=False)
     load()
     paths.DATA.mkdir()
@@ -263,6 +263,21 @@ def test_drawn_without_data(monkeypatch):
     monkeypatch.setenv("FER_DATA", str(paths.DATA))
     with pytest.raises(DataError, match="no such file"):
         load()
+
+
+def test_drawn_faces_are_drawn_once(monkeypatch):
+    times = []
+    draw_faces = synthetic.draw_faces
+    monkeypatch.setattr(synthetic, "draw_faces", lambda n: times.append(n) or draw_faces(n))
+    first, again, fresh, other = load("drawn:200"), load("drawn:200"), load("drawn:200", cache=False), load("drawn:201")
+    assert times == [200, 200, 201]
+    for faces in (again, fresh):
+        assert_same(faces, first)
+        assert faces.drawn and (faces.source, faces.title) == (first.source, first.title)
+    assert len(other) == 201
+    monkeypatch.setattr(datasets.cv2, "__version__", "0")  # another version may draw otherwise
+    assert_same(load("drawn:200"), first)
+    assert times == [200, 200, 201, 200]
 
 
 @pytest.mark.parametrize("source", ["drawn:", "drawn:many", "drawn:0"])
