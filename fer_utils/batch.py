@@ -40,8 +40,8 @@ class Profile:
 _SHORT = {"batch_size": 64, "schedule": "cosine", "patience": 0, "precision": "auto"}
 PROFILES = {
     "quick": Profile(10_000, (
-        {"model": "mini_xception", "augment": "none", "epochs": 8, **_SHORT},
-        {"model": "mini_xception", "augment": "none", "protocol": "leaky", "epochs": 4, **_SHORT},
+        {"model": "mini_xception", "augment": "none", "epochs": 6, **_SHORT},
+        {"model": "mini_xception", "augment": "none", "protocol": "leaky", "epochs": 3, **_SHORT},
         {"model": "fer_net_tiny", "epochs": 15, "batch_size": 64, "augment": "project_b", "ema": 0.99,
          "warmup_epochs": 1},
     ), {"epochs": 8, **_SHORT}),

@@ -197,7 +197,7 @@ def load(source=None, *, cache=True, drawn=None):
         When the source does not exist, holds no layout of FER2013, or a wrong value; it names file, row and remedy.
     """
     if drawn is None and isinstance(source, str) and re.match(r"drawn(:|$)", source):
-        number = source.partition(":")[2] or "4000"
+        number = source.partition(":")[2] or "3000"
         drawn = int(number) if number.isdigit() else 0
     if drawn is not None:
         if drawn < 1:
@@ -333,7 +333,7 @@ def download(dest=None):
     return target
 
 
-def _draw(n=4000, cache=True):
+def _draw(n=3000, cache=True):
     from . import synthetic  # draws a FaceSet, so it imports this module
 
     if not cache or n < 200:

@@ -177,7 +177,7 @@ def draw_face(emotion, rng, size=48):
     return _photograph(canvas, creases, _relief(person, units, pose, rng), pose, rng)
 
 
-def draw_faces(n=4000, seed=0):
+def draw_faces(n=3000, seed=0):
     """Draw a set of faces in FER2013's shape, with its class imbalance, its usages and its flaws.
 
     Usage × class counts are FER2013's, scaled to `n` and rounded by largest remainder; from 21 faces on there is at
