@@ -5,10 +5,12 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import nbformat
 import pandas as pd
 
+from fer_utils import plots
 from fer_utils.synthetic import draw_faces
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -48,6 +50,19 @@ def test_the_quick_run_executes_every_notebook(tmp_path):
     assert {"01_class_balance", "02_leak", "03_network_mini_xception", "03_network_fer_net_tiny", "04_comparison",
             "05_confusion", "05_gradcam"} <= figures
     assert figures == {p.stem for p in Path(result["figures"]).glob("*.pdf")}
+
+
+def test_a_leaky_runs_curves_are_not_called_publictest(tmp_path):
+    """The cell of notebook 03 that draws them, with a leaky run's card."""
+    (tmp_path / "history.csv").write_text("epoch,train_loss,train_accuracy,val_loss,val_accuracy\n1,2,0.3,1.5,0.4\n")
+    [cell] = [c.source for c in nbformat.read(ROOT / "notebooks" / "03_train.ipynb", 4).cells
+              if c.cell_type == "code" and "plot_history" in c.source]
+    names = {"pd": pd, "plots": plots, "folder": tmp_path, "model": "cnn3", "faces": SimpleNamespace(title="FER2013"),
+             "parts": SimpleNamespace(exhibit=True), "card": {"name": "run", "scores": {"leaky test": {}}}}
+    exec(cell, names)
+    figure = names["figure"]
+    assert "leaky split: an exhibit" in figure.get_suptitle()
+    assert figure.axes[0].get_title() == "best leaky test accuracy 40.0%"
 
 
 def test_the_challenges_files_give_a_submission(tmp_path):
