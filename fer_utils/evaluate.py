@@ -123,21 +123,21 @@ def scores(true, probabilities, clean=None, resamples=2000, seed=0):
     drawn_accuracy, _, _, drawn_f1 = _rates(draws)
 
     def interval(values):
-        return [round(float(v), 4) for v in np.percentile(values, [2.5, 97.5])]
+        return [round(float(v), 6) for v in np.percentile(values, [2.5, 97.5])]
 
     result = {
         "n": len(true),
-        "accuracy": round(float(accuracy), 4),
+        "accuracy": round(float(accuracy), 6),
         "accuracy_interval": interval(drawn_accuracy),
-        "macro_f1": round(float(_macro_f1(matrix)), 4),
+        "macro_f1": round(float(_macro_f1(matrix)), 6),
         "macro_f1_interval": interval(_macro_f1(draws)),
         "per_class": {
-            name: {"precision": round(float(precision[i]), 4), "recall": round(float(recall[i]), 4),
-                   "f1": round(float(f1[i]), 4), "f1_interval": interval(drawn_f1[:, i]),
+            name: {"precision": round(float(precision[i]), 6), "recall": round(float(recall[i]), 6),
+                   "f1": round(float(f1[i]), 6), "f1_interval": interval(drawn_f1[:, i]),
                    "support": int(matrix[i].sum())}
             for i, name in enumerate(EMOTIONS)},
         "confusion": matrix.tolist(),
-        "ece": round(expected_calibration_error(true, probabilities), 4),
+        "ece": round(expected_calibration_error(true, probabilities), 6),
     }
     if clean is not None:
         result["clean"] = {"n": int(np.sum(clean)), "accuracy": None, "accuracy_interval": None, "macro_f1": None,
@@ -442,11 +442,15 @@ def evaluate_run(name, faces, usage="PrivateTest", flip=False):
             **scores(part.emotion, probabilities, clean)}
 
 
-def clean_mask(faces, usage):
-    """Return which faces of a test usage stand neither exactly nor nearly in Training; None for Training itself."""
+def clean_mask(faces, usage, labelled=False):
+    """Return which faces of a test usage stand neither exactly nor nearly in Training; None for Training itself.
+
+    With `labelled` only of its labelled faces.
+    """
     if usage == "Training" or "Training" not in faces.usage:
         return None
-    return ~seen_in_training(faces, usage)
+    clean = ~seen_in_training(faces, usage)
+    return clean[faces.labelled[faces.usage == usage]] if labelled else clean
 
 
 def report_part(faces):
@@ -469,7 +473,7 @@ def report_part(faces):
     usage = str(parts.reported.usage[0])
     if usage == "Training":
         return "validation", parts.reported, None
-    return usage, parts.reported, clean_mask(faces, usage)
+    return usage, parts.reported, clean_mask(faces, usage, labelled=True)
 
 
 def results_table(cards, usage="PrivateTest"):
