@@ -356,7 +356,7 @@ def _parser():
 
     sub = command("train", _train, "train one network under one protocol")
     sub.add_argument("--model", required=True, metavar="NAME", help="a name that `zoo` lists")
-    sub.add_argument("--protocol", default="official", help="official, or leaky (an exhibit)")
+    sub.add_argument("--protocol", help="official (the default), or leaky (an exhibit)")
     sub.add_argument("--balance", help="none, over, under, smote or class_weights")
     sub.add_argument("--augment", metavar="NAME", help="none, project_b, arriaga, strong or light (see notebook 02)")
     sub.add_argument("--weights", help="imagenet (vgg16 only)")
@@ -364,7 +364,7 @@ def _parser():
     sub.add_argument("--patience", type=int, help="stop after so many epochs without a better PublicTest accuracy")
     sub.add_argument("--batch-size", type=int)
     sub.add_argument("--learning-rate", type=float)
-    sub.add_argument("--seed", type=int, default=0)
+    sub.add_argument("--seed", type=int)
     sub.add_argument("--start", metavar="RUN", help="go on from the weights of a trained run of the same network")
     sub.add_argument("--teacher", action="append", metavar="RUN",
                      help="soften the labels by a trained run's probabilities; may be given several times")

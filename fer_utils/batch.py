@@ -278,6 +278,8 @@ def _package_hash():
 def _job_hash(job, package):
     text = job.source.read_text(encoding="utf-8") + json.dumps(job.parameters, sort_keys=True, default=str)
     text += job.fingerprint + package
+    if job.writes is None:  # a training reads no other network's card
+        text += "".join(card.read_text(encoding="utf-8") for card in sorted(paths.MODELS.glob("*/card.json")))
     return hashlib.sha256(text.encode()).hexdigest()
 
 

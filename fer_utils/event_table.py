@@ -164,11 +164,13 @@ class EventTable:
 
     def close(self):
         """Write errors.csv and close the files."""
-        self._faces.close()
-        self._progress.close()
-        errors = [(r["source"], r["note"]) for r in self.records.values() if r["note"]]
-        write_csv(pd.DataFrame(errors, columns=["source", "error"]), self.out / ERRORS)
-        self._lock.release()
+        try:
+            self._faces.close()
+            self._progress.close()
+            errors = [(r["source"], r["note"]) for r in self.records.values() if r["note"]]
+            write_csv(pd.DataFrame(errors, columns=["source", "error"]), self.out / ERRORS)
+        finally:
+            self._lock.release()
 
 
 def new_tracker(every):

@@ -79,7 +79,13 @@ def _cascade():
     if not hasattr(cv2, "CascadeClassifier") or not path.is_file():
         raise DataError(f"OpenCV {cv2.__version__} has no Haar cascades (version 5 dropped them): "
                         'install version 4: pip install "opencv-python>=4.10,<5"')
-    return cv2.CascadeClassifier(str(path))
+    cascade = cv2.CascadeClassifier()
+    # Not by its path: on Windows OpenCV opens none with letters beyond ASCII, and says nothing.
+    text = cv2.FileStorage(path.read_text(encoding="utf-8"), cv2.FILE_STORAGE_READ | cv2.FILE_STORAGE_MEMORY)
+    if not cascade.read(text.getFirstTopLevelNode()):
+        raise DataError(f"{path}: OpenCV {cv2.__version__} cannot read it; install OpenCV again: "
+                        'pip install --force-reinstall "opencv-python>=4.10,<5"')
+    return cascade
 
 
 class YuNetDetector:

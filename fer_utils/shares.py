@@ -49,7 +49,7 @@ def known_confusion(card):
     """
     usage, part = next(iter(card.get("scores", {}).items()), (None, {}))
     matrix = np.asarray(part.get("confusion", ()))
-    clean = np.asarray((part.get("clean") or {}).get("confusion", np.zeros((N_CLASSES, N_CLASSES))))
+    clean = np.asarray((part.get("clean") or {}).get("confusion") or np.zeros((N_CLASSES, N_CLASSES)))
     if clean.sum(axis=1).all():
         matrix, usage = clean, f"{usage} without copies of training faces"
     if matrix.shape != (N_CLASSES, N_CLASSES):

@@ -227,10 +227,17 @@ def make_batches(faces, config, spec, class_weight, epoch, targets=None, teach=N
                 y = (1 - config.teacher_share) * y + config.teacher_share * teach(x, (epoch, i))
             return (x, y) if weights is None else (x, y, weights[rows])
 
+        def forget(self):
+            """Let go of the faces: after an interrupt Keras's thread waits for ever with this object in its hands."""
+            nonlocal faces, targets, weights, teach
+            faces = targets = weights = teach = None
+
     # Two workers, so that Keras queues the batches itself. With one it leaves them to tf.data, which tunes its queue in
     # a thread that sleeps for 10 ms, 20 ms, 40 ms …, and an epoch that had ended often waited for it to wake up: one of
-    # 14 s lasted 21, one of 60 s lasted 84.
-    return Batches(workers=2, use_multiprocessing=False, max_queue_size=16)
+    # 14 s lasted 21, one of 60 s lasted 84. Other backends have no such wait, and take the first batches twice from
+    # such a queue.
+    workers = 2 if keras.backend.backend() == "tensorflow" else 1
+    return Batches(workers=workers, use_multiprocessing=False, max_queue_size=16)
 
 
 def soft_targets(faces, config):
@@ -475,7 +482,7 @@ def train(config, faces, out=None, progress="bar"):
     after_validation = _reduce_on_plateau(model, config, history)
 
     after_batch, after_epoch, close = _progress(progress, steps, history, config)
-    trained = []
+    trained, batches = [], None
     watch = keras.callbacks.LambdaCallback(
         on_train_batch_end=lambda batch, logs: after_batch(),
         # When fit ends it replaces the weights by their moving average; the next epoch must start from these.
@@ -504,6 +511,8 @@ def train(config, faces, out=None, progress="bar"):
             after_epoch(row)
     finally:
         close()
+        if batches is not None:
+            batches.forget()
     return _finish(folder, config, faces, parts, history, best, seconds, precision)
 
 
@@ -614,6 +623,7 @@ def _save_model(folder, model):
     # Keras picks the format by the ending, so the unfinished file has it too.
     model.save(folder / "part.model.keras")
     os.replace(folder / "part.model.keras", folder / "model.keras")
+    (folder / "model.onnx").unlink(missing_ok=True)  # of weights that stood here before
 
 
 def score_parts(model, spec, faces, parts):
@@ -705,7 +715,7 @@ def average(names, faces, out):
 def _scored_parts(faces, parts):
     if parts.protocol == "leaky":
         return [("leaky test", parts.test)]
-    validation = "PublicTest" if "PublicTest" in faces.usage else "validation"
+    validation = "validation" if (parts.validation.usage == "Training").any() else "PublicTest"
     scored = [(validation, parts.validation)]
     return scored + [("PrivateTest", parts.test)] if len(parts.test) else scored
 
@@ -715,7 +725,7 @@ def _clean(faces, parts, usage):
     if usage == "leaky test":
         seen = face_ids(np.concatenate([parts.train.pixels, parts.test.pixels]))
         return ~np.isin(seen[len(parts.train):], seen[:len(parts.train)])
-    return clean_mask(faces, usage) if usage != "validation" else None
+    return clean_mask(faces, usage, labelled=True) if usage != "validation" else None
 
 
 def _versions():

@@ -55,6 +55,18 @@ def test_other_faces_and_lost_runs_are_done_again(project):
     assert not batch._is_done(dataclasses.replace(job, fingerprint="other faces"), "package")
 
 
+def test_another_shared_network_is_shown_anew(project, monkeypatch):
+    monkeypatch.setattr(paths, "MODELS", project / "models")
+    (project / "models" / "net").mkdir(parents=True)
+    (project / "models" / "net" / "card.json").write_text('{"epochs_run": 1}')
+    jobs, _, _ = batch.plan("quick", data="drawn:60")
+    shown, training = jobs[0], dataclasses.replace(jobs[0], writes=project / "card.json")
+    before = [batch._job_hash(job, "package") for job in (shown, training)]
+    (project / "models" / "net" / "card.json").write_text('{"epochs_run": 2}')
+    after = [batch._job_hash(job, "package") for job in (shown, training)]
+    assert before[0] != after[0] and before[1] == after[1], "a training reads no other network's card"
+
+
 def test_data_and_overrides_given_as_parameters_reach_the_runs():
     plain = batch.plan("quick", ["03"], {"model": "vgg16"}, data="drawn:60")
     jobs, runs, title = batch.plan("quick", ["03"], {"model": "vgg16", "data": "drawn:60",

@@ -50,8 +50,9 @@ def test_data_in_words(archive, capsys):
 def test_train_then_evaluate(archive, tmp_path, capsys):
     run = tmp_path / "run"
     card = said(capsys, "train", "--model", "mini_xception", "--augment", "none", "--epochs", 1, "--batch-size", 32,
-                "-p", "precision", "auto", "--data", archive, "--out", run, "--json")
+                "-p", "precision", "auto", "-p", "seed", 7, "--data", archive, "--out", run, "--json")
     assert card["run"] == str(run) and card["config"]["epochs"] == 1
+    assert card["config"]["seed"] == 7 and card["config"]["protocol"] == "official"
     assert card["config"]["precision"] == "auto"
     result = said(capsys, "evaluate", run, "--data", archive, "--usage", "PublicTest", "--json")
     assert {"model", "usage", "n", "accuracy", "accuracy_interval", "macro_f1", "per_class", "confusion",

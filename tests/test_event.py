@@ -385,6 +385,19 @@ def test_one_folder_is_written_by_one_process(tmp_path):
     assert collect(tmp_path / "a.jpg", tmp_path / "out")["faces"] == 1
 
 
+def test_a_folder_whose_errors_cannot_be_written_is_not_left_locked(tmp_path, monkeypatch):
+    photo(tmp_path / "a.jpg")
+
+    def refused(*arguments):
+        raise PermissionError("errors.csv is open in another program")
+
+    table = event_table.EventTable(tmp_path / "out", event._settings(MODEL, "haar", 0.1))
+    with monkeypatch.context() as patch, pytest.raises(PermissionError):
+        patch.setattr(event_table, "write_csv", refused)
+        table.close()
+    assert collect(tmp_path / "a.jpg", tmp_path / "out")["faces"] == 1
+
+
 def test_people_of_a_video_that_broke_are_counted_with_it(tmp_path, monkeypatch):
     frames = event._frames
 
@@ -462,6 +475,8 @@ def test_copies_of_training_faces_do_not_count_as_known_faces():
     card["scores"]["PublicTest"]["clean"]["confusion"] = strangers.tolist()
     matrix, usage = shares.known_confusion(card)
     assert matrix.tolist() == all_faces.tolist() and usage == "PublicTest"
+    card["scores"]["PublicTest"]["clean"] = evaluate.scores([0], np.eye(7)[:1], np.array([False]))["clean"]
+    assert shares.known_confusion(card)[0].tolist() == all_faces.tolist(), "each face has a copy in Training"
     del card["scores"]["PublicTest"]["clean"]
     assert shares.known_confusion(card)[0].tolist() == all_faces.tolist()
 

@@ -1,8 +1,10 @@
+import gc
 import json
 import os
 import platform
 import subprocess
 import sys
+import weakref
 
 import numpy as np
 import pandas as pd
@@ -12,6 +14,7 @@ from sklearn.metrics import f1_score
 from fer_utils import backend, bench, evaluate, train, zoo
 from fer_utils.datasets import FaceSet
 from fer_utils.preprocess import FaceSpec
+from fer_utils.resample import Split
 from fer_utils.synthetic import draw_faces
 from fer_utils.train import TrainConfig
 
@@ -142,6 +145,52 @@ def test_two_processes_do_not_train_one_run(faces, tmp_path, monkeypatch):
         train.train(config, faces, folder, progress=None)
     card = evaluate.read_card(folder)
     assert len(history(folder)) == card["epochs_run"] == 3, "the other one's work is whole"
+
+
+def test_an_interrupted_training_lets_go_of_the_faces(tmp_path, monkeypatch):
+    """Keras's own thread goes on waiting to queue the next batch, and holds the object that makes them."""
+    def interrupted(*arguments):
+        def after_batch():
+            raise KeyboardInterrupt
+        return after_batch, lambda row: None, lambda: None
+
+    many = draw_faces(400, seed=4)  # 100 batches: more than fit into the queue
+    pixels = weakref.ref(many.pixels)
+    monkeypatch.setattr(train, "_progress", interrupted)
+    monkeypatch.setattr(train, "split", lambda faces, *options: Split(faces, faces, faces, "official", "none"))
+    with pytest.raises(KeyboardInterrupt):
+        train.train(TrainConfig(**{**QUICK, "batch_size": 4}), many, tmp_path / "run", progress=None)
+    del many
+    gc.collect()
+    assert pixels() is None
+
+
+def test_only_tensorflow_needs_keras_own_queue(faces, monkeypatch):
+    def workers():
+        return train.make_batches(faces, TrainConfig(), FaceSpec(), None, 0).workers
+
+    keras = backend.import_keras()
+    assert workers() == (2 if keras.backend.backend() == "tensorflow" else 1)
+    monkeypatch.setattr(keras.backend, "backend", lambda: "jax")
+    assert workers() == 1
+
+
+def test_labels_may_be_missing_in_a_part(tmp_path):
+    """Those faces are left out; without any in PublicTest a tenth of Training takes its place."""
+    faces = draw_faces(300, seed=6)
+    emotion = faces.emotion.copy()
+    emotion[np.flatnonzero(faces.usage == "PrivateTest")[:3]] = -1
+    some = FaceSet(faces.pixels, emotion, faces.usage, "some", "arrays")
+    emotion = emotion.copy()
+    emotion[faces.usage == "PublicTest"] = -1
+    none = FaceSet(faces.pixels, emotion, faces.usage, "none", "arrays")
+    for part, chosen_by in ((some, "PublicTest"), (none, "validation")):
+        folder = train.train(TrainConfig(**{**QUICK, "epochs": 1}), part, tmp_path / chosen_by, progress=None)
+        scored = evaluate.read_card(folder)["scores"]
+        assert list(scored) == [chosen_by, "PrivateTest"]
+        usage, test, clean = evaluate.report_part(part)
+        assert scored["PrivateTest"]["n"] == (faces.usage == "PrivateTest").sum() - 3 == len(test) == len(clean)
+        assert scored["PrivateTest"]["clean"]["n"] == clean.sum()
 
 
 def test_training_stops_early_by_publictest(faces, tmp_path):
@@ -388,7 +437,10 @@ class TestTeachersAndStarts:
         going_on = TrainConfig(**{**QUICK, "epochs": 1}, start=str(finished))
         second = train.train(going_on, faces, tmp_path / "second", progress=None)
         # Named twice the second counts twice.
+        (tmp_path / "mean").mkdir()
+        (tmp_path / "mean" / "model.onnx").write_bytes(b"of weights that stood here before")
         folder = train.average([str(finished), str(second), str(second)], faces, tmp_path / "mean")
+        assert not (folder / "model.onnx").exists(), "it would serve other weights"
         first, last, mean = (evaluate.load_model(f)[0] for f in (finished, second, folder))
         for a, b, c in zip(first.get_weights(), last.get_weights(), mean.get_weights()):
             np.testing.assert_allclose(c, (a + 2 * b) / 3, rtol=1e-5, atol=1e-6)
