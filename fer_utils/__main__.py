@@ -104,8 +104,9 @@ def _score_text(usage, part):
     from . import evaluate
 
     low, high = part["accuracy_interval"]
+    f1_low, f1_high = part["macro_f1_interval"]
     text = (f"{usage}: accuracy {part['accuracy']:.1%} (95 % interval {low:.1%} to {high:.1%}), "
-            f"macro-F1 {part['macro_f1']:.3f}, {part['n']:,} faces")
+            f"macro-F1 {part['macro_f1']:.3f} ({f1_low:.3f} to {f1_high:.3f}), {part['n']:,} faces")
     clean = part.get("clean") or {}
     if clean.get("accuracy") is not None:
         macro_f1 = "–" if clean["macro_f1"] is None else f"{clean['macro_f1']:.3f}"
@@ -260,7 +261,7 @@ def _results(args):
     votes = audit.find_ferplus(args.data)
     ensembles = [names.split("+") for names in args.ensemble]
     table = results.measure(faces, votes and audit.read_ferplus(votes, faces), ensembles)
-    table.to_csv(paths.MODELS / "results.csv", index=False, float_format="%.4g")
+    table.to_csv(paths.MODELS / "results.csv", index=False, float_format="%.6g")
     results.write(paths.ROOT / "README.md", results.readme_table(table), "results")
     results.write(paths.MODELS / "README.md", results.class_table(table), "classes")
     return {"table": json.loads(table.to_json(orient="records"))}, results.readme_table(table)

@@ -68,7 +68,7 @@ AUGMENTATIONS = {
     "strong": Augmentation(rotation=15, shift=0.08, shear=5, zoom=(0.85, 1.25), stretch=0.08, flip=True,
                            contrast=0.3, brightness=20, gamma=1.6, blur=0.1, noise=0.15, jpeg=0.05,
                            erase=0.3, half=0.04),
-    # The same changes, milder and with little hidden: for small networks.
+    # The same changes, milder and with little hidden: for small networks and for the last trainings of fer_net.
     "light": Augmentation(rotation=12, shift=0.06, shear=3, zoom=(0.85, 1.2), stretch=0.06, flip=True,
                           contrast=0.25, brightness=15, gamma=1.5, blur=0.1, noise=0.1, jpeg=0.05, erase=0.1),
 }

@@ -97,7 +97,7 @@ def scores(true, probabilities, clean=None, resamples=2000, seed=0):
         ``n``, ``accuracy``, ``accuracy_interval`` [lo, hi], ``macro_f1``, ``macro_f1_interval``, ``per_class``
         (emotion → precision, recall, f1, f1_interval, support), ``confusion`` (7×7 counts, rows true),
         ``ece`` (expected calibration error) and, with `clean`, ``clean`` (n, accuracy, accuracy_interval, macro_f1,
-        confusion; macro_f1 is None where an emotion has no clean face).
+        macro_f1_interval, confusion; both of macro_f1 are None where an emotion has no clean face).
         All shares are 0 to 1; intervals are 95 % percentile bootstrap over faces.
 
     Raises
@@ -141,13 +141,33 @@ def scores(true, probabilities, clean=None, resamples=2000, seed=0):
     }
     if clean is not None:
         result["clean"] = {"n": int(np.sum(clean)), "accuracy": None, "accuracy_interval": None, "macro_f1": None,
-                           "confusion": None}
+                           "macro_f1_interval": None, "confusion": None}
         if np.any(clean):
             part = scores(true[clean], probabilities[clean], resamples=resamples, seed=seed)
             result["clean"] = {key: part[key] for key in result["clean"]}
             if np.unique(true[clean]).size < N_CLASSES:
-                result["clean"]["macro_f1"] = None
+                result["clean"] |= {"macro_f1": None, "macro_f1_interval": None}
     return result
+
+
+def with_interval(value, interval, percent=False):
+    """Write a score with its interval: "72.2% [70.7, 73.6]" or "0.708 [0.690, 0.726]".
+
+    Parameters
+    ----------
+    value : float or None
+        A score, 0 to 1; "–" where there is none.
+    interval : (float, float) or None
+        Left out where there is none: cards of earlier versions lack some.
+    percent : bool
+    """
+    if pd.isna(value):
+        return "–"
+    text = f"{value:.1%}" if percent else f"{value:.3f}"
+    if interval is None or any(pd.isna(end) for end in interval):
+        return text
+    low, high = interval
+    return f"{text} [{100 * low:.1f}, {100 * high:.1f}]" if percent else f"{text} [{low:.3f}, {high:.3f}]"
 
 
 def accuracy_on_mix(matrix, faces):
@@ -304,7 +324,8 @@ def trained_cards(names=(), fingerprint=None):
         cards = [card for card in cards if card["data"]["fingerprint"] == fingerprint]
     if not cards:
         raise DataError("no network has been trained on these faces yet: run notebook 03, or "
-                        "python -m fer_utils train --model cnn3")
+                        "python -m fer_utils train --model cnn3. The shared networks were trained on fer2013.csv; "
+                        'notebook 05 shows one on other faces where it is named, run = "fer_net"')
     return cards
 
 
@@ -489,7 +510,7 @@ def results_table(cards, usage="PrivateTest"):
     -------
     DataFrame
         name, label (the network and what sets its training apart, for figures), model, protocol, balance, augment,
-        seed, scored_on, accuracy, low, high, macro_f1, clean_accuracy,
+        seed, scored_on, accuracy, low, high, macro_f1, macro_f1_low, macro_f1_high, clean_accuracy,
         clean_same_mix (clean accuracy if the classes were mixed as among all faces scored), clean_macro_f1,
         parameters, mflops, epochs, minutes, data. Under the leaky protocol the scores are those of its
         own leaky test part, as projects A and E reported them; where the data has no labels for `usage`, those of
@@ -509,7 +530,8 @@ def results_table(cards, usage="PrivateTest"):
             "augment": card["config"]["augment"], "seed": card["config"]["seed"],
             "scored_on": scored_on, "accuracy": part["accuracy"],
             "low": part["accuracy_interval"][0], "high": part["accuracy_interval"][1],
-            "macro_f1": part["macro_f1"], "clean_accuracy": clean.get("accuracy"),
+            "macro_f1": part["macro_f1"], "macro_f1_low": part["macro_f1_interval"][0],
+            "macro_f1_high": part["macro_f1_interval"][1], "clean_accuracy": clean.get("accuracy"),
             "clean_same_mix": clean_same_mix(part), "clean_macro_f1": clean.get("macro_f1"),
             "parameters": card["parameters"], "mflops": card["mflops"],
             "epochs": card["epochs_run"], "minutes": round(card["seconds"] / 60, 1), "data": card["data"]["title"]})

@@ -10,7 +10,16 @@ import pandas as pd
 from . import audit, paths, zoo
 from .backend import import_keras
 from .cards import read_card
-from .evaluate import answers, best_card, clean_mask, clean_same_mix, ensemble_probabilities, mcnemar, scores
+from .evaluate import (
+    answers,
+    best_card,
+    clean_mask,
+    clean_same_mix,
+    ensemble_probabilities,
+    mcnemar,
+    scores,
+    with_interval,
+)
 from .labels import EMOTIONS, UNLABELLED
 from .paths import DataError
 
@@ -76,8 +85,8 @@ def measure(faces, ferplus=None, ensembles=()):
     -------
     DataFrame
         A row a network, honest ones first, best first: its training, PrivateTest ``accuracy``, ``low``, ``high``,
-        ``macro_f1``, the same on clean faces and the accuracy there if their classes were mixed as in the whole part
-        (``clean_same_mix``), ``f1_<emotion>``, ``ferplus`` (share of the faces where its answer is
+        ``macro_f1`` and its interval, the same on clean faces and the accuracy there if their classes were mixed as in
+        the whole part (``clean_same_mix``), ``f1_<emotion>``, ``ferplus`` (share of the faces where its answer is
         FER+'s plurality vote), ``mcnemar_p`` against the network that is best on PublicTest, ``parameters``,
         ``mflops``, ``ms`` (a face, one CPU thread) and training ``minutes``. A leaky network has its scores on its
         own leaky test part; its clean ones are of the faces there that it never saw.
@@ -138,10 +147,14 @@ def _training(card):
 
 def _score_columns(result):
     clean = result.get("clean") or {}
+    low, high = clean.get("accuracy_interval") or (None, None)
+    macro_f1_low, macro_f1_high = clean.get("macro_f1_interval") or (None, None)
     return {"accuracy": result["accuracy"], "low": result["accuracy_interval"][0],
             "high": result["accuracy_interval"][1], "macro_f1": result["macro_f1"],
-            "clean_accuracy": clean.get("accuracy"), "clean_same_mix": clean_same_mix(result),
-            "clean_macro_f1": clean.get("macro_f1"),
+            "macro_f1_low": result["macro_f1_interval"][0], "macro_f1_high": result["macro_f1_interval"][1],
+            "clean_accuracy": clean.get("accuracy"), "clean_low": low, "clean_high": high,
+            "clean_same_mix": clean_same_mix(result), "clean_macro_f1": clean.get("macro_f1"),
+            "clean_macro_f1_low": macro_f1_low, "clean_macro_f1_high": macro_f1_high,
             **{f"f1_{name}": result["per_class"][name]["f1"] for name in EMOTIONS}}
 
 
@@ -159,13 +172,15 @@ def readme_table(table):
              "FER+ | p | ms a face | minutes |", "|" + "---|" * 12]
     top = table.loc[~table["exhibit"], "accuracy"].max()
     for row in table.itertuples():
-        accuracy = f"{row.accuracy:.1%} [{100 * row.low:.1f}, {100 * row.high:.1f}]"
+        accuracy = with_interval(row.accuracy, (row.low, row.high), percent=True)
         accuracy = f"*{accuracy}*" if row.exhibit else f"**{accuracy}**" if row.accuracy == top else accuracy
         name = " + ".join(f"`{part}`" for part in row.model.split(" + "))
         lines.append("| " + " | ".join([
             f"*exhibit:* {name}" if row.exhibit else name, row.training, row.epochs, accuracy,
-            f"{row.macro_f1:.3f}", _percent(row.clean_accuracy),
-            "–" if row.exhibit else _percent(row.clean_same_mix), _number(row.clean_macro_f1, ".3f"),
+            with_interval(row.macro_f1, (row.macro_f1_low, row.macro_f1_high)),
+            with_interval(row.clean_accuracy, (row.clean_low, row.clean_high), percent=True),
+            "–" if row.exhibit else _percent(row.clean_same_mix),
+            with_interval(row.clean_macro_f1, (row.clean_macro_f1_low, row.clean_macro_f1_high)),
             _percent(row.ferplus), _number(row.mcnemar_p, ".1g"), _number(row.ms, ".2g"),
             _number(row.minutes, ".0f")]) + " |")
     return "\n".join(lines)

@@ -71,9 +71,18 @@ def test_clean_scores_are_those_of_the_clean_faces(judged):
     nothing = evaluate.scores(true, probabilities, np.zeros(500, bool))["clean"]
     assert nothing["n"] == 0 and nothing["accuracy"] is None
     assert np.array_equal(part["confusion"], evaluate.confusion(true[clean], probabilities[clean].argmax(1)))
-    assert part["macro_f1"] is not None
+    alone = evaluate.scores(true[clean], probabilities[clean])
+    assert part["macro_f1_interval"] == alone["macro_f1_interval"] and part["macro_f1"] == alone["macro_f1"]
     without_disgust = evaluate.scores(true, probabilities, true != 1)["clean"]
-    assert without_disgust["macro_f1"] is None and without_disgust["n"] == (true != 1).sum()
+    assert without_disgust["macro_f1"] is None and without_disgust["macro_f1_interval"] is None
+    assert without_disgust["n"] == (true != 1).sum()
+
+
+def test_scores_are_written_with_their_intervals():
+    assert evaluate.with_interval(0.7216, [0.7067, 0.7363], percent=True) == "72.2% [70.7, 73.6]"
+    assert evaluate.with_interval(0.70751, (0.68701, 0.72649)) == "0.708 [0.687, 0.726]"
+    assert evaluate.with_interval(0.5, None) == evaluate.with_interval(0.5, (float("nan"), None)) == "0.500"
+    assert evaluate.with_interval(None, None) == evaluate.with_interval(float("nan"), (0, 1)) == "–"
 
 
 def test_accuracies_on_two_mixes_of_classes_are_made_to_compare(judged):
@@ -192,7 +201,8 @@ def test_scoring_unlabelled_faces_says_why_not():
 
 def test_results_table_ranks_honest_runs_and_puts_exhibits_last():
     def card(name, protocol, accuracy, **config):
-        part = {"accuracy": accuracy, "accuracy_interval": [0, 1], "macro_f1": 0.5, "n": 3}
+        part = {"accuracy": accuracy, "accuracy_interval": [0, 1], "macro_f1": 0.5, "macro_f1_interval": [0, 1],
+                "n": 3}
         config = {"model": "cnn3", "protocol": protocol, "balance": "none", "augment": "none", "seed": 0} | config
         return {"name": name, "model": "cnn3", "config": config,
                 "scores": {"leaky test" if protocol == "leaky" else "PrivateTest": part}, "parameters": 1,

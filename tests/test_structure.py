@@ -102,7 +102,7 @@ class TestNotebook:
     def test_short_cells_without_classes_or_repeated_functions(self, code):
         assert len(code) <= 30
         sources = ["".join(c["source"]) for c in code]
-        assert max(len(s.splitlines()) for s in sources) <= 20
+        assert max(len(s.splitlines()) for s in sources) <= 15
         text = "\n".join(sources)
         assert not re.search(r"^\s*class |sys\.path|[\"'](/|[A-Z]:\\)\w", text, re.MULTILINE)
         functions = re.findall(r"^def (\w+)", text, re.MULTILINE)
