@@ -44,7 +44,8 @@ PROFILES = {
     "quick": Profile(10_000, (
         {**_MINI, "epochs": 6},
         {**_MINI, "epochs": 3, "protocol": "leaky"},
-        {"model": "fer_net_tiny", "epochs": 8, "batch_size": 32, "augment": "arriaga", "ema": 0.99, "warmup_epochs": 1},
+        {"model": "fer_net_tiny", "epochs": 10, "batch_size": 32, "augment": "arriaga", "ema": 0.99,
+         "warmup_epochs": 1},
     ), {"epochs": 8, **_SHORT}),
     "full": Profile(0, (
         {"model": "cnn5_bn"}, {"model": "cnn5_bn", "balance": "none"}, {"model": "cnn5_bn", "balance": "class_weights"},
