@@ -35,3 +35,9 @@ def speck():
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(zoo.NETWORKS, "speck", zoo.Network(build, zoo.GRAY48, "the tests'"))
         yield "speck"
+
+
+def pytest_collection_modifyitems(items):
+    """Begin with the files that take minutes: of two processes neither is then left with one of them at the end."""
+    slow = ["test_notebooks.py", "test_audit.py", "test_train.py", "test_event.py", "test_browser.py"]
+    items.sort(key=lambda item: slow.index(item.path.name) if item.path.name in slow else len(slow))
