@@ -464,9 +464,9 @@ def evaluate_run(name, faces, usage="PrivateTest", flip=False):
 
 
 def clean_mask(faces, usage, labelled=False):
-    """Return which faces of a test usage stand neither exactly nor nearly in Training; None for Training itself.
+    """Return which faces of a test usage stand neither exactly nor nearly in Training: bool (N,).
 
-    With `labelled` only of its labelled faces.
+    With `labelled` of its labelled faces only. None for Training itself, and where there is none.
     """
     if usage == "Training" or "Training" not in faces.usage:
         return None
