@@ -134,6 +134,12 @@ def large_png():
     return cv2.imencode(".png", noise)[1].tobytes()  # 6.8 MB: seven messages
 
 
+def open_booth(page):
+    page.get_by_role("button", name="Take a photo").click()
+    page.get_by_role("button", name="Take it").wait_for()  # shown, and listening, once the video plays
+    assert page.evaluate("document.querySelector('.fer-booth video').videoWidth") > 0
+
+
 def test_the_photo_app(page, voila, portrait):
     address, home = voila
     scolded = []
@@ -177,14 +183,12 @@ def test_the_photo_app(page, voila, portrait):
         page.set_viewport_size({"width": width, "height": 844})
         assert page.evaluate("document.body.scrollWidth") <= width
 
-    page.get_by_role("button", name="Take a photo").click()
-    page.wait_for_function("document.querySelector('.fer-booth video').videoWidth > 0")
+    open_booth(page)
     assert page.get_by_role("button", name="Take a photo").is_disabled()  # a second stream would leave the first on
     page.keyboard.press("Space")
     page.locator(".fer-status", has_text="3 faces in 4 photos").wait_for()
     assert page.evaluate("document.querySelector('.fer-booth video').srcObject") is None
-    page.get_by_role("button", name="Take a photo").click()
-    page.wait_for_function("document.querySelector('.fer-booth video').videoWidth > 0")
+    open_booth(page)
     page.get_by_role("button", name="Take it").dblclick()
     page.locator(".fer-status", has_text="4 faces in 5 photos").wait_for()
 
