@@ -110,7 +110,7 @@ def bench_train(source=None, networks=None, batch_size=64, batches=4):
     """
     keras = import_keras()
     faces = datasets.sample(datasets.load(source).of("Training", labelled=True), batch_size * batches)
-    native = train.resolve_precision("auto")
+    native = "float32" if train.bfloat16_support() == "emulated" else "mixed_bfloat16"
     kinds = {"float32": ("float32", True), native: (native, True), "keras": (native, False)}
     result = {}
     for name in networks or zoo.NETWORKS:

@@ -258,13 +258,27 @@ def test_fused_batch_normalisation_gives_keras_own_numbers(tmp_path):
     assert not np.allclose(found[-3], weights[2], atol=0.1), "the moving mean must move"
 
 
-@pytest.mark.parametrize("native", ["float32", "mixed_bfloat16"])
-def test_the_benchmark_leaves_bfloat16_out_where_it_is_emulated(native, monkeypatch):
-    monkeypatch.setattr(train, "resolve_precision", lambda precision: native if precision == "auto" else precision)
+@pytest.mark.parametrize("vendor, flags, support", [
+    ("GenuineIntel", "avx2 avx512_bf16 amx_bf16", "faster"), ("AuthenticAMD", "avx512_bf16", "faster"),
+    ("GenuineIntel", "avx2 avx512_bf16 avx512_fp16", "native"), ("AuthenticAMD", "avx2", "emulated"),
+    (None, "", "emulated")])
+def test_auto_is_bfloat16_where_that_is_faster(vendor, flags, support, tmp_path, monkeypatch):
+    cpuinfo = tmp_path / "cpuinfo"
+    if vendor:
+        cpuinfo.write_text(f"vendor_id\t: {vendor}\nflags\t\t: {flags}\n")
+    assert train.bfloat16_support(cpuinfo) == support
+    monkeypatch.setattr(train, "bfloat16_support", lambda: support)
+    assert train.resolve_precision("auto") == ("mixed_bfloat16" if support == "faster" else "float32")
+    assert train.resolve_precision("mixed_bfloat16") == "mixed_bfloat16"
+
+
+@pytest.mark.parametrize("support", ["emulated", "native", "faster"])
+def test_the_benchmark_leaves_bfloat16_out_where_it_is_emulated(support, monkeypatch):
+    monkeypatch.setattr(train, "bfloat16_support", lambda: support)
     result = bench.bench_train("drawn:60", ["speck"], batch_size=8, batches=2)
     speeds = result["networks"]["speck"]
     assert result["faces"] == 16 and speeds["float32_images_s"] > 0 and speeds["fused_over_keras"] > 0
-    if native == "float32":
+    if support == "emulated":
         assert speeds["bfloat16_images_s"] is None and speeds["bfloat16_over_float32"] is None
     else:
         assert speeds["bfloat16_over_float32"] == pytest.approx(
