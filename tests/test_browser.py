@@ -200,7 +200,7 @@ def test_the_photo_app(page, voila, portrait):
 
     assert list(home.rglob("kernel-*.json"))
     page.goto("about:blank")
-    until = time.monotonic() + 20
+    until = time.monotonic() + PATIENCE / 1000
     while list(home.rglob("kernel-*.json")) and time.monotonic() < until:
         page.wait_for_timeout(200)
     assert not list(home.rglob("kernel-*.json"))  # the kernel, and with it all it held, ends with its page
@@ -263,7 +263,7 @@ def test_the_camera_in_jupyterlab_leaves_nothing_in_the_notebook(page, lab):
     assert page.locator(".fer-camera").count() == 1  # the widget's keys are no notebook commands
     page.locator(".jp-Notebook .jp-Cell .cm-content").first.click()
     page.keyboard.press("Control+s")
-    until = time.monotonic() + 20
+    until = time.monotonic() + PATIENCE / 1000
     while '"execution_count": 1' not in path.read_text() and time.monotonic() < until:
         page.wait_for_timeout(200)
     saved = path.read_text()
