@@ -182,9 +182,13 @@ class TrainConfig:
 def bfloat16_support(cpuinfo=Path("/proc/cpuinfo")):
     """Return how the processor computes in bfloat16: "faster" than in float32, "native" but no faster, or "emulated".
 
-    It is faster with AMX, or with AVX-512's bfloat16 on AMD's processors, where that doubles the products a cycle.
-    Intel's without AMX make no more of them than in float32, and converting comes on top. Only Linux tells: elsewhere
-    it counts as emulated.
+    AMX is faster. With AVX-512's bfloat16 alone Intel's make no more products a cycle than in float32, and converting
+    comes on top (`bench train`); on AMD's it doubles them on paper, which is taken for faster, unmeasured.
+
+    Parameters
+    ----------
+    cpuinfo : Path
+        What Linux tells of the processor. Where there is none, as on other systems, bfloat16 counts as emulated.
     """
     try:
         told = cpuinfo.read_text()
