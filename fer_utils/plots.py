@@ -1111,13 +1111,16 @@ def plot_comparison(table, marks=PUBLISHED_MARKS, note="", ax=None):
 
 
 def _place_labels(ax, x, y, radii, texts):
-    """Write a text beside each marker (radii in points), on the first side where it meets no other text or marker."""
+    """Write a text beside each marker (radii in points), on the first side where it meets no other text or marker and
+    no other marker comes between.
+    """
     figure = ax.figure
     figure.draw_without_rendering()
     renderer = figure.canvas.get_renderer()
     pixels = figure.dpi / 72
+    centres = ax.transData.transform(np.column_stack([x, y]))
     taken = [Bbox.from_extents(px - r * pixels, py - r * pixels, px + r * pixels, py + r * pixels)
-             for (px, py), r in zip(ax.transData.transform(np.column_stack([x, y])), radii)]
+             for (px, py), r in zip(centres, radii)]
     inside = ax.get_window_extent(renderer)
     sides = [(1, 0, "left", "center"), (-1, 0, "right", "center"), (0, 1, "center", "bottom"), (0, -1, "center", "top"),
              (0.8, 0.8, "left", "bottom"), (0.8, -0.8, "left", "top"), (-0.8, 0.8, "right", "bottom"),
@@ -1128,7 +1131,9 @@ def _place_labels(ax, x, y, radii, texts):
                                 textcoords="offset points", fontsize=9,
                                 bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.5})
             box = label.get_window_extent(renderer)
-            free = not any(box.overlaps(other) for other in taken)
+            beside = np.clip(centres[i], box.min, box.max)
+            away = np.hypot(*(centres - beside).T) - np.multiply(radii, pixels)
+            free = away[i] <= away.min() + 1 and not any(box.overlaps(other) for other in taken)
             if free and inside.x0 <= box.x0 and box.x1 <= inside.x1 and inside.y0 <= box.y0 and box.y1 <= inside.y1:
                 break
             if (dx, dy, ha, va) != sides[-1]:

@@ -542,6 +542,26 @@ def test_accuracy_vs_cost_labels_of_close_points_do_not_meet():
     assert not any(a.overlaps(b) for i, a in enumerate(boxes) for b in boxes[:i])
 
 
+def test_accuracy_vs_cost_labels_have_no_other_point_between():
+    table = pd.DataFrame([("cnn3", 0.6188, 154.7, 2.3e6), ("cnn3, project_b", 0.6169, 154.7, 2.3e6),
+                          ("cnn5_bn", 0.6127, 196.5, 7e5), ("cnn5_bn, over-sampled", 0.6099, 196.5, 7e5),
+                          ("fer_net", 0.7216, 222.7, 2.6e6), ("mini_xception", 0.6439, 11, 5.8e4),
+                          ("cnn4_wide", 0.5848, 581, 4.5e6), ("vgg16", 0.5965, 1441.9, 3.4e7)],
+                         columns=["name", "accuracy", "mflops", "parameters"])
+    ax = plots.plot_accuracy_vs_cost(table, cost="mflops")
+    ax.figure.canvas.draw()
+    markers = ax.collections[0]
+    drawn = pd.DataFrame(markers.get_offsets(), columns=["mflops", "accuracy"])
+    drawn["radius"] = np.sqrt(markers.get_sizes() / np.pi) * ax.figure.dpi / 72
+    drawn = drawn.merge(table, on=["mflops", "accuracy"])
+    drawn[["px", "py"]] = ax.transData.transform(drawn[["mflops", "accuracy"]])
+    for text in ax.texts:
+        box, own = text.get_window_extent(), drawn[drawn["name"] == text.get_text()].iloc[0]
+        x, y = min(max(own.px, box.x0), box.x1), min(max(own.py, box.y0), box.y1)
+        gaps = np.hypot(drawn["px"] - x, drawn["py"] - y) - drawn["radius"]
+        assert gaps[own.name] <= gaps.min() + 2, (text.get_text(), gaps)
+
+
 def test_accuracy_vs_cost_errors():
     with pytest.raises(ValueError, match="positive"):
         plots.plot_accuracy_vs_cost(make_models().assign(cpu_ms=0))
