@@ -1,11 +1,6 @@
 """Where things live; each place can be moved by an environment variable."""
-
 import os
 from pathlib import Path
-
-
-class DataError(ValueError):
-    """Say what is wrong with a data set, a photo or a trained network, where, and what to do about it."""
 
 
 def _place(variable, default):

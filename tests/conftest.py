@@ -22,7 +22,7 @@ if "PYTEST_XDIST_WORKER" in os.environ:
 @pytest.fixture(scope="module")
 def speck():
     """Put a network into the zoo that is compiled and trained in a second: two convolutions, BatchNorm, dropout."""
-    from fer_utils import zoo
+    from fer_utils.networks import zoo
 
     def build(x):
         from keras import layers

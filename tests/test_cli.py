@@ -4,9 +4,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fer_utils.__main__ import main
+from fer_utils.cli import main
+from fer_utils.data.drawn import draw_faces
 from fer_utils.labels import EMOTIONS
-from fer_utils.synthetic import draw_faces
 
 MODELS = Path(__file__).parents[1] / "models"
 

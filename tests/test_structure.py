@@ -12,50 +12,27 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
-# A module may import those of earlier layers, and those that stand before it in its own.
-LAYERS = ["labels paths", "calibration cards datasets preprocess backend photos track", "synthetic audit faces sources",
-          "resample augment zoo shares crowd", "evaluate train explain export predict draw", "robustness results live",
-          "camera event_table event event_summary", "plots plots_event report widgets",
-          "batch bench bench_live bench_event", "__main__"]
-# datasets draws faces where there is no data set: called late, inside a function.
-ALLOWED_BACK = {("datasets", "synthetic")}
-
-
 def modules():
-    return {p.stem: ast.parse(p.read_text(encoding="utf-8")) for p in (ROOT / "fer_utils").glob("*.py")}
-
-
-def own_imports(tree):
-    for node in ast.walk(tree):
-        if isinstance(node, ast.ImportFrom):
-            if node.level:
-                yield from [node.module] if node.module else [a.name for a in node.names]
-            elif node.module == "fer_utils":
-                yield from (a.name for a in node.names)
-            elif node.module and node.module.startswith("fer_utils."):
-                yield node.module.split(".")[1]
+    package = ROOT / "fer_utils"
+    return {str(p.relative_to(package)): ast.parse(p.read_text(encoding="utf-8")) for p in package.rglob("*.py")}
 
 
 def test_imports_go_one_way():
-    order = " ".join(LAYERS).split()
-    assert set(modules()) - {"__init__"} == set(order)
-    for name, tree in modules().items():
-        if name == "__init__":
-            continue
-        for other in own_imports(tree):
-            assert order.index(other) < order.index(name) or (name, other) in ALLOWED_BACK, f"{name} imports {other}"
+    """The layers stand in pyproject.toml."""
+    ran = subprocess.run([Path(sys.executable).with_name("lint-imports"), "--no-cache"], cwd=ROOT, capture_output=True, text=True)
+    assert ran.returncode == 0, ran.stdout
 
 
 def test_importing_the_package_loads_no_network_library():
-    code = ("import sys, fer_utils.batch, fer_utils.__main__; "
+    code = ("import sys, fer_utils.lab.notebooks, fer_utils.cli; "
             "print([m for m in ('tensorflow', 'keras', 'jax', 'torch', 'ipywidgets') if m in sys.modules])")
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
     assert out.stdout.strip() == "[]"
 
 
 def test_networks_training_and_augmentation_are_backend_neutral():
-    for name in ("zoo", "augment", "preprocess"):
-        assert "tensorflow" not in (ROOT / "fer_utils" / f"{name}.py").read_text(encoding="utf-8").replace(
+    for name in ("zoo", "augment", "spec"):
+        assert "tensorflow" not in (ROOT / "fer_utils" / "networks" / f"{name}.py").read_text(encoding="utf-8").replace(
             "TensorFlow", "")
 
 

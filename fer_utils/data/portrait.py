@@ -1,0 +1,318 @@
+"""The parts of a drawn face: head, eyes, mouth, hair, creases, what hides them."""
+import numpy as np
+
+from .canvas import (
+    ARC,
+    BOX,
+    GRID,
+    HAIR,
+    OTHER,
+    ROUND,
+    SLOPE_X,
+    SLOPE_Y,
+    Shape,
+    T,
+    U,
+    ellipse_outline,
+    line_points,
+    mirror_outline,
+    polygon_between,
+    smooth_outline,
+    turn_points,
+)
+
+# Drawing is in face coordinates: the crop is -1 to 1 both ways (x to the right, y down), and the face fills it as it
+# fills a FER2013 crop.
+EYE_X, EYE_Y, BROW_Y, NOSE_Y, MOUTH_Y, CHIN_Y = 0.34, -0.24, -0.43, 0.2, 0.54, 1.0
+# Hairlines from temple to temple: height of the hair's lower edge at seven x.
+_HAIRLINE_X = np.array((-0.9, -0.66, -0.36, 0, 0.36, 0.66, 0.9))
+_HAIRLINES = {
+    "bald": None,
+    "short": (-0.1, -0.66, -0.86, -0.88, -0.86, -0.66, -0.1),
+    "receding": (-0.15, -0.8, -1.02, -0.9, -1.02, -0.8, -0.15),
+    "side": (0.0, -0.5, -0.64, -0.84, -0.98, -0.76, -0.1),
+    "fringe": (0.6, -0.5, -0.62, -0.62, -0.62, -0.5, 0.6),
+    "bob": (0.5, -0.5, -0.78, -0.9, -0.84, -0.55, 0.5),
+    "long": (0.7, -0.56, -0.84, -0.92, -0.9, -0.6, 0.7),
+    "parted": (0.9, -0.42, -0.84, -0.98, -0.84, -0.42, 0.9),
+    "cap": (-0.62, -0.66, -0.7, -0.71, -0.7, -0.66, -0.62),
+}
+HAIR_STYLES = tuple(_HAIRLINES)
+HAIR_SHARES = (0.07, 0.24, 0.09, 0.12, 0.11, 0.1, 0.12, 0.09, 0.06)
+
+
+def behind_shapes(person):
+    """Clothes, and the hair that falls behind the face."""
+    shoulders = mirror_outline([(-0.35, 1.0), (-1.2, 1.18), (-1.8, 2)])
+    shapes = [Shape(shoulders, person.cloth, 0, 0, OTHER)]
+    if person.style in ("long", "parted", "fringe"):
+        back = mirror_outline([(-0.35, -1.35), (-0.85, -1.15), (-1.08, -0.5), (-1.08, 0.2), (-1.05, 0.8), (-0.95, 1.6)])
+        shapes.insert(0, Shape(smooth_outline(back), 0.85 * person.hair, 0, 0, HAIR))
+    elif person.style == "bob":
+        back = mirror_outline([(-0.35, -1.35), (-0.85, -1.15), (-1.12, -0.4), (-1.12, 0.3), (-0.9, 0.75), (-0.4, 0.8)])
+        shapes.insert(0, Shape(smooth_outline(back), 0.85 * person.hair, 0, 0, HAIR))
+    elif person.style != "bald":
+        back = mirror_outline([(-0.3, -1.25), (-0.8, -1.1), (-0.98, -0.6), (-0.92, 0.1), (-0.6, 0.3)])
+        shapes.insert(0, Shape(smooth_outline(back), 0.85 * person.hair, 0, 0, HAIR))
+    return shapes
+
+
+def head_shapes(person, units):
+    """Neck, ears and the outline of the face; an open mouth takes the chin down."""
+    width, jaw, chin = person.width, person.jaw * person.width, person.chin + 0.1 * units.open
+    neck = mirror_outline([(-0.5, 0.4), (-0.46, 0.95), (-0.6, 1.3), (-1, 1.6)])
+    outline = mirror_outline([(-0.18, -1.16), (-0.55, -1.08), (-0.8 * width, -0.66), (-0.81 * width, -0.15),
+                         (-0.78 * width, 0.25), (-0.66 * jaw, 0.66), (-0.38 * jaw, chin - 0.04), (-0.14, chin + 0.07)])
+    shapes = [Shape(neck, 0.62 * person.skin, 0, 0.2)]
+    if person.ears:
+        for side in (-1, 1):
+            shapes += [Shape(ellipse_outline(side * 0.8 * width, -0.05, 0.1, 0.2), 0.88 * person.skin, 0, -0.15),
+                       Shape(ellipse_outline(side * 0.82 * width, -0.05, 0.045, 0.12), 0.65 * person.skin, 0, -0.15)]
+    return [*shapes, Shape(smooth_outline(outline), person.skin, 0, 0.08)]
+
+
+def eye_shapes(person, units, rng):
+    """Whites, irises and lids. Everything inside an eye is cut off at its lids."""
+    gaze = rng.normal(0, (0.03, 0.012))
+    if rng.random() < 0.12:
+        gaze[0] += 0.07 * rng.choice((-1, 1))
+    white = min(0.45 * person.skin + 125, 235)
+    dark = 0.28 * person.skin * (1 - 0.5 * person.lash)
+    shapes = []
+    for side in (-1, 1):
+        outward = T * side
+        x = side * person.eye_x + person.eye_w * T
+        y = person.eye_y - person.slant * outward - 0.012 * units.wrinkle
+        upper = person.eye_h * max(0.12, 1 + 0.75 * units.lids - 0.3 * units.squint - 0.2 * units.wrinkle)
+        lower = person.eye_h * (0.6 + 0.25 * max(units.lids, 0) - 0.5 * units.squint - 0.4 * units.cheeks)
+        lower = max(lower, 0.05 * person.eye_h - 0.6 * upper)
+        droop = 0.035 * max(0.0, -units.outer) * (outward + 0.3) - 0.025 * max(0.0, -units.inner) * (0.3 - outward)
+        top = y - upper * ARC**0.75 + np.maximum(droop, -0.02) * ARC
+        bottom = np.maximum(y + lower * ARC**0.9, top + 0.004)
+        shapes.append(Shape(polygon_between(x, top, bottom), white))
+        iris_x, iris_y = side * person.eye_x + gaze[0], person.eye_y - 0.012 + gaze[1]
+        for radius, tone in ((0.088, person.iris), (0.04, 8)):
+            disc = ellipse_outline(iris_x, iris_y, radius, radius)
+            disc[:, 1] = np.clip(disc[:, 1], np.interp(disc[:, 0], x, top), np.interp(disc[:, 0], x, bottom))
+            shapes.append(Shape(disc, tone))
+        if upper > 0.5 * person.eye_h:
+            shapes.append(Shape(ellipse_outline(iris_x - 0.03, iris_y - 0.03, 0.017, 0.017), 235))
+        fold = top - 0.045 - 0.02 * max(units.lids, 0) + 0.02 * T**2
+        shapes += [
+            Shape(line_points(x, fold)[1:-1], 0.72 * person.skin, 0.022),
+            Shape(line_points(x, bottom), 0.62 * person.skin, 0.016),
+            Shape(line_points(x, top - 0.006), dark, 0.03 + 0.025 * person.lash),
+        ]
+    return shapes
+
+
+def brow_shapes(person, units):
+    tone = min(0.5 * person.skin, 0.35 * person.skin + 0.35 * person.hair)
+    shapes = []
+    for side in (-1, 1):
+        start = 0.135 - 0.06 * units.gather
+        x = side * (start + (0.56 - start) * U)
+        y = (person.brow_y - person.arch * np.sin(np.pi * 0.8 * U) - 0.125 * units.inner * (1 - U) ** 1.3
+             - 0.13 * units.outer * U**1.2 + 0.02 * units.gather * (1 - U) + 0.03 * units.wrinkle
+             - 0.03 * units.skew * side)
+        half = person.brow_w * np.array((0.75, 1, 1, 0.95, 0.8, 0.55, 0.2))
+        shapes.append(Shape(polygon_between(x, y - half, y + half), tone))
+    return shapes
+
+
+def nose_shapes(person, units):
+    y = person.nose_y - 0.035 * units.wrinkle - 0.015 * units.upper
+    wide = person.nose_w * (1 + 0.15 * units.wrinkle + 0.06 * max(units.corners, 0))
+    shapes = []
+    for side in (-1, 1):
+        wing = [(side * 0.105 * wide, y - 0.06), (side * 0.155 * wide, y - 0.01), (side * 0.15 * wide, y + 0.06),
+                (side * 0.1 * wide, y + 0.08)]
+        shapes += [Shape(smooth_outline(wing, closed=False), 0.7 * person.skin, 0.022),
+                   Shape(ellipse_outline(side * 0.07 * wide, y + 0.075, 0.042 * wide, 0.02), 0.38 * person.skin)]
+    return shapes
+
+
+def _lips(person, units):
+    """Curves of the mouth over x: outer and inner edge of the upper lip, inner and outer edge of the lower lip."""
+    wide = person.mouth_w * (1 + 0.3 * units.stretch + 0.14 * max(units.corners, 0) - 0.1 * units.press)
+    x = wide * T
+    uneven = 1 + 0.6 * units.skew * T
+    seam = (person.mouth_y + 0.05 * units.open - 0.05 * units.upper - 0.16 * units.corners * (T**2 - 0.4)
+            + (0.05 * units.skew * T * max(units.upper, 0)))
+    shape = (1 - min(units.square, 1)) * ROUND + min(units.square, 1) * BOX
+    gap = 0.36 * units.open
+    upper_inner = seam - (0.3 * gap + 0.045 * units.upper * uneven) * shape
+    lower_inner = seam + (0.7 * gap + 0.01 * units.upper) * shape
+    thick = person.lip * max(0.15, 1 - 0.75 * units.press - 0.2 * max(units.stretch, 0) - 0.15 * units.open)
+    bow = ARC**0.6 * (1 - 0.3 * np.exp(-((T / 0.14) ** 2)))
+    pout = 1 + 0.25 * max(0.0, -units.corners) * (units.press < 0.5)
+    return x, upper_inner - 0.06 * thick * bow, upper_inner, lower_inner, lower_inner + 0.075 * thick * pout * ARC**0.7
+
+
+def mouth_shapes(person, units):
+    x, upper_outer, upper_inner, lower_inner, lower_outer = _lips(person, units)
+    lip = person.lip_tone * person.skin
+    shapes = [Shape(polygon_between(x, upper_outer, upper_inner), 0.9 * lip),
+              Shape(polygon_between(x, lower_inner, lower_outer), 1.08 * lip)]
+    gap = lower_inner - upper_inner
+    if gap.max() > 0.035:
+        shapes.append(Shape(polygon_between(x, upper_inner, lower_inner), 28))
+        if gap.max() > 0.16:
+            rise = np.minimum(0.45 * gap, 0.1) * ARC
+            shapes.append(Shape(polygon_between(x, lower_inner - rise, lower_inner), 0.5 * person.skin))
+        inside = np.abs(T) < 0.95
+        bare = min(1.0, max(0.25, 1.1 * units.corners, 1.2 * units.square, 0.8 * units.upper))
+        height = np.minimum((0.42 if units.square > 0.3 else 1) * gap, 0.105 * bare)
+        teeth = 95 + 0.55 * person.skin
+        shapes.append(Shape(polygon_between(x, upper_inner, upper_inner + height)[np.tile(inside, 2)], teeth))
+        if units.square > 0.3:
+            height = np.minimum(0.4 * gap, 0.075 * units.square)
+            shapes.append(Shape(polygon_between(x, lower_inner - height, lower_inner)[np.tile(inside, 2)], 0.9 * teeth))
+    else:
+        shapes.append(Shape(line_points(x, (upper_inner + lower_inner) / 2), 0.3 * person.skin, 0.028))
+    return shapes
+
+
+def front_hair_shapes(person):
+    line = _HAIRLINES[person.style]
+    if line is None:
+        return []
+    edge = smooth_outline(line_points(_HAIRLINE_X, line + person.hairline), closed=False)
+    above = [(1.05, edge[-1, 1]), (1.08, -0.6), (0.9, -1.5), (-0.9, -1.5), (-1.08, -0.6), (-1.05, edge[0, 1])]
+    cap = person.style == "cap"
+    shapes = [Shape(np.concatenate([edge, above]), person.cloth if cap else person.hair, 0, 0.25,
+                     OTHER if cap else HAIR)]
+    if cap:
+        shapes.append(Shape(edge, 0.7 * person.cloth, 0.05, 0.25, OTHER))
+    return shapes
+
+
+def glasses_shapes(rng):
+    if rng.random() > 0.1:
+        return []
+    tone, width = rng.uniform(10, 70), rng.uniform(0.02, 0.045)
+    a, b = rng.uniform(0.2, 0.25), rng.uniform(0.13, 0.2)
+    dark = rng.random() < 0.15
+    shapes = []
+    for side in (-1, 1):
+        rim = ellipse_outline(side * EYE_X, EYE_Y + 0.02, a, b)
+        if dark:
+            shapes.append(Shape(rim, tone, 0, 1.05, OTHER))
+        arm = np.array([(side * (EYE_X + a), EYE_Y), (side * 0.85, EYE_Y - 0.02)])
+        shapes += [Shape(np.concatenate([rim, rim[:1]]), tone, width, 1.05, OTHER),
+                   Shape(arm, tone, width, 0.6, OTHER)]
+    bridge = np.array([(a - EYE_X, EYE_Y), (0, EYE_Y - 0.03), (EYE_X - a, EYE_Y)])
+    return [*shapes, Shape(bridge, tone, width, 1.05, OTHER)]
+
+
+def occluder_shapes(person, rng):
+    """What hides part of one face in twelve: a hand, a microphone, a lock of hair, the edge of something."""
+    chance = rng.random()
+    if chance > 0.085:
+        return []
+    side = rng.choice((-1, 1))
+    if chance < 0.035:
+        return _hand(person, side, rng)
+    if chance < 0.05:
+        x, y = side * rng.uniform(0.1, 0.45), rng.uniform(0.65, 0.85)
+        stem = np.array([(x, y), (x + side * 0.25, 1.5)])
+        return [Shape(stem, 30, 0.12, 0, OTHER), Shape(ellipse_outline(x, y, 0.17, 0.19), 50, 0, 0, OTHER),
+                Shape(ellipse_outline(x - 0.05, y - 0.06, 0.06, 0.06), 80, 0, 0, OTHER)]
+    if chance < 0.07:
+        lock = [(side * 0.1, -1.2), (side * 0.2, -0.5), (side * 0.42, 0), (side * 0.62, 0.7), (side * 1.1, 0.9),
+                (side * 1.1, -1.2)]
+        return [Shape(smooth_outline(lock), person.hair, 0, 0.2, HAIR)]
+    edge = rng.uniform(0.45, 0.7)
+    return [Shape(np.array([(side * edge, -2), (side * (edge + 0.2), 2), (side * 2, 2), (side * 2, -2)]),
+                   rng.uniform(10, 200), 0, 0, OTHER)]
+
+
+def _hand(person, side, rng):
+    """Four fingers along the cheek, their gaps in shadow."""
+    x, y = side * rng.uniform(0.5, 0.75), rng.uniform(0.25, 0.6)
+    shapes = []
+    for finger in range(4):
+        shift = np.array((side * 0.02 * finger, 0.17 * finger))
+        tip, knuckle = np.array((x, y)) + shift, np.array((x + side * 0.6, y + 0.45)) + shift
+        bone = np.array([tip, (tip + knuckle) / 2 + (0, 0.04), knuckle])
+        shapes += [Shape(bone + (0, 0.03), 0.55 * person.skin, 0.19, 0), Shape(bone, 0.95 * person.skin, 0.15, 0)]
+    return shapes
+
+
+def crease_shapes(person, units):
+    """Folds and shadows of the skin; a shape's tone is how much light it takes away, 0 to 255."""
+    x, upper_outer, _, _, lower_outer = _lips(person, units)
+    smile, age = max(units.corners, 0), person.age
+    y = person.nose_y
+    shapes = []
+    if person.beard:
+        for grow, share in ((0.1, 0.4), (0.05, 0.7), (0, 1)):
+            beard = mirror_outline([(-0.16, y + 0.2 - 0.3 * grow), (-0.42, y + 0.36 - grow), (-0.72, 0.2 - grow),
+                               (-0.78, 0.5), (-0.5, 1.15)])
+            shapes.append(Shape(smooth_outline(beard), share * (30 + 95 * person.beard), 0, 0.6))
+        bare = polygon_between(1.05 * x, upper_outer - 0.01, lower_outer + 0.02)
+        shapes.append(Shape(bare, 0))
+    raised = (max(units.inner, 0) + max(units.outer, 0)) / 2
+    for level, height in enumerate((-0.64, -0.74, -0.84)):
+        tone = 14 * age + 55 * raised * (level < 2)
+        bend = -0.05 * max(units.outer, 0) * ARC + 0.02
+        shapes.append(Shape(line_points(0.42 * T, height + bend), tone, 0.035))
+    for side in (-1, 1):
+        fold = 12 + 35 * age + 70 * max(0.8 * smile, units.wrinkle, units.upper, 0.5 * units.square)
+        end = x[-1] + 0.07
+        naso = [(side * 0.15, y - 0.02), (side * (0.24 + 0.04 * smile), y + 0.1), (side * end, person.mouth_y - 0.07),
+                (side * (end + 0.01), person.mouth_y + 0.06)]
+        shapes.append(Shape(smooth_outline(naso, closed=False), min(fold, 110), 0.05))
+        bag = 20 + 45 * age + 45 * max(units.squint, units.cheeks)
+        under = person.eye_y + 0.11 + 0.05 * ARC - 0.02 * units.cheeks
+        shapes.append(Shape(line_points(side * person.eye_x + 0.15 * T, under)[2:-2], min(bag, 110), 0.03))
+        for rise in (-0.06, 0.0, 0.06):
+            foot = np.array([(side * 0.58, person.eye_y + 0.3 * rise), (side * 0.7, person.eye_y + rise)])
+            shapes.append(Shape(foot, 18 * age + 50 * units.cheeks * (units.corners > 0.2), 0.022))
+        furrow = np.array([(side * 0.055, person.brow_y - 0.1), (side * 0.045, person.brow_y + 0.08)])
+        shapes.append(Shape(furrow, min(12 * age + 110 * units.gather, 140), 0.03))
+        corner = ellipse_outline(side * (x[-1] + 0.015), (upper_outer[0] if side < 0 else upper_outer[-1]), 0.03, 0.03)
+        shapes.append(Shape(corner, 70))
+    for height in (-0.22, -0.14, -0.06):
+        shapes.append(Shape(line_points(0.09 * T, height - 0.03 * T**2), min(125 * units.wrinkle, 140), 0.03))
+    shapes.append(Shape(line_points(0.13 * T, y + 0.12 - 0.03 * T**2), 55, 0.05))  # under the nose
+    shapes.append(Shape(line_points(0.6 * x, lower_outer.max() + 0.05 - 0.02 * T**2), 60, 0.06))  # under the lip
+    sulk = max(0.0, -units.corners) * max(0.0, 1 - units.open)
+    shapes.append(Shape(line_points(0.16 * T, person.chin - 0.2 - 0.05 * ARC), min(70 * sulk, 90), 0.05))
+    return shapes
+
+
+def relief_light(person, units, pose, rng):
+    """Light on the face, by Lambert's law, from a relief of Gaussian bumps; 1 is skin that faces the light.
+
+    Returns a float32 array (`RELIEF_CELLS`, `RELIEF_CELLS`) in face coordinates, before roll, scale and shift.
+    """
+    nose, mouth = person.nose_y, person.mouth_y
+    middle = [  # y, half width, half height, rise
+        (-0.72, 0.4, 0.2, 0.05), (person.brow_y, 0.07, 0.08, 0.02 + 0.04 * units.gather),
+        (nose - 0.24, 0.065 * person.nose_w, 0.2, 0.13), (nose, 0.085 * person.nose_w, 0.075, 0.15),
+        (mouth - 0.07, 0.19, 0.05, 0.03), (mouth + 0.06 + 0.25 * units.open, 0.14, 0.045, 0.045),
+        (mouth + 0.16 + 0.25 * units.open, 0.15, 0.04, -0.03), (person.chin - 0.13, 0.17, 0.1, 0.09),
+    ]
+    sides = [  # x, y, half width, half height, rise
+        (0.3, person.brow_y + 0.01 - 0.06 * units.inner, 0.2, 0.06, 0.045), (0.3, person.eye_y, 0.15, 0.1, -0.075),
+        (person.eye_x, person.eye_y, 0.1, 0.065, 0.05), (0.12 * person.nose_w, nose + 0.03, 0.045, 0.05, 0.05),
+        (0.43, 0.1 - 0.06 * units.cheeks, 0.17, 0.14, 0.055 + 0.06 * units.cheeks),
+        (0.5, 0.45, 0.13, 0.2, -0.05 * person.age), (0.62, -0.55, 0.1, 0.2, -0.03),
+    ]
+    bumps = np.array([(0, *bump) for bump in middle] + [(side * x, *bump) for x, *bump in sides for side in (-1, 1)],
+                     np.float32)
+    centre, half, rise = turn_points(bumps[:, :2], 1, pose), bumps[:, 2:4], bumps[:, 4:]
+    dx = (GRID - centre[:, :1]) / half[:, :1]
+    dy = (GRID - centre[:, 1:]) / half[:, 1:]
+    # A bump is a product of a curve over x and one over y, so that a sum of bumps, or of slopes, is a matrix product.
+    over_x, over_y = np.exp(-0.5 * dx**2), rise * np.exp(-0.5 * dy**2)
+    slope_x = over_y.T @ (-dx / half[:, :1] * over_x) + SLOPE_X - np.float32(0.6 * np.sin(pose.yaw))
+    slope_y = (-dy / half[:, 1:] * over_y).T @ over_x + SLOPE_Y
+    light = np.array((rng.normal(0, 0.55), rng.normal(-0.4, 0.25), 1), np.float32)
+    light /= np.linalg.norm(light)
+    facing = (light[2] - light[0] * slope_x - light[1] * slope_y) / np.sqrt(1 + slope_x**2 + slope_y**2)
+    ambient = np.float32(rng.uniform(0.2, 0.55))
+    facing = np.maximum(facing, 0)
+    shine = np.float32(rng.uniform(0, 0.2)) * facing**12
+    return ambient + (1.05 - ambient) * facing + shine

@@ -1,0 +1,10 @@
+"""For many people, later: an event's table and its report."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach(__name__, submod_attrs={
+    "collect": ["collect_event"],
+    "people": ["participants", "summarise"],
+    "report": ["LIMITS", "REPORT", "run_event", "write_report"],
+    "shares": ["check_correction", "known_confusion"],
+})

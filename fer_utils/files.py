@@ -1,0 +1,158 @@
+"""Files that are whole or not there, a cache of arrays, and one lock for each folder."""
+
+import contextlib
+import json
+import os
+import threading
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from filelock import FileLock, Timeout
+
+from .errors import DataError
+
+if TYPE_CHECKING:  # a webcam starts without pandas
+    import pandas as pd
+
+_STALE_S = 3600.0  # a part this old was left by a program that was killed
+
+
+@contextlib.contextmanager
+def whole(path: Path | str) -> Iterator[Path]:
+    """Give a temporary path to write to, and put the file in its place only when all went well.
+
+    Parameters
+    ----------
+    path : Path
+        The file to write. Its folder is made if it is missing.
+
+    Yields
+    ------
+    Path
+        A path in the same folder with the same ending (Keras and OpenCV choose the format by it). After an error the
+        file there is deleted, and what stood at `path` before is untouched.
+
+    Example
+    -------
+    >>> with whole("scores.txt") as part:           # doctest: +SKIP
+    ...     part.write_text("0.72")
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    for old in path.parent.glob(f"part-*-{path.name}"):
+        with contextlib.suppress(OSError):
+            if time.time() - old.stat().st_mtime > _STALE_S:
+                old.unlink()
+    part = path.with_name(f"part-{os.getpid()}-{threading.get_ident()}-{path.name}")
+    try:
+        yield part
+        os.replace(part, path)
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
+
+
+def write_bytes(path: Path | str, data: bytes) -> None:
+    """Write bytes, whole or not at all."""
+    with whole(path) as part:
+        part.write_bytes(data)
+
+
+def write_text(path: Path | str, text: str) -> None:
+    """Write text as UTF-8, whole or not at all."""
+    write_bytes(path, text.encode("utf-8"))
+
+
+def write_json(path: Path | str, value: Any) -> None:
+    """Write a value as indented JSON, whole or not at all."""
+    write_text(path, json.dumps(value, indent=1, ensure_ascii=False) + "\n")
+
+
+def write_csv(path: Path | str, table: "pd.DataFrame") -> None:
+    """Write a table as CSV without its index, whole or not at all; names that are not UTF-8 keep their bytes."""
+    with whole(path) as part:
+        table.to_csv(part, index=False, errors="surrogateescape")
+
+
+def read_json(path: Path | str, remedy: str) -> Any:
+    """Read a JSON file.
+
+    Parameters
+    ----------
+    path : Path
+    remedy : str
+        What the user can do where it cannot be read; it ends the error's sentence.
+
+    Raises
+    ------
+    DataError
+        The file is not there or is no JSON.
+    """
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path}: not readable as JSON ({error}); {remedy}") from error
+
+
+def cached_arrays(file: Path, key: str, make: Callable[[], dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    """Return arrays from a cache file, or make them and keep them there.
+
+    Parameters
+    ----------
+    file : Path
+        An ``.npz`` file.
+    key : str
+        Says what the arrays were made from; under another key they are made anew.
+    make : callable
+        Returns the arrays by name.
+
+    Returns
+    -------
+    dict of str to ndarray
+        Where the cache cannot be written, a warning says so and the arrays are returned all the same.
+    """
+    # Whatever is wrong with a cache file, its source is still there.
+    with contextlib.suppress(Exception), np.load(file) as kept:
+        if str(kept["key"]) == key:
+            return {name: kept[name] for name in kept.files if name != "key"}
+    arrays = make()
+    try:
+        with whole(file) as part, open(part, "wb") as output:
+            np.savez(output, key=np.array(key), **arrays)
+    except OSError as error:
+        warnings.warn(f"{file.parent}: nothing can be kept there ({error}); it will be computed anew each time",
+                      stacklevel=3)
+    return arrays
+
+
+@contextlib.contextmanager
+def only_one(folder: Path | str, doing: str) -> Iterator[None]:
+    """Hold a folder's lock, so that two programs do not write the same files.
+
+    Parameters
+    ----------
+    folder : Path
+        Made if it is missing; the lock is its file ``.lock``.
+    doing : str
+        What is done there, for the error: "another program trains into this folder".
+
+    Raises
+    ------
+    DataError
+        Another program holds the lock.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder / ".lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise DataError(f"{folder}: {doing}; wait until it ends, or name another folder") from None
+    try:
+        yield
+    finally:
+        lock.release()

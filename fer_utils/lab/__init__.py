@@ -1,0 +1,1 @@
+"""For us: running the notebooks in batch, and benchmarks."""

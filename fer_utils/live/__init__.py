@@ -1,0 +1,10 @@
+"""For a person, now: the window, the browser's camera, photos."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach(__name__, submod_attrs={
+    "headless": ["annotate_video"],
+    "photos": ["analyse_photo", "annotated_photo", "face_table"],
+    "widgets": ["browser_camera", "photo_app"],
+    "window": ["choose_view", "webcam"],
+})

@@ -1,0 +1,193 @@
+"""Training-time augmentation of uint8 faces, fast enough that training never waits for it.
+
+One affine warp a face does rotation, shift, shear, zoom and flip together, so pixels are interpolated once.
+"""
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """How far each random change goes; the defaults change nothing.
+
+    Parameters
+    ----------
+    rotation : float
+        Largest roll, in degrees, either way.
+    shift : float
+        Largest shift, as a fraction of the face's size, either way.
+    shear : float
+        Largest shear, in degrees, either way.
+    zoom : (float, float)
+        Smallest and largest magnification of the face (1.25 crops tighter).
+    stretch : float
+        Largest change of the aspect ratio: width and height are zoomed by up to this fraction apart.
+    flip : bool
+        Mirror half of the faces.
+    contrast, brightness : float
+        Largest relative change of contrast; largest shift of brightness in gray levels.
+    gamma : float
+        Largest exponent of the gray-value curve (and one over it the smallest); 1 for none.
+    blur, noise, jpeg : float
+        Share of the faces that get a Gaussian blur, Gaussian noise, or a low-quality JPEG round trip.
+    erase : float
+        Share of the faces of which a rectangle is hidden (Zhong et al. 2020, random erasing).
+    half : float
+        Share of the faces of which one side is hidden, as behind a hand, a neighbour or a door.
+    """
+
+    rotation: float = 0.0
+    shift: float = 0.0
+    shear: float = 0.0
+    zoom: tuple = (1.0, 1.0)
+    stretch: float = 0.0
+    flip: bool = False
+    contrast: float = 0.0
+    brightness: float = 0.0
+    gamma: float = 1.0
+    blur: float = 0.0
+    noise: float = 0.0
+    jpeg: float = 0.0
+    erase: float = 0.0
+    half: float = 0.0
+
+
+AUGMENTATIONS = {
+    "none": None,
+    # Project B's ImageDataGenerator(rotation_range=20, width_shift_range=.2, height_shift_range=.2, shear_range=.2,
+    # zoom_range=.2, horizontal_flip=True). Keras reads shear_range in degrees, so .2 shears hardly at all, and draws
+    # the zoom of width and height apart.
+    "project_b": Augmentation(rotation=20, shift=0.2, shear=0.2, zoom=(0.8, 1.2), stretch=0.2, flip=True),
+    # The peers' ImageDataGenerator(rotation_range=10, width_shift_range=.1, height_shift_range=.1, zoom_range=.1,
+    # horizontal_flip=True), for mini-Xception.
+    "arriaga": Augmentation(rotation=10, shift=0.1, zoom=(0.9, 1.1), stretch=0.1, flip=True),
+    # Ours: what cameras and face detectors do to faces that FER2013's own crops do not show.
+    "strong": Augmentation(rotation=15, shift=0.08, shear=5, zoom=(0.85, 1.25), stretch=0.08, flip=True,
+                           contrast=0.3, brightness=20, gamma=1.6, blur=0.1, noise=0.15, jpeg=0.05,
+                           erase=0.3, half=0.04),
+    # The same changes, milder and with little hidden: for small networks and for the last trainings of fer_net.
+    "light": Augmentation(rotation=12, shift=0.06, shear=3, zoom=(0.85, 1.2), stretch=0.06, flip=True,
+                          contrast=0.25, brightness=15, gamma=1.5, blur=0.1, noise=0.1, jpeg=0.05, erase=0.1),
+}
+"""Augmentations by name: "none", "project_b" (project B's), "arriaga" (for the peers' mini-Xception), "strong" and
+"light" (for `fer_net` and its tiny one)."""
+
+
+def affine_matrices(n, size, spec, rng):
+    """Draw the affine maps of `n` faces.
+
+    Returns
+    -------
+    ndarray
+        float64 (n, 2, 3), each mapping a pixel of the old face to its place in the new one, about the centre.
+    """
+    angle = np.deg2rad(rng.uniform(-spec.rotation, spec.rotation, n))
+    shear = np.deg2rad(rng.uniform(-spec.shear, spec.shear, n))
+    zoom = np.exp(rng.uniform(*np.log(spec.zoom), n))
+    stretch = np.exp(rng.uniform(-spec.stretch, spec.stretch, n) / 2)
+    mirror = np.where(rng.random(n) < (0.5 if spec.flip else 0), -1.0, 1.0)
+    shift = rng.uniform(-spec.shift, spec.shift, (n, 2)) * size
+    cos, sin = np.cos(angle), np.sin(angle)
+    width, height = mirror * zoom * stretch, zoom / stretch
+    linear = np.empty((n, 2, 2))
+    linear[:, 0, 0] = cos * width
+    linear[:, 0, 1] = (cos * np.tan(shear) - sin) * height
+    linear[:, 1, 0] = sin * width
+    linear[:, 1, 1] = (sin * np.tan(shear) + cos) * height
+    centre = np.full(2, (size - 1) / 2)
+    return np.concatenate([linear, (centre + shift - linear @ centre)[:, :, None]], axis=2)
+
+
+def _gray_curves(n, spec, rng):
+    """Draw `n` look-up tables of 256 gray values: gamma, then contrast about the middle, then brightness."""
+    gamma = np.exp(rng.uniform(-1, 1, (n, 1)) * np.log(spec.gamma))
+    contrast = 1 + rng.uniform(-spec.contrast, spec.contrast, (n, 1))
+    brightness = rng.uniform(-spec.brightness, spec.brightness, (n, 1))
+    level = np.linspace(0, 1, 256)[None] ** gamma * 255
+    return np.rint(np.clip((level - 127.5) * contrast + 127.5 + brightness, 0, 255)).astype(np.uint8)
+
+
+def _hide(face, spec, rng):
+    """Hide a rectangle or a side of one face, in place."""
+    size = len(face)
+    fill = rng.integers(0, 256)
+    if rng.random() < spec.erase:
+        height, width = rng.integers(size // 8, size // 2, 2)
+        top, left = rng.integers(0, size - height + 1), rng.integers(0, size - width + 1)
+        face[top:top + height, left:left + width] = fill
+    if rng.random() < spec.half:
+        cut = rng.integers(size // 5, size // 2 + 1)
+        side = rng.integers(4)
+        np.rot90(face, side)[:cut] = fill
+
+
+def augment_faces(pixels, spec, rng):
+    """Return faces changed at random.
+
+    Parameters
+    ----------
+    pixels : ndarray
+        uint8 (N, S, S).
+    spec : Augmentation or None
+        None returns `pixels` as they are.
+    rng : numpy.random.Generator
+        The same generator state gives the same faces.
+
+    Returns
+    -------
+    ndarray
+        uint8 (N, S, S); the input is left as it was.
+    """
+    if spec is None:
+        return pixels
+    n, size = pixels.shape[:2]
+    matrices = affine_matrices(n, size, spec, rng)
+    curves = _gray_curves(n, spec, rng)
+    blur, jpeg = rng.random(n) < spec.blur, rng.random(n) < spec.jpeg
+    out = np.empty_like(pixels)
+    for i in range(n):
+        face = cv2.warpAffine(pixels[i], matrices[i], (size, size), flags=cv2.INTER_LINEAR,
+                              borderMode=cv2.BORDER_REPLICATE)
+        if blur[i]:
+            face = cv2.GaussianBlur(face, (0, 0), rng.uniform(0.5, 1.3))
+        if jpeg[i]:
+            quality = int(rng.integers(20, 60))
+            face = cv2.imdecode(cv2.imencode(".jpg", face, [cv2.IMWRITE_JPEG_QUALITY, quality])[1], 0)
+        out[i] = curves[i][face]
+        if spec.erase or spec.half:
+            _hide(out[i], spec, rng)
+    noisy = np.flatnonzero(rng.random(n) < spec.noise)
+    if noisy.size:
+        sigma = rng.uniform(2, 12, (noisy.size, 1, 1))
+        grain = rng.standard_normal((noisy.size, size, size), np.float32) * sigma
+        out[noisy] = np.rint(np.clip(out[noisy] + grain, 0, 255)).astype(np.uint8)
+    return out
+
+
+def mixup(x, y, alpha, rng):
+    """Blend each face and its label with another of the batch (Zhang et al. 2018, mixup).
+
+    Parameters
+    ----------
+    x : ndarray
+        float32 (N, H, W, C).
+    y : ndarray
+        float32 (N, classes), rows that sum to 1.
+    alpha : float
+        The Beta distribution's parameter; 0 returns the batch as it is.
+    rng : numpy.random.Generator
+
+    Returns
+    -------
+    x, y : ndarray
+        Blended alike, same shapes.
+    """
+    if not alpha:
+        return x, y
+    share = rng.beta(alpha, alpha, len(x)).astype(np.float32)
+    share = np.maximum(share, 1 - share)
+    other = rng.permutation(len(x))
+    sx, sy = share[:, None, None, None], share[:, None]
+    return x * sx + x[other] * (1 - sx), y * sy + y[other] * (1 - sy)

@@ -1,0 +1,13 @@
+"""From pixels to faces with probabilities."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach(__name__, submod_attrs={
+    "detect": ["live_detector", "make_detector", "yunet_file"],
+    "emoji": ["draw_emoji"],
+    "images": ["read_photo"],
+    "predict": ["Face", "Predictor"],
+    "scenes": ["match", "write_clip", "write_crowd"],
+    "track": ["FaceFollower", "overlaps"],
+    "video": ["open_source"],
+})

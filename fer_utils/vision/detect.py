@@ -1,0 +1,305 @@
+"""Face detectors behind one small interface, and crops that look like FER2013's faces."""
+import hashlib
+import os
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from .. import paths
+from ..errors import DataError
+from .images import to_rgb
+
+DETECTORS = ("yunet", "haar")
+YUNET = "face_detection_yunet_2023mar.onnx"
+YUNET_URL = ("https://media.githubusercontent.com/media/opencv/opencv_zoo/main/models/face_detection_yunet/"
+             "face_detection_yunet_2023mar.onnx")
+YUNET_SHA256 = "8f2383e4dd3cfbb4553ea8718107fc0423210dc964f9f4280604804ed2552fa4"
+
+
+@dataclass(frozen=True)
+class Detection:
+    """One face found in an image.
+
+    Parameters
+    ----------
+    box : (float, float, float, float)
+        Left, top, width, height in pixels of the image; may reach over its edges.
+    score : float
+        The detector's confidence, 0 to 1 (Haar gives none: 1).
+    landmarks : ndarray or None
+        float32 (5, 2): the person's right eye, left eye, nose, right and left corner of the mouth, as (x, y).
+    """
+
+    box: tuple
+    score: float = 1.0
+    landmarks: np.ndarray | None = None
+
+
+class HaarDetector:
+    """OpenCV's own frontal-face cascade (Viola & Jones 2001): always there, misses turned and small faces.
+
+    Parameters
+    ----------
+    scale_factor, min_neighbours : float, int
+        As in `cv2.CascadeClassifier.detectMultiScale`.
+    min_size : int
+        Smallest face, in pixels of the image that is searched.
+    max_side : int or None
+        Larger images are searched at this many pixels on their longer side.
+    """
+
+    name = "haar"
+    # The side of a FER2013 crop over this detector's box; measured in notebook 06.
+    margin = 1.0
+
+    def __init__(self, scale_factor=1.1, min_neighbours=5, min_size=24, max_side=1280):
+        self._cascade = _cascade()
+        self.scale_factor, self.min_neighbours, self.min_size = scale_factor, min_neighbours, min_size
+        self.max_side = max_side
+
+    def detect(self, image):
+        """Return the `Detection` list of an image, uint8 (H, W, 3) RGB, largest first."""
+        gray = cv2.cvtColor(to_rgb(image), cv2.COLOR_RGB2GRAY)
+        small, scale = _shrunk(gray, self.max_side)
+        if min(small.shape) < self.min_size:
+            return []
+        boxes = self._cascade.detectMultiScale(small, self.scale_factor, self.min_neighbours,
+                                               minSize=(self.min_size, self.min_size))
+        found = [Detection(tuple(float(v) / scale for v in box)) for box in boxes]
+        return sorted(found, key=lambda d: -d.box[2])
+
+
+def _cascade():
+    folder = getattr(getattr(cv2, "data", None), "haarcascades", "")
+    path = Path(folder) / "haarcascade_frontalface_default.xml"
+    if not hasattr(cv2, "CascadeClassifier") or not path.is_file():
+        raise DataError(f"OpenCV {cv2.__version__} has no Haar cascades (version 5 dropped them): "
+                        'install version 4: pip install "opencv-python>=4.10,<5"')
+    cascade = cv2.CascadeClassifier()
+    # Not by its path: on Windows OpenCV opens none with letters beyond ASCII, and says nothing.
+    text = cv2.FileStorage(path.read_text(encoding="utf-8"), cv2.FILE_STORAGE_READ | cv2.FILE_STORAGE_MEMORY)
+    if not cascade.read(text.getFirstTopLevelNode()):
+        raise DataError(f"{path}: OpenCV {cv2.__version__} cannot read it; install OpenCV again: "
+                        'pip install --force-reinstall "opencv-python>=4.10,<5"')
+    return cascade
+
+
+class YuNetDetector:
+    """YuNet (Wu et al. 2023), a small network that finds faces and their eyes, nose and mouth.
+
+    Parameters
+    ----------
+    path : Path, optional
+        Its ONNX file; by default where `yunet_file` finds it.
+    score : float
+        Faces it is less sure of are left out.
+    max_sides : tuple of int
+        The image is searched at each of these sizes (pixels on its longer side) that it exceeds, or once as it is:
+        small sizes for faces that fill a photo, large ones for faces in a crowd.
+    """
+
+    name = "yunet"
+    # FER2013's crops measure 0.94 to 0.98 of the box's height; on PublicTest slightly tighter ones score best.
+    margin = 0.9
+
+    def __init__(self, path=None, score=0.7, max_sides=(640, 1600)):
+        path = Path(path) if path else yunet_file()
+        if path is None:
+            raise DataError(f"no YuNet file: put {YUNET} into {paths.MODELS} or name it in FER_YUNET")
+        try:
+            # Not by its path: on Windows OpenCV opens none with letters beyond ASCII.
+            self._network = cv2.FaceDetectorYN.create("onnx", np.fromfile(path, np.uint8), np.empty(0, np.uint8),
+                                                      (320, 320), score, 0.3, 5000)
+        except (cv2.error, OSError) as error:
+            raise DataError(f"{path}: not a YuNet file that OpenCV {cv2.__version__} reads; fetch it again") from error
+        self.max_sides = max_sides
+
+    def detect(self, image):
+        """Return the `Detection` list of an image, uint8 (H, W, 3) RGB, largest first."""
+        bgr = cv2.cvtColor(to_rgb(image), cv2.COLOR_RGB2BGR)
+        longest = max(bgr.shape[:2])
+        sides = sorted({min(side, longest) for side in self.max_sides}, reverse=True)
+        rows, scale = [], 1.0
+        for side in sides:  # each size is made from the one before: a large photo is shrunk as a whole only once
+            bgr, step = _shrunk(bgr, side)
+            scale *= step
+            rows.append(self._rows(bgr, scale))
+        rows = np.concatenate(rows)
+        if len(sides) > 1 and len(rows):
+            rows = rows[_distinct(rows)]
+        found = [Detection(tuple(map(float, row[:4])), float(row[14]), row[4:14].reshape(5, 2)) for row in rows]
+        return sorted(found, key=lambda d: -d.box[2])
+
+    def _rows(self, bgr, scale):
+        if min(bgr.shape[:2]) < 8:
+            return np.empty((0, 15), np.float32)
+        # With a side of 32 pixels or less YuNet (of OpenCV 4.14) returns what happens to be in memory.
+        height, width = bgr.shape[:2]
+        bgr = cv2.copyMakeBorder(bgr, 0, max(64 - height, 0), 0, max(64 - width, 0), cv2.BORDER_CONSTANT)
+        self._network.setInputSize(bgr.shape[1::-1])
+        rows = self._network.detect(bgr)[1]
+        if rows is None:
+            return np.empty((0, 15), np.float32)
+        rows[:, :14] /= scale
+        return rows[np.isfinite(rows).all(axis=1)]
+
+
+def _distinct(rows, overlap=0.3):
+    """Return the rows to keep where sizes found one face twice: the surer one."""
+    kept = cv2.dnn.NMSBoxes(rows[:, :4].tolist(), rows[:, 14].tolist(), 0.0, overlap)
+    return np.asarray(kept).reshape(-1)
+
+
+def _shrunk(image, max_side):
+    longest = max(image.shape[:2])
+    if not max_side or longest <= max_side:
+        return image, 1.0
+    scale = max_side / longest
+    size = (max(round(image.shape[1] * scale), 1), max(round(image.shape[0] * scale), 1))
+    return cv2.resize(image, size, interpolation=cv2.INTER_AREA), scale
+
+
+def yunet_file(download=True):
+    """Find YuNet's ONNX file: ``FER_YUNET``, then models/, then a download with its checksum.
+
+    Parameters
+    ----------
+    download : bool
+        False looks no further than this computer.
+
+    Returns
+    -------
+    Path or None
+        None where it is not here and cannot be fetched.
+
+    Raises
+    ------
+    DataError
+        ``FER_YUNET`` names no file.
+    """
+    named = os.environ.get("FER_YUNET")
+    if named:
+        if not Path(named).is_file():
+            raise DataError(f"FER_YUNET={named}: there is no such file")
+        return Path(named)
+    found = sorted(paths.MODELS.glob("face_detection_yunet*.onnx"), key=lambda p: ("int8" in p.name, p.name))
+    if found:
+        return found[0]
+    kept = paths.CACHE / YUNET
+    if kept.is_file() and hashlib.sha256(kept.read_bytes()).hexdigest() == YUNET_SHA256:
+        return kept
+    return _fetch_yunet(YUNET_URL, YUNET_SHA256, paths.CACHE) if download else None
+
+
+@cache  # without a network the wait is long: once is enough
+def _fetch_yunet(url, sha256, folder):
+    import logging
+
+    import pooch
+    import requests
+
+    pooch.get_logger().setLevel(logging.ERROR)
+    try:
+        return Path(pooch.retrieve(url, f"sha256:{sha256}", YUNET, folder,
+                                   downloader=pooch.HTTPDownloader(timeout=20)))
+    except (requests.RequestException, OSError, ValueError):  # offline, refused, or another file than expected
+        return None
+
+
+def make_detector(name="auto", **options):
+    """Make a detector by name.
+
+    Parameters
+    ----------
+    name : str
+        "yunet", "haar", or "auto": YuNet where its file is or can be fetched, else Haar, with one line that says so.
+    **options
+        Passed to the detector.
+
+    Raises
+    ------
+    DataError
+        The named detector's file is not there.
+    ValueError
+        Unknown name.
+    """
+    if name == "haar":
+        return HaarDetector(**options)
+    if name == "yunet":
+        return YuNetDetector(**options)
+    if name != "auto":
+        raise ValueError(f"no detector is called {name!r}; there are auto, {', '.join(DETECTORS)}")
+    path = yunet_file()
+    if path:
+        return YuNetDetector(path, **options)
+    print(f"YuNet's file is not here and could not be fetched: finding faces by Haar, which misses more. "
+          f"Put {YUNET} (github.com/opencv/opencv_zoo) into {paths.MODELS}.")
+    return HaarDetector()
+
+
+def face_square(detection, margin):
+    """Return the square that a FER2013 crop of this face would cover.
+
+    Parameters
+    ----------
+    detection : Detection
+    margin : float
+        The square's side over the longer side of the detector's box.
+
+    Returns
+    -------
+    centre : (float, float)
+    side : float
+        In pixels of the image.
+    """
+    x, y, width, height = detection.box
+    return (x + width / 2, y + height / 2), max(width, height) * margin
+
+
+def crop_face(image, detection, margin=1.0):
+    """Cut a face out as FER2013's faces are cut: square, from the forehead to the chin.
+
+    Parameters
+    ----------
+    image : ndarray
+        uint8 (H, W) or (H, W, 3).
+    detection : Detection
+    margin : float
+        The detector's own `margin`.
+
+    Returns
+    -------
+    ndarray
+        uint8, square; where the square reaches over the image's edge, the edge is continued.
+    """
+    (cx, cy), side = face_square(detection, margin)
+    height, width = image.shape[:2]
+    side = max(round(side), 1)
+    left, top = round(cx - side / 2), round(cy - side / 2)
+    # A box may lie outside the image: at least one row and column of it are continued.
+    x0, x1 = min(max(left, 0), width - 1), max(min(left + side, width), 1)
+    y0, y1 = min(max(top, 0), height - 1), max(min(top + side, height), 1)
+    x1, y1 = max(x1, x0 + 1), max(y1, y0 + 1)
+    inside = image[y0:y1, x0:x1]
+    before_y, before_x = max(y0 - top, 0), max(x0 - left, 0)
+    after_y, after_x = max(top + side - y1, 0), max(left + side - x1, 0)
+    if not (before_y or before_x or after_y or after_x):
+        return inside
+    return cv2.copyMakeBorder(inside, before_y, after_y, before_x, after_x, cv2.BORDER_REPLICATE)
+
+
+LIVE_SIDE = 640
+"""Pixels on the longer side at which live frames are searched for faces."""
+
+
+def live_detector(name="auto", side=LIVE_SIDE):
+    """Make a detector for live frames: as `faces.make_detector`, but searching only at `side` pixels."""
+    detector = make_detector(name)
+    if detector.name == "haar":  # asked for, or what "auto" fell back to
+        detector.max_side = side
+    else:
+        detector.max_sides = (side,)
+    return detector

@@ -1,0 +1,147 @@
+"""Photos as people have them, read into one form: uint8 RGB, upright."""
+import contextlib
+import importlib.util
+import io
+import warnings
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from ..errors import DataError
+
+MAX_PIXELS = 150_000_000
+"""Larger photos are refused: a small file can claim a size that no memory holds (a decompression bomb)."""
+PHOTO_ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".heic", ".heif")
+# Pillow reads forty formats, some by starting other programs (EPS); an uploaded file must not reach those.
+_FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", "PPM", "AVIF", "JPEG2000", "HEIF")
+
+
+def read_photo(source):
+    """Read a photo: turned upright by its EXIF, first frame of an animation, transparency on white.
+
+    Parameters
+    ----------
+    source : str, Path, bytes or binary file
+        JPEG, PNG (8 or 16 bit), WebP, BMP, TIFF, GIF, PPM, AVIF or JPEG 2000 in any colour mode; HEIC where
+        pillow-heif is installed.
+
+    Returns
+    -------
+    ndarray
+        uint8 (H, W, 3), RGB.
+
+    Raises
+    ------
+    DataError
+        The photo is missing, damaged, no image, or larger than `MAX_PIXELS`; the message says which.
+    """
+    from PIL import Image, ImageOps, UnidentifiedImageError
+
+    name = source if isinstance(source, (str, Path)) else "this photo"
+    try:
+        file = io.BytesIO(source) if isinstance(source, (bytes, bytearray, memoryview)) else source
+        quieten_pillow()
+        with Image.open(file, formats=_known_formats()) as image:
+            if image.width * image.height > MAX_PIXELS:
+                raise DataError(f"{name}: {image.width}×{image.height} pixels are too many (at most "
+                                f"{MAX_PIXELS // 10**6} million); shrink it first")
+            return to_rgb(_pixels(ImageOps.exif_transpose(image)))
+    except FileNotFoundError as error:
+        raise DataError(f"{name}: there is no such file") from error
+    except UnidentifiedImageError as error:
+        if not heic_readable() and _is_heic(source):
+            raise DataError(f"{name}: HEIC cannot be read here (pip install pillow-heif); save it as JPEG") from error
+        raise DataError(f"{name}: not an image that can be read (JPEG, PNG, WebP, BMP, TIFF, GIF)") from error
+    except Image.DecompressionBombError as error:
+        raise DataError(f"{name}: too many pixels (at most {MAX_PIXELS // 10**6} million)") from error
+    except (DataError, MemoryError):
+        raise
+    except Exception as error:  # damaged files make decoders and EXIF readers raise errors of any kind
+        reason = "is a folder" if isinstance(error, IsADirectoryError) else f"damaged or cut short ({error})"
+        raise DataError(f"{name}: {reason}") from error
+
+
+def quieten_pillow():
+    """Ignore Pillow's warnings: `MAX_PIXELS` decides what is too large, errors what is damaged.
+
+    For good, because a filter set for a while in one of several threads may stay, and then for all warnings.
+    """
+    from PIL import Image
+
+    warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
+    warnings.filterwarnings("ignore", module=r"PIL\.")
+
+
+def heic_readable():
+    """Return whether pillow-heif is installed."""
+    return importlib.util.find_spec("pillow_heif") is not None
+
+
+def is_heic(head):
+    """Return whether a file that begins with these bytes (12 or more) is a HEIC photo."""
+    return bytes(head[4:12]) in (b"ftypheic", b"ftypheix", b"ftypmif1", b"ftyphevc")
+
+
+def _is_heic(source):
+    if isinstance(source, (bytes, bytearray, memoryview)):
+        return is_heic(source)
+    if hasattr(source, "read"):
+        source.seek(0)
+        return is_heic(source.read(12))
+    with open(source, "rb") as file:
+        return is_heic(file.read(12))
+
+
+def _known_formats():
+    from PIL import Image
+
+    with contextlib.suppress(ImportError):
+        from pillow_heif import register_heif_opener
+
+        register_heif_opener()
+    Image.init()
+    return [name for name in _FORMATS if name in Image.OPEN]
+
+
+def _pixels(image):
+    """Return a Pillow image's pixels as gray or RGB(A), 8 or 16 bit."""
+    if image.mode in ("I", "I;16", "I;16B", "I;16L"):
+        return np.clip(np.asarray(image, np.int64), 0, 65535).astype(np.uint16)
+    if image.mode in ("L", "RGB", "RGBA"):
+        return np.asarray(image)
+    transparent = image.mode in ("LA", "PA", "La", "RGBa") or "transparency" in image.info
+    return np.asarray(image.convert("RGBA" if transparent else "RGB"))
+
+
+def to_rgb(image):
+    """Return an image as uint8 RGB.
+
+    Parameters
+    ----------
+    image : ndarray
+        uint8 or uint16 (0 to 65535); (H, W), (H, W, 1), (H, W, 3) RGB or (H, W, 4) RGBA, which is laid on white.
+
+    Returns
+    -------
+    ndarray
+        uint8 (H, W, 3); the very array where it is that already.
+
+    Raises
+    ------
+    ValueError
+        Another shape or dtype, or no pixel.
+    """
+    image = np.asarray(image)
+    if image.dtype == np.uint16:
+        image = (image >> 8).astype(np.uint8)
+    if image.dtype != np.uint8:
+        raise ValueError(f"an image must be uint8 or uint16, got {image.dtype}")
+    if image.ndim not in (2, 3) or (image.ndim == 3 and image.shape[2] not in (1, 3, 4)) or image.size == 0:
+        raise ValueError(f"an image must be (H, W), (H, W, 1), (H, W, 3) or (H, W, 4), got shape {image.shape}")
+    if image.ndim == 2 or image.shape[2] == 1:
+        return cv2.cvtColor(np.ascontiguousarray(image), cv2.COLOR_GRAY2RGB)
+    if image.shape[2] == 4:
+        alpha = image[:, :, 3:].astype(np.uint16)
+        return ((image[:, :, :3] * alpha + 255 * (255 - alpha)) // 255).astype(np.uint8)
+    return image

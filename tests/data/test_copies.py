@@ -1,0 +1,376 @@
+"""Copies planted by hand must be found, and nothing else."""
+
+import os
+from itertools import combinations
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pandas as pd
+import pytest
+
+from fer_utils import paths
+from fer_utils.data import copies, ferplus
+from fer_utils.data.drawn import draw_face, draw_faces
+from fer_utils.data.faceset import USAGES, FaceSet
+from fer_utils.data.load import load
+from fer_utils.errors import DataError
+from fer_utils.labels import EMOTIONS, FERPLUS_VOTES
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path, monkeypatch):
+    monkeypatch.setattr(paths, "CACHE", tmp_path / "cache")
+
+
+def face_set(pixels, emotion=None, usage=None):
+    n = len(pixels)
+    emotion = np.zeros(n, np.int8) if emotion is None else np.array(emotion, np.int8)
+    usage = np.full(n, "Training") if usage is None else np.array(usage)
+    return FaceSet(np.asarray(pixels), emotion, usage, "hand-made", "arrays")
+
+
+@pytest.fixture(scope="module")
+def photos():
+    """Sixty drawn faces at twice the size, so that crops of them can be taken."""
+    rng = np.random.default_rng(3)
+    return [draw_face(k % 7, rng, size=96) for k in range(60)]
+
+
+def crop(photo, left=6, top=6, side=84):
+    return cv2.resize(photo[top:top + side, left:left + side], (48, 48), interpolation=cv2.INTER_AREA)
+
+
+def jpeg(face, quality=60):
+    return cv2.imdecode(cv2.imencode(".jpg", face, (cv2.IMWRITE_JPEG_QUALITY, quality))[1], cv2.IMREAD_GRAYSCALE)
+
+
+def watermarked(face):
+    marked = cv2.putText(face.copy(), "stock", (8, 40), cv2.FONT_HERSHEY_SIMPLEX, 0.3, 230)
+    return cv2.addWeighted(face, 0.8, marked, 0.2, 0)
+
+
+VERSIONS = {
+    "darker": lambda photo: (crop(photo) * 0.6).astype(np.uint8),
+    "compressed": lambda photo: jpeg(crop(photo)),
+    "shifted": lambda photo: crop(photo, left=10, top=3),
+    "tighter": lambda photo: crop(photo, 12, 13, 70),
+    "wider": lambda photo: crop(photo, 0, 0, 96),
+    "mirrored": lambda photo: crop(photo)[:, ::-1],
+    "mirrored and tighter": lambda photo: crop(photo, 12, 12, 72)[:, ::-1],
+    "watermarked": lambda photo: watermarked(crop(photo)),
+}
+
+
+# --- exact copies ---
+
+
+@pytest.fixture
+def small():
+    """Tiny images of few values, so that many are equal by chance."""
+    return np.random.default_rng(0).integers(0, 2, (200, 2, 3), dtype=np.uint8)
+
+
+def test_face_ids_are_equal_where_the_bytes_are(small):
+    ids = copies.face_ids(small)
+    assert ids.dtype == np.int64 and ids.shape == (200,)
+    for i, j in combinations(range(200), 2):
+        assert (ids[i] == ids[j]) == (small[i].tobytes() == small[j].tobytes())
+    assert set(ids) == set(range(len({face.tobytes() for face in small})))
+
+
+def test_face_ids_do_not_depend_on_the_order(small):
+    order = np.random.default_rng(1).permutation(200)
+    np.testing.assert_array_equal(copies.face_ids(small[order]), copies.face_ids(small)[order])
+
+
+def test_face_ids_of_a_mirrored_view_and_of_nothing(small):
+    np.testing.assert_array_equal(copies.face_ids(small[:, :, ::-1]), copies.face_ids(small[:, :, ::-1].copy()))
+    assert len(copies.face_ids(small[:0])) == 0 and copies.exact_copies(small[:0]) == 0
+
+
+def test_exact_copies_are_rows_minus_distinct_faces(small):
+    assert copies.exact_copies(small) == 200 - len({face.tobytes() for face in small})
+    assert copies.exact_copies(np.unique(small, axis=0)) == 0
+
+
+def test_faces_on_both_sides_counts_the_second_ones(small):
+    a, b = small[:30], small[30:]
+    known = {face.tobytes() for face in a}
+    assert copies.faces_on_both_sides(a, b) == sum(face.tobytes() in known for face in b)
+    assert copies.faces_on_both_sides(a, b[:0]) == 0
+
+
+def noise(n, seed=0):
+    return np.random.default_rng(seed).integers(0, 256, (n, 48, 48), dtype=np.uint8)
+
+
+def test_copies_in_training_by_hand():
+    a, b, c, d = noise(4)
+    faces = face_set([a, a, b, a, a, c, b, d], usage=["Training"] * 3 + ["PublicTest"] * 3 + ["PrivateTest"] * 2)
+    assert copies.copies_in_training(faces) == {"PublicTest": 2, "PrivateTest": 1}
+    assert copies.copies_in_training(faces[:3]) == {"PublicTest": 0, "PrivateTest": 0}
+
+
+def test_conflicting_groups_by_hand():
+    a, b, c, d = noise(4)
+    pixels = np.stack([d, a, b, a, c, b, c, d, a])
+    emotion = np.array([5, 0, 1, 3, 2, 1, 2, -1, 0])
+    assert [group.tolist() for group in copies.conflicting_groups(pixels, emotion)] == [[1, 3, 8]]
+    emotion[5] = 4
+    assert [group.tolist() for group in copies.conflicting_groups(pixels, emotion)] == [[1, 3, 8], [2, 5]]
+
+
+def test_blank_faces_are_those_without_contrast():
+    black, gray = np.zeros((48, 48), np.uint8), np.full((48, 48), 128, np.uint8)
+    spot = black.copy()
+    spot[40:42, 20:23] = 90
+    dark = (noise(1)[0] // 8).astype(np.uint8)  # 0 to 31, spread 9
+    assert copies.blank_faces(np.stack([black, gray, spot, dark, noise(1)[0]])).tolist() == [True] * 3 + [False] * 2
+
+
+# --- near-duplicates ---
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_a_version_of_a_photo_is_found_and_no_other_pair(photos, version):
+    n = 12
+    pixels = np.stack([crop(photo) for photo in photos[:n]] + [VERSIONS[version](photo) for photo in photos[:n]])
+    pairs = copies.near_duplicates(pixels)
+    assert list(zip(pairs["i"], pairs["j"])) == [(k, k + n) for k in range(n)]
+    assert pairs["correlation"].between(0.95, 1.0001).all()
+    # A face may be as like as not to its mirror image, but what is not mirrored must not be called so.
+    assert not pairs["mirrored"].any() if "mirrored" not in version else pairs["mirrored"].mean() > 0.8
+
+
+def test_agrees_with_comparing_every_pair_at_every_shift(photos):
+    """With eigenfaces (60 faces and their shifted versions), against exhaustive template matching."""
+    rng = np.random.default_rng(4)
+    shifted = [crop(photos[k], *rng.integers(2, 11, 2)) for k in range(0, 60, 3)]
+    pixels = np.stack([crop(photo) for photo in photos] + shifted)
+    expected = set()
+    for i, j in combinations(range(len(pixels)), 2):
+        correlation = cv2.matchTemplate(pixels[j], pixels[i][8:40, 8:40], cv2.TM_CCOEFF_NORMED)
+        if correlation.max() > 0.94:
+            expected.add((i, j))
+    assert len(expected) == 20
+    pairs = copies.near_duplicates(pixels)
+    assert set(zip(pairs["i"], pairs["j"])) == expected
+
+
+def test_finds_what_is_planted_in_drawn_faces():
+    faces = draw_faces(1000)
+    pairs = copies.near_duplicates(faces.pixels)
+    assert len(pairs) >= 15  # 1.5 % of the rows are shifted, brighter or recompressed
+    assert (pairs["correlation"] > 0.99).mean() > 0.8  # and not many are alike by chance
+
+
+def test_exact_copies_are_no_near_duplicates_but_have_them(photos):
+    face, version, other = crop(photos[0]), jpeg(crop(photos[0])), crop(photos[1])
+    pairs = copies.near_duplicates(np.stack([face, other, version, face, version]))
+    assert list(zip(pairs["i"], pairs["j"])) == [(0, 2), (0, 4), (2, 3), (3, 4)]
+    assert pairs.dtypes.astype(str).to_dict() == {"i": "int64", "j": "int64", "correlation": "float32",
+                                                  "mirrored": "bool"}
+
+
+def test_the_order_of_faces_does_not_matter(photos):
+    pixels = np.stack([crop(photo) for photo in photos] + [crop(photo, 12, 13, 70) for photo in photos[::2]])
+    order = np.random.default_rng(5).permutation(len(pixels))
+    pairs, shuffled = copies.near_duplicates(pixels), copies.near_duplicates(pixels[order])
+    back = np.sort(order[shuffled[["i", "j"]].to_numpy()], axis=1)
+    assert len(pairs) >= 28 and {tuple(p) for p in back} == set(zip(pairs["i"], pairs["j"]))
+
+
+def test_blank_faces_and_sets_without_pairs_give_an_empty_table(photos):
+    blank = np.stack([np.full((48, 48), 10 + k, np.uint8) for k in range(5)])
+    for pixels in (blank, blank[:0], crop(photos[0])[None], np.stack([crop(p) for p in photos[:3]])):
+        pairs = copies.near_duplicates(pixels)
+        assert len(pairs) == 0 and list(pairs) == ["i", "j", "correlation", "mirrored"]
+
+
+def test_a_lower_threshold_finds_more(photos):
+    pixels = np.stack([crop(photo) for photo in photos[:20]])
+    assert len(copies.near_duplicates(pixels, threshold=0.5)) > len(copies.near_duplicates(pixels))
+
+
+class TestCache:
+    @pytest.fixture
+    def pixels(self, photos):
+        return np.stack([crop(photos[0]), crop(photos[1]), jpeg(crop(photos[0]))])
+
+    def test_is_read_the_second_time(self, pixels, monkeypatch):
+        first = copies.near_duplicates(pixels, cache=True)
+        monkeypatch.setattr(copies, "_pairs_of_rows", None)  # would fail if anything were searched
+        pd.testing.assert_frame_equal(copies.near_duplicates(pixels, cache=True), first)
+        with pytest.raises(TypeError):
+            copies.near_duplicates(pixels[::-1], cache=True)  # another set
+
+    def test_is_made_anew_when_damaged_and_leaves_no_parts(self, pixels):
+        first = copies.near_duplicates(pixels, cache=True)
+        file, = paths.CACHE.iterdir()
+        file.write_bytes(file.read_bytes()[:100])
+        pd.testing.assert_frame_equal(copies.near_duplicates(pixels, cache=True), first)
+        assert list(paths.CACHE.iterdir()) == [file] and file.stat().st_size > 100
+
+    def test_is_left_out_with_a_warning_where_it_cannot_be_written(self, pixels, tmp_path, monkeypatch):
+        (tmp_path / "file").write_text("in the way")
+        monkeypatch.setattr(paths, "CACHE", tmp_path / "file" / "cache")
+        with pytest.warns(UserWarning, match="could not be cached"):
+            assert len(copies.near_duplicates(pixels, cache=True)) == 1
+
+
+# --- across the official parts ---
+
+
+@pytest.fixture
+def across(photos):
+    """Training a b c; PublicTest a d; PrivateTest a, a version of b, e, a version of e, d."""
+    a, b, c, d, e = (crop(photo) for photo in photos[:5])
+    pixels = [a, b, c, a, d, a, jpeg(b), e, jpeg(e), d]
+    return face_set(pixels, usage=["Training"] * 3 + ["PublicTest"] * 2 + ["PrivateTest"] * 5)
+
+
+def test_seen_in_training_by_hand(across):
+    assert copies.seen_in_training(across, near=False).tolist() == [True, False, False, False, False]
+    assert copies.seen_in_training(across).tolist() == [True, True, False, False, False]
+    assert copies.seen_in_training(across, "PublicTest").tolist() == [True, False]
+    pairs = pd.DataFrame({"i": [2, 4], "j": [9, 7]})
+    assert copies.seen_in_training(across, pairs=pairs).tolist() == [True, False, False, False, True]
+    assert copies.seen_in_training(across, "Test").shape == (0,)
+
+
+def test_duplicate_table_by_hand(across):
+    table = copies.duplicate_table(across).set_index(["kind", "usage", "other"])
+    counted = table[table["faces"] > 0]
+    assert counted["faces"].to_dict() == {
+        ("exact", "Training", "PublicTest"): 1, ("exact", "Training", "PrivateTest"): 1,
+        ("exact", "PublicTest", "Training"): 1, ("exact", "PublicTest", "PrivateTest"): 2,
+        ("exact", "PrivateTest", "Training"): 1, ("exact", "PrivateTest", "PublicTest"): 2,
+        ("near", "Training", "PrivateTest"): 1, ("near", "PrivateTest", "Training"): 1,
+        ("near", "PrivateTest", "PrivateTest"): 2}
+    assert table.loc[("near", "PrivateTest", "PrivateTest"), ["pairs", "where"]].tolist() == [1, "within"]
+    assert table.loc[("exact", "PrivateTest", "Training"), ["share", "where"]].tolist() == [0.2, "across"]
+    assert len(table) == 2 * 3 * 3
+
+
+def test_duplicate_table_counts_all_exact_pairs():
+    rng = np.random.default_rng(6)
+    pixels, usage = noise(6)[rng.integers(0, 6, 40)], np.array(USAGES)[rng.integers(0, 3, 40)]
+    table = copies.duplicate_table(face_set(pixels, usage=usage), pairs=pd.DataFrame({"i": [], "j": []}, dtype=int))
+    table = table[table["kind"] == "exact"].set_index(["usage", "other"])
+    for one in USAGES:
+        for other in USAGES:
+            equal = [(i, j) for i in np.flatnonzero(usage == one) for j in np.flatnonzero(usage == other)
+                     if i != j and (pixels[i] == pixels[j]).all()]
+            assert table.loc[(one, other), "faces"] == len({i for i, _ in equal})
+            assert table.loc[(one, other), "pairs"] == len({frozenset(pair) for pair in equal})
+
+
+# --- FER+ ---
+
+
+def votes(**counts):
+    return [counts.get(name, 0) for name in FERPLUS_VOTES]
+
+
+def test_ferplus_labels_by_hand():
+    cases = [(votes(neutral=6, sadness=4), "neutral"), (votes(happiness=10), "happy"), (votes(fear=9), "fear"),
+             (votes(contempt=6, disgust=3, anger=1), "disgust"),  # contempt is none of the seven
+             (votes(neutral=5, anger=5), "angry"), (votes(surprise=4, fear=4, neutral=2), "fear"),  # the first of a tie
+             (votes(NF=10), None), (votes(unknown=5, contempt=5), None)]
+    labels = ferplus.ferplus_labels([row for row, _ in cases])
+    assert [EMOTIONS[label] if label >= 0 else None for label in labels] == [name for _, name in cases]
+
+
+def test_ferplus_agreement_by_hand():
+    emotion = np.array([2, 2, 3, 3, 3, -1, 6])
+    table = ferplus.ferplus_agreement(emotion, [votes(fear=9), votes(neutral=9), votes(happiness=8), votes(NF=9),
+                                              votes(happiness=6), votes(anger=5), votes(sadness=4)])
+    assert list(table.index) == [*EMOTIONS, "all"]
+    assert table["faces"].tolist() == [0, 0, 2, 2, 0, 0, 1, 5]
+    assert table["agreement"].dropna().to_dict() == {"fear": 0.5, "happy": 1.0, "neutral": 0.0, "all": 0.6}
+
+
+class TestReadFerplus:
+    @pytest.fixture
+    def faces(self):
+        return face_set(noise(40), emotion=np.arange(40) % 7, usage=np.repeat(["Training", "PublicTest"], 20))
+
+    @pytest.fixture
+    def table(self, faces):
+        names = dict(zip(range(7), ("anger", "disgust", "fear", "happiness", "sadness", "surprise", "neutral")))
+        table = pd.DataFrame([votes(**{names[label]: 8, "NF": 1, "unknown": 1}) for label in faces.emotion],
+                             columns=FERPLUS_VOTES)
+        table.insert(0, "Usage", faces.usage)
+        table.insert(1, "Image name", "fer0000000.png")
+        return table
+
+    def write(self, table, tmp_path):
+        table.to_csv(tmp_path / "fer2013new.csv", index=False)
+        return tmp_path / "fer2013new.csv"
+
+    def test_votes_in_the_order_of_their_columns(self, faces, table, tmp_path):
+        read = ferplus.read_ferplus(self.write(table, tmp_path), faces)
+        np.testing.assert_array_equal(read, table[list(FERPLUS_VOTES)])
+        np.testing.assert_array_equal(ferplus.ferplus_labels(read), faces.emotion)
+
+    def test_is_found_beside_the_data(self, table, tmp_path):
+        assert ferplus.find_ferplus(tmp_path) is None
+        file = self.write(table, tmp_path)
+        assert ferplus.find_ferplus(tmp_path) == file == ferplus.find_ferplus(tmp_path / "fer2013.csv")
+        assert ferplus.find_ferplus(tmp_path.parent) == file, "or in a folder of the data's folder"
+
+    @pytest.mark.parametrize("spoil, message", [
+        (lambda t: t.drop(columns="contempt"), "no column contempt"),
+        (lambda t: t[:30], "votes for 30 faces, but there are 40.*original one"),
+        (lambda t: t.assign(Usage=t["Usage"][::-1].to_numpy()), "row 2: a PublicTest face, but face 0.*is in Training"),
+        (lambda t: pd.concat([t[19::-1], t[:19:-1]]), "agree with only .*other rows"),
+        (lambda t: t.assign(fear=None), "votes for fear"),
+        (lambda t: t.assign(fear="many"), "votes for fear"),
+        (lambda t: t.assign(NF=-1), "votes for NF"),
+    ])
+    def test_other_rows_or_columns_are_refused(self, faces, table, tmp_path, spoil, message):
+        with pytest.raises(DataError, match=message):
+            ferplus.read_ferplus(self.write(spoil(table), tmp_path), faces)
+
+    def test_no_file_and_no_table(self, faces, tmp_path):
+        with pytest.raises(DataError, match="no such file.*FERPlus"):
+            ferplus.read_ferplus(tmp_path / "fer2013new.csv", faces)
+        (tmp_path / "fer2013new.csv").write_text("")
+        with pytest.raises(DataError, match="not readable as CSV"):
+            ferplus.read_ferplus(tmp_path / "fer2013new.csv", faces)
+
+
+# --- the real data set ---
+
+
+@pytest.fixture(scope="module")
+def fer2013():
+    if not os.environ.get("FER_DATA"):
+        pytest.skip("FER_DATA names no data set")
+    faces = load(os.environ["FER_DATA"])
+    if faces.drawn or len(faces) != 35_887 or copies.exact_copies(faces.pixels) != 1_855:
+        pytest.skip("FER_DATA is not all of FER2013 without loss")
+    return faces
+
+
+def test_known_numbers_of_fer2013(fer2013):
+    assert copies.copies_in_training(fer2013) == {"PublicTest": 281, "PrivateTest": 291}
+    assert len(copies.conflicting_groups(fer2013.pixels, fer2013.emotion)) == 59
+    assert copies.blank_faces(fer2013.pixels).sum() == 14
+
+
+def test_ferplus_agrees_with_two_thirds_of_fer2013(fer2013):
+    file = ferplus.find_ferplus(os.environ["FER_DATA"])
+    if file is None:
+        pytest.skip("fer2013new.csv is not beside the data set")
+    private = fer2013.usage == "PrivateTest"
+    table = ferplus.ferplus_agreement(fer2013.emotion[private], ferplus.read_ferplus(file, fer2013)[private])
+    assert table["agreement"].round(3)[["all", "fear", "happy"]].tolist() == [0.643, 0.169, 0.937]
+
+
+def test_a_quarter_of_the_test_faces_of_fer2013_stands_in_training(fer2013, monkeypatch):
+    monkeypatch.setattr(paths, "CACHE", Path(os.environ["FER_CACHE"]))  # other tests need them too
+    pairs = copies.near_duplicates(fer2013.pixels, cache=True)
+    for usage in USAGES[1:]:
+        assert 990 < copies.seen_in_training(fer2013, usage, pairs=pairs).sum() < 1_030

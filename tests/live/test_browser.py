@@ -1,0 +1,283 @@
+"""The photo app in Voilà and the camera in JupyterLab and Voilà, used by a real browser with a fake camera."""
+
+import io
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+import zipfile
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.cbook import get_sample_data
+
+from fer_utils.labels import EMOTIONS
+from fer_utils.live import photos, widgets
+
+ROOT = Path(__file__).resolve().parents[2]
+CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
+playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")
+PATIENCE = 120_000  # ms; a server and a kernel start, maybe beside other work
+
+CAMERA = """\
+from fer_utils import widgets
+from fer_utils.predict import Predictor
+camera = widgets.browser_camera(Predictor(detector="haar"))
+camera
+"""
+
+
+@pytest.fixture(scope="module")
+def portrait():
+    image = cv2.imdecode(np.frombuffer(get_sample_data("grace_hopper.jpg").read(), np.uint8), cv2.IMREAD_COLOR)
+    scene = np.full((480, 640, 3), (130, 110, 90), np.uint8)
+    scene[:, 120:530] = cv2.resize(image, (410, 480), interpolation=cv2.INTER_AREA)
+    return cv2.imencode(".jpg", scene, [cv2.IMWRITE_JPEG_QUALITY, 92])[1].tobytes()
+
+
+@pytest.fixture(scope="module")
+def browser(portrait, tmp_path_factory):
+    film = tmp_path_factory.mktemp("camera") / "face.mjpeg"
+    film.write_bytes(portrait * 5)
+    with playwright.sync_playwright() as tool:
+        browser = tool.chromium.launch(executable_path=CHROMIUM, args=[
+            "--no-sandbox", "--use-fake-ui-for-media-stream", "--use-fake-device-for-media-stream",
+            f"--use-file-for-fake-video-capture={film}"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(browser):
+    context = browser.new_context(viewport={"width": 1280, "height": 900}, accept_downloads=True)
+    context.set_default_timeout(PATIENCE)
+    yield context.new_page()
+    context.close()
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def serve(command, port, home, **environment):
+    """Start a server with its own home, temporary folder and log; wait until it listens."""
+    for name in ("home", "tmp"):
+        (home / name).mkdir()
+    places = {"HOME": home / "home", "TMPDIR": home / "tmp", "JUPYTER_CONFIG_DIR": home / "home",
+              "FER_MODELS": ROOT / "models", "FER_ROOT": ROOT, "FER_CACHE": home / "tmp"}
+    log = open(home / "log", "w")
+    server = subprocess.Popen(command, env={**os.environ, **{k: str(v) for k, v in places.items()}, **environment},
+                              cwd=home, stdout=log, stderr=log, start_new_session=True)
+    until = time.monotonic() + PATIENCE / 1000
+    while True:
+        try:
+            urllib.request.urlopen(f"http://127.0.0.1:{port}/voila/static/" if "voila" in command else
+                                   f"http://127.0.0.1:{port}/api", timeout=5)
+            break
+        except urllib.error.HTTPError:
+            break
+        except OSError:
+            assert server.poll() is None and time.monotonic() < until, (home / "log").read_text()
+            time.sleep(0.2)
+    return server
+
+
+def end(server):
+    os.killpg(server.pid, signal.SIGTERM)
+    server.wait(20)
+
+
+@pytest.fixture(scope="module")
+def voila(tmp_path_factory):
+    port, home = free_port(), tmp_path_factory.mktemp("voila")
+    server = serve(widgets.app_command(port=port, browser=False), port, home)
+    yield f"http://127.0.0.1:{port}/", home
+    end(server)
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory):
+    port, home = free_port(), tmp_path_factory.mktemp("lab")
+    (home / "work").mkdir()
+    cell = {"cell_type": "code", "id": "camera", "execution_count": None, "metadata": {}, "outputs": [],
+            "source": CAMERA}
+    notebook = {"cells": [cell], "nbformat": 4, "nbformat_minor": 5,
+                "metadata": {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}}
+    (home / "work" / "camera.ipynb").write_text(json.dumps(notebook))
+    server = serve([sys.executable, "-m", "jupyterlab", "--no-browser", "--ip=127.0.0.1", f"--port={port}",
+                    "--allow-root", "--IdentityProvider.token=", "--ServerApp.password=",
+                    f"--ServerApp.root_dir={home / 'work'}", "--LabApp.news_url=",
+                    "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate"], port, home)
+    yield f"http://127.0.0.1:{port}/", home / "work" / "camera.ipynb"
+    end(server)
+
+
+def upload(page, *files):
+    page.set_input_files(".fer input[type=file]",
+                         [{"name": name, "mimeType": "image/jpeg", "buffer": data} for name, data in files])
+
+
+def large_png():
+    noise = np.random.default_rng(0).integers(0, 256, (1500, 1500, 3), np.uint8)
+    return cv2.imencode(".png", noise)[1].tobytes()  # 6.8 MB: seven messages
+
+
+def open_booth(page):
+    page.get_by_role("button", name="Take a photo").click()
+    page.get_by_role("button", name="Take it").wait_for()  # shown, and listening, once the video plays
+    assert page.evaluate("document.querySelector('.fer-booth video').videoWidth") > 0
+
+
+def test_the_photo_app(page, voila, portrait):
+    address, home = voila
+    scolded = []
+    page.on("dialog", lambda dialog: (scolded.append(dialog.message), dialog.dismiss()))
+    page.goto(address, timeout=PATIENCE)
+    page.get_by_role("button", name="Choose photos").wait_for()
+    assert page.get_by_text("Photos stay on this computer").is_visible()
+    assert page.get_by_text("Barrett et al. 2019").is_visible() and page.get_by_text("Article 5(1)(f)").is_visible()
+
+    upload(page, ("hopper_private.jpg", portrait), ("<img src=x onerror=alert(1)>.jpg", portrait), ("words.jpg", b"no"),
+           ("noise.png", large_png()), ("cut.jpg", portrait[:9000]), ("huge.jpg", bytes(photos.MAX_BYTES + 1)))
+    page.locator(".fer-status", has_text="; 3 not read").wait_for()
+    assert page.locator(".fer-status").inner_text().startswith("2 faces in 3 photos: ")
+    cards = page.locator(".fer-item")
+    said = [cards.nth(i).inner_text() for i in range(6)]
+    emotion = cards.nth(0).locator(".fer-answer").inner_text()
+    assert emotion in EMOTIONS and cards.nth(0).locator(".fer-bar").count() == 7
+    assert cards.nth(0).locator(".fer-box").is_visible()
+    assert "<img src=x onerror=alert(1)>.jpg" in said[1] and not scolded
+    assert "Not an image" in said[2] and "No face found" in said[3] and "cut short" in said[4] and "20 MB" in said[5]
+    assert page.locator(".fer-all tbody tr").count() == 2
+
+    page.get_by_label("Call a face unsure below").fill("95")
+    assert cards.nth(0).locator(".fer-answer").inner_text() == "unsure"
+    assert "2 unsure" in page.locator(".fer-status").inner_text()
+    page.get_by_label("Call a face unsure below").fill("15")
+    assert cards.nth(0).locator(".fer-answer").inner_text() == emotion
+
+    with page.expect_download() as csv:
+        page.get_by_role("button", name="Download CSV").click()
+    table = pd.read_csv(csv.value.path(), encoding="utf-8-sig")
+    assert table["emotion"].iloc[0] == emotion and table["photo"].iloc[0] == "hopper_private.jpg"
+    with page.expect_download() as file:
+        page.get_by_role("button", name="Download ZIP").click()
+    with zipfile.ZipFile(io.BytesIO(Path(file.value.path()).read_bytes())) as archive:
+        assert archive.namelist()[:2] == ["01_hopper_private.jpg", "02_img_src_x_onerror_alert_1.jpg"]
+        drawn = cv2.imdecode(np.frombuffer(archive.read("01_hopper_private.jpg"), np.uint8), cv2.IMREAD_COLOR)
+        assert drawn.shape == (480, 640, 3)
+
+    for width in (390, 1280):
+        page.set_viewport_size({"width": width, "height": 844})
+        assert page.evaluate("document.body.scrollWidth") <= width
+
+    open_booth(page)
+    assert page.get_by_role("button", name="Take a photo").is_disabled()  # a second stream would leave the first on
+    page.keyboard.press("Space")
+    page.locator(".fer-status", has_text="3 faces in 4 photos").wait_for()
+    assert page.evaluate("document.querySelector('.fer-booth video').srcObject") is None
+    open_booth(page)
+    page.get_by_role("button", name="Take it").dblclick()
+    page.locator(".fer-status", has_text="4 faces in 5 photos").wait_for()
+
+    page.get_by_role("button", name="Clear all").click()
+    assert cards.count() == 0
+    upload(page, *[(f"{i}.jpg", b"no") for i in range(photos.MAX_PHOTOS + 2)])
+    page.locator(".fer-status", has_text="0 faces in 0 photos; 50 not read").wait_for()
+    assert "2 photos were left out" in page.locator(".fer-notices").inner_text()
+
+    assert list(home.rglob("kernel-*.json"))
+    page.goto("about:blank")
+    until = time.monotonic() + PATIENCE / 1000
+    while list(home.rglob("kernel-*.json")) and time.monotonic() < until:
+        page.wait_for_timeout(200)
+    assert not list(home.rglob("kernel-*.json"))  # the kernel, and with it all it held, ends with its page
+    assert "hopper_private" not in (home / "log").read_text()
+    left = [path for path in home.rglob("*") if path.is_file() and path.name != "log"]
+    assert not [path for path in left if b"hopper_private" in path.read_bytes() or path.read_bytes()[:2] == b"\xff\xd8"]
+
+
+def test_dropping_a_photo_and_another_visitor_who_does_not_see_it(page, browser, voila, portrait):
+    page.goto(voila[0], timeout=PATIENCE)
+    page.get_by_role("button", name="Choose photos").wait_for()
+    transfer = page.evaluate_handle("""(bytes) => {
+        const data = new DataTransfer();
+        data.items.add(new File([new Uint8Array(bytes)], "dropped.jpg", { type: "image/jpeg" }));
+        return data;
+    }""", list(portrait))
+    page.dispatch_event(".fer-app", "drop", {"dataTransfer": transfer})
+    page.locator(".fer-status", has_text="1 face in 1 photo").wait_for()
+    other = browser.new_context().new_page()
+    other.goto(voila[0], timeout=PATIENCE)
+    other.get_by_role("button", name="Choose photos").wait_for(timeout=PATIENCE)
+    assert other.locator(".fer-item").count() == 0
+    other.context.close()
+
+
+def use_camera(page):
+    page.get_by_role("button", name="Start camera").click()
+    page.locator(".fer-live-row .fer-answer").first.wait_for()
+    assert page.locator(".fer-live-row .fer-box").first.is_visible()
+    page.keyboard.press("Space")
+    page.locator(".fer-capture .fer-answer").first.wait_for()
+    assert page.locator(".fer-capture .fer-answer").first.inner_text() in EMOTIONS
+    assert page.locator(".fer-capture .fer-bar").count() % 7 == 0
+    page.keyboard.press("Escape")
+    page.locator(".fer-status", has_text="The camera is off").wait_for()
+    assert page.evaluate("document.querySelector('.fer video').srcObject") is None
+    return page.locator(".fer-capture .fer-answer").first.inner_text()
+
+
+def run_first_cell(page):
+    """Press run until the cell has run: JupyterLab drops, without a word, what comes before its kernel answers."""
+    prompt = page.locator(".jp-Notebook .jp-InputPrompt").first
+    prompt.wait_for()
+    until = time.monotonic() + PATIENCE / 1000
+    while not re.search(r"\d", prompt.inner_text()):
+        assert time.monotonic() < until, f"the cell did not run: {prompt.inner_text()}"
+        if "*" not in prompt.inner_text():
+            page.locator(".jp-Notebook .jp-Cell .cm-content").first.click()
+            page.locator("[data-command='notebook:run-cell-and-select-next']").first.click()
+        page.wait_for_timeout(2000)
+
+
+def test_the_camera_in_jupyterlab_leaves_nothing_in_the_notebook(page, lab):
+    address, path = lab
+    page.goto(f"{address}lab/tree/camera.ipynb?reset", timeout=PATIENCE)
+    run_first_cell(page)
+    use_camera(page)
+    page.keyboard.press("d")
+    page.keyboard.press("d")
+    assert page.locator(".fer-camera").count() == 1  # the widget's keys are no notebook commands
+    page.locator(".jp-Notebook .jp-Cell .cm-content").first.click()
+    page.keyboard.press("Control+s")
+    until = time.monotonic() + PATIENCE / 1000
+    while '"execution_count": 1' not in path.read_text() and time.monotonic() < until:
+        page.wait_for_timeout(200)
+    saved = path.read_text()
+    assert '"execution_count": 1' in saved and len(saved) < 5000 and "/9j/" not in saved
+
+
+def test_the_camera_in_voila_and_a_refused_one(page, lab):
+    address = f"{lab[0]}voila/render/camera.ipynb"
+    page.goto(address, timeout=PATIENCE)
+    use_camera(page)
+    page.evaluate("""() => { navigator.mediaDevices.getUserMedia = () =>
+        Promise.reject(new DOMException("no", "NotAllowedError")); }""")
+    page.get_by_role("button", name="Start camera").click()
+    page.locator(".fer-status", has_text="The camera was refused").wait_for()
+    page.evaluate("() => { navigator.mediaDevices.getUserMedia = undefined; }")
+    page.get_by_role("button", name="Start camera").click()
+    page.locator(".fer-status", has_text="only on https pages and on localhost").wait_for()

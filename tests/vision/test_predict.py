@@ -1,0 +1,265 @@
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from matplotlib import cbook
+from PIL import Image
+
+from fer_utils import metrics
+from fer_utils.cli import main
+from fer_utils.data import copies as copies_module
+from fer_utils.data import drawn as drawn_module
+from fer_utils.errors import DataError
+from fer_utils.evaluation import robustness
+from fer_utils.labels import EMOTIONS
+from fer_utils.networks import export, runs
+from fer_utils.vision import predict
+from fer_utils.vision.detect import Detection
+from fer_utils.vision.images import read_photo
+
+SHARED = Path(__file__).resolve().parents[2] / "models"
+NETWORKS = [p.parent for p in SHARED.glob("*/model.onnx")]
+
+
+@pytest.fixture(scope="module")
+def portrait():
+    return read_photo(cbook.get_sample_data("grace_hopper.jpg", asfileobj=False))
+
+
+@pytest.fixture(scope="module")
+def predictor():
+    return predict.Predictor(SHARED / "fer_net", "haar")
+
+
+@pytest.mark.parametrize("folder", NETWORKS, ids=lambda p: p.name)
+def test_onnx_and_keras_give_the_same_probabilities(folder):
+    crops = drawn_module.draw_faces(40, seed=3).pixels
+    noise = np.random.default_rng(0).integers(0, 256, (24, 48, 48), np.uint8)
+    crops = np.concatenate([crops, noise])
+    a = predict.Predictor(folder, "haar").probabilities(crops)
+    b = predict.Predictor(folder, "haar", engine="keras").probabilities(crops)
+    assert np.abs(a - b).max() <= 1e-4 and np.allclose(a.sum(1), 1, atol=1e-5)
+
+
+def test_every_shared_network_of_ours_has_onnx():
+    assert {"fer_net", "fer_net_tiny"} <= {p.name for p in NETWORKS}
+
+
+def test_probabilities_are_calibrated_by_the_cards_temperature(predictor):
+    crops = drawn_module.draw_faces(7).pixels
+    network, card = runs.load_model(SHARED / "fer_net")
+    raw = runs.predict_probabilities(network, crops, predictor.spec)
+    assert np.allclose(predictor.probabilities(crops), metrics.apply_temperature(raw, card["temperature"]), atol=1e-5)
+
+
+def test_the_portraits_face_is_found_and_read(predictor, portrait):
+    (face,) = predictor.faces(portrait)
+    assert face.emotion in ("neutral", "happy") and 0.2 < face.confidence <= 1
+    described = json.loads(json.dumps(face.to_dict()))
+    assert list(described) == ["box", "score", "emotion", "probabilities"]
+    assert list(described["probabilities"]) == list(EMOTIONS)
+    x, y, w, h = face.box
+    assert 0 <= x < x + w <= portrait.shape[1] and 0 <= y < y + h <= portrait.shape[0]
+
+
+def test_gray_alpha_and_sixteen_bit_images_give_the_same_face(predictor, portrait):
+    (face,) = predictor.faces(portrait)
+    opaque = np.dstack([portrait, np.full(portrait.shape[:2], 255, np.uint8)])
+    for image in (opaque, portrait.astype(np.uint16) * 257):
+        (other,) = predictor.faces(image)
+        assert other.box == face.box and np.allclose(other.probabilities, face.probabilities, atol=1e-5)
+    assert len(predictor.faces(portrait[..., 1])) == 1
+
+
+def test_all_faces_of_a_frame_go_in_one_batch(predictor, portrait):
+    sizes = []
+    network = predictor._network
+    predictor._network = lambda x: sizes.append(len(x)) or network(x)
+    try:
+        assert len(predictor.faces(np.hstack([portrait, portrait, portrait]))) == 3
+    finally:
+        predictor._network = network
+    assert sizes == [3]
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 1, 3), (30, 700, 3)])
+def test_no_face_no_answer(predictor, shape):
+    assert predictor.faces(np.zeros(shape, np.uint8)) == []
+    assert predictor.probabilities([]).shape == (0, 7)
+
+
+def test_starting_a_predictor_loads_neither_tensorflow_nor_pandas():
+    code = ("import sys; from fer_utils.vision.predict import Predictor; Predictor(sys.argv[1], 'haar'); "
+            "print([m for m in ('tensorflow', 'keras', 'pandas', 'matplotlib') if m in sys.modules])")
+    out = subprocess.run([sys.executable, "-c", code, SHARED / "fer_net"], capture_output=True, text=True, check=True)
+    assert out.stdout.strip() == "[]"
+
+
+def test_errors_name_the_remedy(tmp_path):
+    with pytest.raises(DataError, match="no trained network 'none'"):
+        predict.Predictor("none", "haar")
+    with pytest.raises(ValueError, match="engine must be one of onnx, keras"):
+        predict.Predictor(SHARED / "fer_net", "haar", engine="torch")
+    folder = shutil.copytree(SHARED / "fer_net", tmp_path / "net")
+    (folder / "model.onnx").write_bytes(b"broken")
+    with pytest.raises(DataError, match="not readable.*fer_utils export"):
+        predict.Predictor(folder, "haar")
+    (folder / "model.onnx").unlink()
+    with pytest.raises(DataError, match="fer_utils export"):
+        predict.Predictor(folder, "haar")
+
+
+def test_export_writes_what_keras_computes(tmp_path, portrait):
+    folder = shutil.copytree(SHARED / "fer_net", tmp_path / "net")
+    (folder / "model.onnx").unlink()
+    path, difference = export.export_onnx(folder)
+    assert path == folder / "model.onnx" and difference <= 1e-4
+    assert not list(folder.glob("part*"))
+    (face,) = predict.Predictor(folder, "haar").faces(portrait)
+    (same,) = predict.Predictor(SHARED / "fer_net", "haar").faces(portrait)
+    assert np.allclose(face.probabilities, same.probabilities, atol=1e-5)
+
+
+class TestCommand:
+    """``python -m fer_utils predict``."""
+
+    OPTIONS = ["--model", str(SHARED / "fer_net"), "--detector", "haar"]
+
+    @pytest.fixture
+    def folder(self, tmp_path, portrait):
+        for name in ("a.png", "b/a.png", "a-2.png"):
+            path = tmp_path / name
+            path.parent.mkdir(exist_ok=True)
+            Image.fromarray(portrait).save(path)
+        return tmp_path
+
+    def test_one_entry_a_file_in_order_and_status_1_for_what_cannot_be_read(self, folder, predictor, portrait, capsys):
+        (folder / "text.jpg").write_text("no photo")
+        files = [str(folder / name) for name in ("none.jpg", "a.png", "text.jpg", "b/a.png")]
+        assert main(["predict", *files, "--json", *self.OPTIONS]) == 1
+        photos = json.loads(capsys.readouterr().out)["photos"]
+        assert [photo["file"] for photo in photos] == files
+        assert "no such file" in photos[0]["error"] and "not an image" in photos[2]["error"]
+        assert photos[0]["faces"] == [] and photos[0]["width"] is None
+        expected = {"file": files[1], "width": 512, "height": 600, "error": None,
+                    "faces": [face.to_dict() for face in predictor.faces(portrait)]}
+        assert photos[1] == expected and photos[3] == expected | {"file": files[3]}
+        assert main(["predict", files[1], *self.OPTIONS]) == 0
+
+    def test_marked_photos_replace_neither_those_given_nor_each_other(self, folder, capsys):
+        files = [folder / name for name in ("a.png", "b/a.png", "a-2.png")]
+        before = [file.read_bytes() for file in files]
+        for _ in range(2):  # the second run replaces what the first one wrote
+            assert main(["predict", *map(str, files), "--save", str(folder), *self.OPTIONS]) == 0
+            assert [file.read_bytes() for file in files] == before
+            written = sorted(p.name for p in folder.glob("*.png") if p not in files)
+            assert written == ["a-2-2.png", "a-3.png", "a-4.png"]
+
+    def test_a_file_of_the_users_own_is_not_replaced(self, folder, portrait, capsys):
+        Image.fromarray(portrait).save(folder / "face.jpg")
+        (folder / "face.png").write_bytes((folder / "a.png").read_bytes())
+        for _ in range(2):
+            assert main(["predict", str(folder / "face.jpg"), "--save", str(folder), *self.OPTIONS]) == 0
+            assert (folder / "face.png").read_bytes() == (folder / "a.png").read_bytes()
+            assert [p.name for p in folder.glob("face-*")] == ["face-2.png"]
+
+    def test_whatever_one_photo_breaks_the_others_go_on(self, folder, monkeypatch, capsys):
+        find = predict.Predictor.faces
+        monkeypatch.setattr(predict.Predictor, "faces", lambda self, image: find(self, image) if image.shape[0] > 100
+                            else 1 / 0)
+        Image.new("RGB", (50, 50)).save(folder / "small.png")
+        files = [str(folder / "small.png"), str(folder / "a.png")]
+        assert main(["predict", *files, "--json", *self.OPTIONS]) == 1
+        photos = json.loads(capsys.readouterr().out)["photos"]
+        assert "ZeroDivisionError" in photos[0]["error"] and len(photos[1]["faces"]) == 1
+
+
+class TestRobustness:
+    def test_every_condition_keeps_a_faces_shape_and_changes_it(self):
+        face = drawn_module.draw_faces(7).pixels[3]
+        for condition in robustness.CONDITIONS:
+            changed = condition.change(face, 1)
+            assert changed.shape == (48, 48) and changed.dtype == np.uint8
+            assert np.array_equal(changed, face) == (condition.kind == "none")
+
+    def test_known_changes(self):
+        face = np.full((48, 48), 64, np.uint8)
+        changed = {(c.kind, c.level): c.change(face, 0) for c in robustness.CONDITIONS}
+        assert changed["gamma", "0.5"][0, 0] == round(255 * (64 / 255) ** 0.5)
+        assert changed["contrast", "0.5×"][0, 0] == round((64 - 127.5) * 0.5 + 127.5)
+        assert (changed["hidden", "50% of a side"] == 96).mean() == 0.5
+
+    def test_a_scene_holds_the_face_where_it_says(self):
+        import cv2
+
+        face = drawn_module.draw_faces(7).pixels[3]
+        image, (x, y, w, h) = robustness.scene(face, 5)
+        back = cv2.resize(image[y:y + h, x:x + w, 0], (48, 48), interpolation=cv2.INTER_AREA)
+        assert np.abs(back.astype(int) - face).mean() < 12
+        assert np.array_equal(image, robustness.scene(face, 5)[0])
+
+    def test_faces_found_where_they_are_lose_little(self, predictor):
+        drawn = drawn_module.draw_faces(60, seed=1)
+        part = drawn.of("Training")
+        squares = [robustness.scene(part.pixels[i], i)[1] for i in range(12)]
+
+        class Detector:
+            """Finds every second face, and once another place."""
+
+            name, margin = "fake", 1.0
+
+            def __init__(self):
+                self.asked = 0
+
+            def detect(self, image):
+                self.asked += 1
+                square = squares[self.asked - 1]
+                if self.asked % 2:
+                    return []
+                elsewhere = Detection((square[0] - 3 * square[2], 0, 20, 20))
+                return [Detection(square), elsewhere] if self.asked == 2 else [Detection(square)]
+
+        row = robustness.detection_table(predictor, drawn, [Detector()], "Training", sample=12).iloc[0]
+        assert (row["faces"], row["found"], row["false"], row["side"]) == (12, 0.5, 1, 1)
+        assert row["missed_as_wrong"] == row["detected"] / 2
+        guess = predictor.probabilities(part.pixels[:12]).argmax(1)
+        assert row["direct"] == pytest.approx((guess == part.emotion[:12])[1::2].mean())
+
+    def test_unlabelled_faces_are_not_scored(self, predictor):
+        drawn = drawn_module.draw_faces(60, seed=1)
+        drawn.emotion[drawn.usage == "PrivateTest"] = -1
+        for table in (robustness.robustness_table, robustness.detection_table):
+            with pytest.raises(DataError, match="PrivateTest faces have no labels"):
+                table(predictor, drawn)
+
+    def test_the_table_is_scored_as_scikit_learn_does(self, predictor):
+        from sklearn.metrics import accuracy_score
+
+        drawn = drawn_module.draw_faces(60, seed=1)
+        usage = drawn.usage[0]
+        table = robustness.robustness_table(predictor, drawn, usage)
+        part = drawn.of(usage)
+        guess = predictor.probabilities(part.pixels).argmax(1)
+        assert table["accuracy"][0] == pytest.approx(accuracy_score(part.emotion, guess))
+        assert table["lost"][0] == 0 and len(table) == len(robustness.CONDITIONS)
+
+    def test_copies_of_training_faces_can_be_left_out(self, predictor):
+        drawn = drawn_module.draw_faces(200, seed=1)
+        training, test = (np.flatnonzero(drawn.usage == usage) for usage in ("Training", "PublicTest"))
+        copies, others = test[:len(test) // 2], test[len(test) // 2:]
+        drawn.pixels[copies] = drawn.pixels[training[:len(copies)]]
+        # Drawn faces look alike; these do not.
+        drawn.pixels[others] = np.random.default_rng(0).integers(0, 256, (len(others), 48, 48))
+        assert copies_module.clean_mask(drawn, "PublicTest").tolist() == [False] * len(copies) + [True] * len(others)
+        table = robustness.robustness_table(predictor, drawn, "PublicTest", clean=True)
+        right = predictor.probabilities(drawn.pixels[others]).argmax(1) == drawn.emotion[others]
+        assert table["accuracy"][0] == pytest.approx(right.mean())
+        with pytest.raises(DataError, match="have no copy in Training cannot be told"):
+            robustness.robustness_table(predictor, drawn[drawn.usage == "PublicTest"], "PublicTest", clean=True)
+        drawn.pixels[others] = drawn.pixels[training[:len(others)]]
+        with pytest.raises(DataError, match="each of the PublicTest faces has a copy"):
+            robustness.robustness_table(predictor, drawn, "PublicTest", clean=True)
