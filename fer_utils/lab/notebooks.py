@@ -1,12 +1,15 @@
-"""Running the notebooks with papermill, 03 once for each training, resuming where it stopped."""
+"""Execute the notebooks with papermill, 03 once for each training; a stopped run goes on where it was."""
+
 import hashlib
 import json
 import os
 import re
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, NamedTuple
 
-from .. import paths
+from .. import files, paths
 from ..data.load import load, sample
 from ..evaluation.tables import results_table
 from ..networks.recipes import TrainConfig
@@ -20,26 +23,21 @@ TRAINING_PARAMETERS = ("model", "protocol", "balance", "augment", "epochs", "see
 class Profile:
     """What one kind of run trains, and on how many faces.
 
-    Parameters
-    ----------
-    sample : int
-        Faces of a real data set to use, stratified by usage and emotion; 0 for all.
-    grid : tuple of dict
-        One `TrainConfig.for_model` call each, and so one run of notebook 03 each.
-    others : dict
-        What differs from its own recipe where a network is asked for that the grid does not have.
+    ``sample`` faces of a real data set are used, stratified by usage and emotion; 0 means all. Each entry of ``grid``
+    is one call of `TrainConfig.for_model`, so one run of notebook 03. ``others`` is added to a network's own recipe
+    where a run asks for a network that the grid does not have.
     """
 
     sample: int
-    grid: tuple
-    others: dict = field(default_factory=dict)
+    grid: tuple[dict[str, Any], ...]
+    others: dict[str, Any] = field(default_factory=dict)
 
 
-# The quick recipes are short: their networks show how everything works, not what the networks can do. The two smallest
-# networks, so that they are trained in minutes on an old processor too.
-_SHORT = {"batch_size": 32, "schedule": "cosine", "patience": 0, "precision": "auto"}
-# A high rate and small batches: the moving averages of so few steps must settle on a few thousand drawn faces too.
-_MINI = {"model": "mini_xception", "augment": "none", "learning_rate": 3e-3, **_SHORT}
+# The quick recipes are short: they show how everything works, not what the networks can do. They take the two smallest
+# networks, which train in minutes on an old processor too.
+_SHORT: dict[str, Any] = {"batch_size": 32, "schedule": "cosine", "patience": 0, "precision": "auto"}
+# A high rate and small batches: batch normalisation's moving averages must settle in few steps on few faces.
+_MINI: dict[str, Any] = {"model": "mini_xception", "augment": "none", "learning_rate": 3e-3, **_SHORT}
 PROFILES = {
     "quick": Profile(10_000, (
         {**_MINI, "epochs": 6},
@@ -65,25 +63,30 @@ class NotebookError(RuntimeError):
 
 @dataclass(frozen=True)
 class Job:
-    """One notebook to execute: its source, where the executed copy goes, and its parameters.
+    """One notebook to execute.
 
-    ``fingerprint`` is that of the faces it reads, ``writes`` what else must be there for it to be done.
+    ``fingerprint`` is that of the faces it reads. ``writes`` is a file without which the job is not done.
     """
 
     source: Path
     output: Path
-    parameters: dict
+    parameters: dict[str, Any]
     fingerprint: str = ""
     writes: Path | None = None
 
 
-def notebook_sources(only=None):
+class Plan(NamedTuple):
+    """What a run executes: its jobs, the names of the training runs that they make or read, and what the faces are."""
+
+    jobs: list[Job]
+    runs: list[str]
+    title: str
+
+
+def notebook_sources(only: Sequence[str] | None = None) -> list[Path]:
     """Return the numbered notebooks, all or those whose numbers are in `only` ("03", "3" or "03_train").
 
-    Raises
-    ------
-    ValueError
-        A number that no notebook has.
+    Raises `ValueError` for a number that no notebook has.
     """
     found = sorted(paths.NOTEBOOKS.glob("[0-9][0-9]_*.ipynb"))
     if not only:
@@ -96,48 +99,28 @@ def notebook_sources(only=None):
     return [p for p in found if p.name[:2] in wanted]
 
 
-def notebook_parameters(path):
-    """Return a notebook's parameters as papermill reads them from its cell tagged ``parameters``: name → default."""
+def notebook_parameters(path: Path | str) -> dict[str, str]:
+    """Return name and default (as source code) of each parameter in the cell that is tagged ``parameters``."""
     import papermill
 
     return {name: entry["default"] for name, entry in papermill.inspect_notebook(str(path)).items()}
 
 
-def plan(profile, only=None, parameters=None, data=None):
-    """Lay out the notebooks of a run.
+def plan(profile: str, only: Sequence[str] | None = None, parameters: dict[str, Any] | None = None,
+         data: str | None = None) -> Plan:
+    """Lay out the notebooks of a run, without executing any.
 
-    Parameters
-    ----------
-    profile : str
-        "quick" or "full".
-    only : list of str, optional
-        Numbers of the notebooks to run.
-    parameters : dict, optional
-        Values for parameters, for every notebook that has them.
-    data : str, optional
-        The data set; by default what `datasets.find` finds, else drawn faces.
-
-    Returns
-    -------
-    jobs : list of Job
-    runs : list of str
-        Names of the training runs that the jobs make or read, in the grid's order.
-    title : str
-        What the faces are.
-
-    Raises
-    ------
-    ValueError
-        A parameter that no chosen notebook has.
+    `profile` is a key of `PROFILES`, `only` holds numbers of notebooks, and `parameters` go to every notebook that has
+    them. Raises `ValueError` for a parameter that no chosen notebook has.
     """
     parameters = dict(parameters or {})
     data = parameters.pop("data", data)  # it names the runs too, so it must be one for all notebooks
     overrides = parameters.pop("overrides", {})
     sources = notebook_sources(only)
     known = {source: notebook_parameters(source) for source in sources}
+    have = sorted(set().union(*known.values()))
     for name in parameters:
-        if not any(name in names for names in known.values()):
-            have = sorted(set().union(*known.values()))
+        if name not in have:
             raise ValueError(f"no notebook of this run has the parameter {name!r}; there are {', '.join(have)}")
     faces = load(data)
     size = parameters.get("sample", 0 if faces.drawn else PROFILES[profile].sample)
@@ -145,26 +128,21 @@ def plan(profile, only=None, parameters=None, data=None):
         faces = sample(faces, size)
     # The notebooks run in their own folder, where a relative path would mean another place.
     common = {"data": data if data is None or data.startswith("drawn") else str(Path(data).resolve()), "sample": size}
-    trainings = [{**entry, **{k: v for k, v in parameters.items() if k in TRAINING_PARAMETERS}, **overrides}
-                 for entry in _grid(profile, parameters.get("model"))]
+    chosen = {k: v for k, v in parameters.items() if k in TRAINING_PARAMETERS} | overrides
+    trainings = [{**entry, **chosen} for entry in _grid(profile, parameters.get("model"))]
     fingerprint = faces.fingerprint()
     runs = {TrainConfig.for_model(**entry).run_name(fingerprint): entry for entry in trainings}
-    folder = paths.EXECUTED / profile
     jobs = []
     for source in sources:
         given = {k: v for k, v in {"runs": list(runs), **common, **parameters}.items() if k in known[source]}
-        if source.stem != "03_train":
-            jobs.append(Job(source, folder / source.name, given, fingerprint))
-            continue
-        for name, entry in runs.items():
-            shown = {k: v for k, v in entry.items() if k in TRAINING_PARAMETERS}
-            hidden = {k: v for k, v in entry.items() if k not in TRAINING_PARAMETERS}
-            jobs.append(Job(source, folder / f"{source.stem}-{name}.ipynb", {**given, **shown, "overrides": hidden},
-                            fingerprint, paths.RUNS / name / "card.json"))
-    return jobs, list(runs), faces.title
+        if source.stem == "03_train":
+            jobs += [_training_job(profile, source, name, given, entry, fingerprint) for name, entry in runs.items()]
+        else:
+            jobs.append(Job(source, paths.EXECUTED / profile / source.name, given, fingerprint))
+    return Plan(jobs, list(runs), faces.title)
 
 
-def _grid(profile, model):
+def _grid(profile: str, model: str | None) -> Sequence[dict[str, Any]]:
     """Return a profile's training runs; where one model is asked for, that one's."""
     chosen = PROFILES[profile]
     if model is None:
@@ -172,26 +150,26 @@ def _grid(profile, model):
     return [entry for entry in chosen.grid if entry["model"] == model] or [{"model": model, **chosen.others}]
 
 
-def run(profile="quick", only=None, parameters=None, data=None, fresh=False):
-    """Execute a profile's notebooks with one progress bar, leaving out those already executed as they now are.
+def _training_job(profile: str, source: Path, run_name: str, given: dict[str, Any], config: dict[str, Any],
+                  fingerprint: str) -> Job:
+    shown = {k: v for k, v in config.items() if k in TRAINING_PARAMETERS}
+    hidden = {k: v for k, v in config.items() if k not in TRAINING_PARAMETERS}
+    return Job(source, paths.EXECUTED / profile / f"{source.stem}-{run_name}.ipynb",
+               {**given, **shown, "overrides": hidden}, fingerprint, paths.RUNS / run_name / "card.json")
 
-    Parameters
-    ----------
-    profile, only, parameters, data
-        As `plan` takes them.
-    fresh : bool
-        Execute also what is done.
+
+def run(profile: str = "quick", only: Sequence[str] | None = None, parameters: dict[str, Any] | None = None,
+        data: str | None = None, fresh: bool = False) -> dict[str, Any]:
+    """Execute a profile's notebooks, except those that were already executed as they now are, unless `fresh`.
+
+    The first four parameters are those of `plan`. One progress bar counts the code cells of all notebooks. A failed
+    cell raises `NotebookError`; the executed copy up to there is kept.
 
     Returns
     -------
     dict
-        ``table`` (DataFrame, `evaluate.results_table` of the runs that are there), ``title``, ``executed`` and
-        ``figures`` (folders), ``done`` and ``skipped`` (counts of notebooks).
-
-    Raises
-    ------
-    NotebookError
-        A cell failed; the executed copy is kept.
+        ``table`` (`results_table` of the runs that are there), ``title``, ``executed`` and ``figures`` (folders),
+        ``done`` and ``skipped`` (numbers of notebooks).
     """
     from tqdm import tqdm
 
@@ -199,38 +177,34 @@ def run(profile="quick", only=None, parameters=None, data=None, fresh=False):
     # The report's figures are committed; a quick run must not replace them by lesser ones. Kernels inherit this.
     figures = paths.FIGURES if profile == "full" else paths.FIGURES / profile
     os.environ["FER_FIGURES"] = str(figures)
-    folder = paths.EXECUTED / profile
-    folder.mkdir(parents=True, exist_ok=True)
     package = _package_hash()
     todo = [job for job in jobs if fresh or not _is_done(job, package)]
-    with tqdm(total=sum(_cells(job.source) for job in todo), unit="cell", dynamic_ncols=True) as bar:
+    with tqdm(total=sum(map(_code_cells, todo)), unit="cell", dynamic_ncols=True) as bar:
         for job in todo:
             bar.set_description(job.output.stem)
-            _execute(job, bar)
-            _mark_done(job, package)
-    cards = []
-    for name in runs:
-        if (paths.RUNS / name / "card.json").is_file():
-            cards.append(read_card(paths.RUNS / name))
-    return {"table": results_table(cards), "title": title, "executed": folder, "figures": figures,
+            _execute(job, lambda **cell: bar.update())
+            files.write_text(_done_file(job), _job_hash(job, package))
+    cards = [read_card(paths.RUNS / name) for name in runs if (paths.RUNS / name / "card.json").is_file()]
+    return {"table": results_table(cards), "title": title, "executed": paths.EXECUTED / profile, "figures": figures,
             "done": len(todo), "skipped": len(jobs) - len(todo)}
 
 
-def _cells(source):
-    # One more than it has: papermill adds a cell with the parameters.
-    return len(json.loads(source.read_text(encoding="utf-8"))["cells"]) + 1
+def _code_cells(job: Job) -> int:
+    cells = json.loads(job.source.read_text(encoding="utf-8"))["cells"]
+    # Papermill adds a cell that sets the parameters.
+    return sum(cell["cell_type"] == "code" for cell in cells) + bool(job.parameters)
 
 
-def _execute(job, bar):
+def _execute(job: Job, after_cell: Callable[..., object]) -> None:
+    """Execute a notebook; `after_cell` is nbclient's hook ``on_cell_executed``."""
     import papermill
 
-    _register_engine()
-    _OneBar.bar = bar
     # The environment's own kernel, not one of that name that another project left in the user's folder.
     os.environ.setdefault("JUPYTER_PREFER_ENV_PATH", "1")
+    job.output.parent.mkdir(parents=True, exist_ok=True)
     try:
-        papermill.execute_notebook(str(job.source), str(job.output), parameters=job.parameters, engine_name="one_bar",
-                                   kernel_name="python3", cwd=str(paths.NOTEBOOKS), progress_bar=False,
+        papermill.execute_notebook(job.source, job.output, parameters=job.parameters, kernel_name="python3",
+                                   cwd=paths.NOTEBOOKS, progress_bar=False, on_cell_executed=after_cell,
                                    store_widget_state=False,  # it can hold what somebody uploaded
                                    # Kernels warn at each start that they listen on this machine; keep the bar whole.
                                    extra_arguments=["--IPKernelApp.log_level=40"])
@@ -240,43 +214,17 @@ def _execute(job, bar):
                             f"The executed copy, up to there: {job.output}") from None
 
 
-def _register_engine():
-    """Teach papermill an engine that moves our one bar on by each finished cell."""
-    global _OneBar
-    from papermill.engines import NBClientEngine, papermill_engines
-
-    if _OneBar is not None:
-        return
-
-    class OneBar(NBClientEngine):
-        bar = None
-
-        @classmethod
-        def execute_managed_notebook(cls, nb_man, kernel_name, **options):
-            complete = nb_man.cell_complete
-
-            def cell_complete(*args, **kwargs):
-                complete(*args, **kwargs)
-                cls.bar.update()
-
-            nb_man.cell_complete = cell_complete
-            return super().execute_managed_notebook(nb_man, kernel_name, **options)
-
-    _OneBar = OneBar
-    papermill_engines.register("one_bar", OneBar)
-
-
-_OneBar = None
-
-
-def _package_hash():
+def _package_hash() -> str:
+    """Return a hash of all files of this package: its modules, templates, and what the browser gets."""
+    package = Path(__file__).parents[1]
     digest = hashlib.sha256()
-    for path in sorted(Path(__file__).parents[1].rglob("*.py")):
-        digest.update(path.read_bytes())
+    for path in sorted(package.rglob("*")):
+        if path.is_file() and path.suffix != ".pyc":
+            digest.update(f"{path.relative_to(package).as_posix()}\0".encode() + path.read_bytes())
     return digest.hexdigest()
 
 
-def _job_hash(job, package):
+def _job_hash(job: Job, package: str) -> str:
     text = job.source.read_text(encoding="utf-8") + json.dumps(job.parameters, sort_keys=True, default=str)
     text += job.fingerprint + package
     if job.writes is None:  # a training reads no other network's card
@@ -284,15 +232,11 @@ def _job_hash(job, package):
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _done_file(job):
+def _done_file(job: Job) -> Path:
     return job.output.with_suffix(".done")
 
 
-def _is_done(job, package):
+def _is_done(job: Job, package: str) -> bool:
     mark = _done_file(job)
-    return (job.output.is_file() and mark.is_file() and mark.read_text() == _job_hash(job, package)
+    return (job.output.is_file() and mark.is_file() and mark.read_text(encoding="utf-8") == _job_hash(job, package)
             and (job.writes is None or job.writes.is_file()))
-
-
-def _mark_done(job, package):
-    _done_file(job).write_text(_job_hash(job, package))

@@ -7,7 +7,7 @@ import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from fer_utils import paths
-from fer_utils.lab import notebooks as notebooks_module
+from fer_utils.lab import notebooks
 from fer_utils.networks.recipes import TrainConfig
 
 
@@ -21,97 +21,113 @@ def write_notebook(folder, name, parameters, *code):
 @pytest.fixture
 def project(tmp_path, monkeypatch):
     """A small project: two notebooks of which the second counts how often it ran."""
-    notebooks = tmp_path / "notebooks"
-    notebooks.mkdir()
+    folder = tmp_path / "notebooks"
+    folder.mkdir()
     monkeypatch.setattr(paths, "EXECUTED", tmp_path / "executed")
-    monkeypatch.setattr(paths, "NOTEBOOKS", notebooks)
-    write_notebook(notebooks, "01_one", "data = None\nsample = 0\nword = 'a'", "print(word)")
-    write_notebook(notebooks, "02_two", "data = None\ntimes = 1", "open('count', 'a').write('x' * times)")
+    monkeypatch.setattr(paths, "NOTEBOOKS", folder)
+    write_notebook(folder, "01_one", "data = None\nsample = 0\nword = 'a'", "print(word)")
+    write_notebook(folder, "02_two", "data = None\ntimes = 1", "open('count', 'a').write('x' * times)")
     return tmp_path
 
 
-def test_notebooks_run_once_and_again_only_when_something_changed(project):
-    first = notebooks_module.run("quick", data="drawn:60")
+def test_notebooks_run_once_with_one_bar_and_again_only_when_something_changed(project, capsys):
+    first = notebooks.run("quick", data="drawn:60")
     assert (first["done"], first["skipped"]) == (2, 0)
-    again = notebooks_module.run("quick", data="drawn:60")
+    bar = capsys.readouterr().err
+    assert "01_one" in bar and "02_two: 100%" in bar and "6/6" in bar, "its code cells and the parameters' of both"
+    again = notebooks.run("quick", data="drawn:60")
     assert (again["done"], again["skipped"]) == (0, 2)
-    changed = notebooks_module.run("quick", parameters={"times": 2}, data="drawn:60")
+    changed = notebooks.run("quick", parameters={"times": 2}, data="drawn:60")
     assert (changed["done"], changed["skipped"]) == (1, 1)
-    notebooks_module.run("quick", only=["2"], data="drawn:60", fresh=True)
+    notebooks.run("quick", only=["2"], data="drawn:60", fresh=True)
     assert (project / "notebooks" / "count").read_text() == "x" + "xx" + "x"
     executed = nbformat.read(project / "executed" / "quick" / "01_one.ipynb", 4)
     assert executed.metadata.papermill.parameters["data"] == "drawn:60"
 
 
 def test_other_faces_and_lost_runs_are_done_again(project):
-    notebooks_module.run("quick", data="drawn:60")
-    other = notebooks_module.run("quick", data="drawn:60", parameters={"sample": 30})
+    notebooks.run("quick", data="drawn:60")
+    other = notebooks.run("quick", data="drawn:60", parameters={"sample": 30})
     assert other["done"] == 2
     executed = project / "executed" / "quick" / "01_one.ipynb"
-    job = notebooks_module.Job(project / "notebooks" / "01_one.ipynb", executed, {}, "faces", project / "card.json")
-    notebooks_module._mark_done(job, "package")
-    assert not notebooks_module._is_done(job, "package"), "its run folder has gone"
+    job = notebooks.Job(project / "notebooks" / "01_one.ipynb", executed, {}, "faces", project / "card.json")
+    notebooks._done_file(job).write_text(notebooks._job_hash(job, "package"))
+    assert not notebooks._is_done(job, "package"), "its run folder has gone"
     (project / "card.json").write_text("{}")
-    assert notebooks_module._is_done(job, "package")
-    assert not notebooks_module._is_done(dataclasses.replace(job, fingerprint="other faces"), "package")
+    assert notebooks._is_done(job, "package")
+    assert not notebooks._is_done(dataclasses.replace(job, fingerprint="other faces"), "package")
+
+
+def test_every_file_of_the_package_counts_as_a_change(tmp_path, monkeypatch):
+    module = tmp_path / "fer_utils" / "lab" / "notebooks.py"
+    for path in (module, module.parents[1] / "live" / "static" / "camera.js"):
+        path.parent.mkdir(parents=True)
+        path.write_text("")
+    monkeypatch.setattr(notebooks, "__file__", str(module))
+    before = notebooks._package_hash()
+    (module.parents[1] / "live" / "static" / "camera.js").write_text("let camera")
+    changed = notebooks._package_hash()
+    (module.parent / "__pycache__").mkdir()
+    (module.parent / "__pycache__" / "notebooks.pyc").write_text("compiled")
+    assert before != changed and notebooks._package_hash() == changed
 
 
 def test_another_shared_network_is_shown_anew(project, monkeypatch):
     monkeypatch.setattr(paths, "MODELS", project / "models")
     (project / "models" / "net").mkdir(parents=True)
     (project / "models" / "net" / "card.json").write_text('{"epochs_run": 1}')
-    jobs, _, _ = notebooks_module.plan("quick", data="drawn:60")
+    jobs, _, _ = notebooks.plan("quick", data="drawn:60")
     shown, training = jobs[0], dataclasses.replace(jobs[0], writes=project / "card.json")
-    before = [notebooks_module._job_hash(job, "package") for job in (shown, training)]
+    before = [notebooks._job_hash(job, "package") for job in (shown, training)]
     (project / "models" / "net" / "card.json").write_text('{"epochs_run": 2}')
-    after = [notebooks_module._job_hash(job, "package") for job in (shown, training)]
+    after = [notebooks._job_hash(job, "package") for job in (shown, training)]
     assert before[0] != after[0] and before[1] == after[1], "a training reads no other network's card"
 
 
 def test_data_and_overrides_given_as_parameters_reach_the_runs():
-    plain = notebooks_module.plan("quick", ["03"], {"model": "vgg16"}, data="drawn:60")
-    jobs, runs, title = notebooks_module.plan("quick", ["03"], {"model": "vgg16", "data": "drawn:60",
+    plain = notebooks.plan("quick", ["03"], {"model": "vgg16"}, data="drawn:60")
+    jobs, runs, title = notebooks.plan("quick", ["03"], {"model": "vgg16", "data": "drawn:60",
                                                      "overrides": {"learning_rate": 0.02}})
     assert jobs[0].parameters["overrides"]["learning_rate"] == 0.02 and title == plain[2]
     assert runs != plain[1]
-    same = notebooks_module.plan("quick", ["03"], {"model": "vgg16", "data": "drawn:60"})
+    same = notebooks.plan("quick", ["03"], {"model": "vgg16", "data": "drawn:60"})
     assert same[1] == plain[1] and same[0][0].parameters == plain[0][0].parameters
 
 
 def test_an_unknown_parameter_or_notebook_is_an_error(project):
     with pytest.raises(ValueError, match="'wrod'; there are data, sample, times, word"):
-        notebooks_module.run("quick", parameters={"wrod": 1}, data="drawn:60")
+        notebooks.run("quick", parameters={"wrod": 1}, data="drawn:60")
     with pytest.raises(ValueError, match="'word'"):
-        notebooks_module.run("quick", only=["02"], parameters={"word": 1}, data="drawn:60")
+        notebooks.run("quick", only=["02"], parameters={"word": 1}, data="drawn:60")
     with pytest.raises(ValueError, match="09.*01_one, 02_two"):
-        notebooks_module.run("quick", only=["09"])
+        notebooks.run("quick", only=["09"])
     assert not (project / "executed").exists()
 
 
 def test_a_failing_cell_is_shown_and_the_executed_copy_kept(project):
     write_notebook(project / "notebooks", "02_two", "data = None", "x = 1", "1 / 0")
-    with pytest.raises(notebooks_module.NotebookError, match=r"02_two.ipynb, cell In\[4\]: ZeroDivisionError(.|\n)*1 / 0"):
-        notebooks_module.run("quick", data="drawn:60")
+    with pytest.raises(notebooks.NotebookError, match=r"02_two.ipynb, cell In\[4\]: ZeroDivisionError(.|\n)*1 / 0"):
+        notebooks.run("quick", data="drawn:60")
     assert (project / "executed" / "quick" / "02_two.ipynb").is_file()
     again = write_notebook(project / "notebooks", "02_two", "data = None", "x = 1")
-    assert again is None and notebooks_module.run("quick", data="drawn:60")["skipped"] == 1
+    assert again is None and notebooks.run("quick", data="drawn:60")["skipped"] == 1
 
 
 def test_the_grid_gives_notebook_03_one_run_each():
-    jobs, runs, title = notebooks_module.plan("quick", ["03"], data="drawn:60")
-    assert len(jobs) == len(runs) == len(notebooks_module.PROFILES["quick"].grid) and title.startswith("drawn")
+    jobs, runs, title = notebooks.plan("quick", ["03"], data="drawn:60")
+    assert len(jobs) == len(runs) == len(notebooks.PROFILES["quick"].grid) and title.startswith("drawn")
     for job, run in zip(jobs, runs):
         given = {k: v for k, v in job.parameters.items() if k not in ("data", "sample", "overrides")}
         config = TrainConfig.for_model(**given, **job.parameters["overrides"])
         assert run.startswith(f"{config.model}-{config.protocol}") and run in job.output.name
         json.dumps(job.parameters)
-    jobs, runs, _ = notebooks_module.plan("quick", ["03"], {"model": "vgg16", "epochs": 2}, data="drawn:60")
+    jobs, runs, _ = notebooks.plan("quick", ["03"], {"model": "vgg16", "epochs": 2}, data="drawn:60")
     assert len(jobs) == 1 and jobs[0].parameters["epochs"] == 2 and runs[0].startswith("vgg16-")
 
 
 def test_a_network_that_the_quick_grid_lacks_is_trained_quickly_too():
-    assert "cnn5_bn" not in {entry["model"] for entry in notebooks_module.PROFILES["quick"].grid}
-    [job], _, _ = notebooks_module.plan("quick", ["03"], {"model": "cnn5_bn", "balance": "smote"}, data="drawn:60")
+    assert "cnn5_bn" not in {entry["model"] for entry in notebooks.PROFILES["quick"].grid}
+    [job], _, _ = notebooks.plan("quick", ["03"], {"model": "cnn5_bn", "balance": "smote"}, data="drawn:60")
     given = {k: v for k, v in job.parameters.items() if k not in ("data", "sample", "overrides")}
     config = TrainConfig.for_model(**given, **job.parameters["overrides"])
     assert config.epochs <= 15 and config.balance == "smote"
@@ -119,7 +135,7 @@ def test_a_network_that_the_quick_grid_lacks_is_trained_quickly_too():
 
 
 def test_full_covers_every_project_and_both_protocols():
-    configs = [TrainConfig.for_model(**entry) for entry in notebooks_module.PROFILES["full"].grid]
+    configs = [TrainConfig.for_model(**entry) for entry in notebooks.PROFILES["full"].grid]
     assert {c.model for c in configs} >= {"cnn5_bn", "cnn3", "vgg16", "cnn4_wide", "cnn_rgb100", "mini_xception",
                                           "fer_net"}
     assert {c.protocol for c in configs} == {"official", "leaky"}
@@ -127,9 +143,9 @@ def test_full_covers_every_project_and_both_protocols():
 
 
 def test_every_notebook_of_the_project_says_which_parameters_it_has():
-    for source in notebooks_module.notebook_sources():
-        names = notebooks_module.notebook_parameters(source)
+    for source in notebooks.notebook_sources():
+        names = notebooks.notebook_parameters(source)
         # The networks that 06 and later use are shared ones: they are named by `run`, and `model` is for training.
         assert {"data", "sample"} <= set(names) if source.name < "06" else "run" in names, source.name
         assert "model" not in names or source.stem == "03_train"
-    assert np.all([source.name[:2].isdigit() for source in notebooks_module.notebook_sources()])
+    assert np.all([source.name[:2].isdigit() for source in notebooks.notebook_sources()])
