@@ -30,8 +30,8 @@ pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not instal
 PATIENCE = 120_000  # ms; a server and a kernel start, maybe beside other work
 
 CAMERA = """\
-from fer_utils import widgets
-from fer_utils.predict import Predictor
+from fer_utils.live import widgets
+from fer_utils.vision.predict import Predictor
 camera = widgets.browser_camera(Predictor(detector="haar"))
 camera
 """
