@@ -1,6 +1,6 @@
 """Files that are whole or not there, a cache of arrays, and one lock for each folder."""
-
 import contextlib
+import glob
 import json
 import os
 import threading
@@ -18,23 +18,15 @@ from .errors import DataError
 if TYPE_CHECKING:  # a webcam starts without pandas
     import pandas as pd
 
-_STALE_S = 3600.0  # a part this old was left by a program that was killed
+_STALE_S = 3600.0  # a temporary file this old was left by a program that was killed
 
 
 @contextlib.contextmanager
 def whole(path: Path | str) -> Iterator[Path]:
-    """Give a temporary path to write to, and put the file in its place only when all went well.
+    """Give a temporary path to write to; the file is put in its place only when all went well.
 
-    Parameters
-    ----------
-    path : Path
-        The file to write. Its folder is made if it is missing.
-
-    Yields
-    ------
-    Path
-        A path in the same folder with the same ending (Keras and OpenCV choose the format by it). After an error the
-        file there is deleted, and what stood at `path` before is untouched.
+    The temporary path is in the same folder, which is made if it is missing, and has the same ending (Keras and OpenCV
+    choose the format by it). After an error it is deleted, and what was at `path` before is untouched.
 
     Example
     -------
@@ -43,7 +35,7 @@ def whole(path: Path | str) -> Iterator[Path]:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    for old in path.parent.glob(f"part-*-{path.name}"):
+    for old in path.parent.glob(f"part-*-{glob.escape(path.name)}"):
         with contextlib.suppress(OSError):
             if time.time() - old.stat().st_mtime > _STALE_S:
                 old.unlink()
@@ -81,16 +73,7 @@ def write_csv(path: Path | str, table: "pd.DataFrame") -> None:
 def read_json(path: Path | str, remedy: str) -> Any:
     """Read a JSON file.
 
-    Parameters
-    ----------
-    path : Path
-    remedy : str
-        What the user can do where it cannot be read; it ends the error's sentence.
-
-    Raises
-    ------
-    DataError
-        The file is not there or is no JSON.
+    `remedy` ends the error's sentence: what the user can do. A `DataError` says that the file is missing or no JSON.
     """
     try:
         return json.loads(Path(path).read_text(encoding="utf-8"))
@@ -99,51 +82,32 @@ def read_json(path: Path | str, remedy: str) -> Any:
 
 
 def cached_arrays(file: Path, key: str, make: Callable[[], dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
-    """Return arrays from a cache file, or make them and keep them there.
+    """Return arrays from a cache file (``.npz``), or make them and keep them there.
 
-    Parameters
-    ----------
-    file : Path
-        An ``.npz`` file.
-    key : str
-        Says what the arrays were made from; under another key they are made anew.
-    make : callable
-        Returns the arrays by name.
-
-    Returns
-    -------
-    dict of str to ndarray
-        Where the cache cannot be written, a warning says so and the arrays are returned all the same.
+    `key` says what the arrays are made from; under another key they are made anew. No array may be called "key". Where
+    the file cannot be written, a warning says so, and the arrays are returned all the same.
     """
     # Whatever is wrong with a cache file, its source is still there.
     with contextlib.suppress(Exception), np.load(file) as kept:
         if str(kept["key"]) == key:
             return {name: kept[name] for name in kept.files if name != "key"}
     arrays = make()
+    to_keep: dict[str, Any] = {"key": np.array(key), **arrays}
     try:
         with whole(file) as part, open(part, "wb") as output:
-            np.savez(output, key=np.array(key), **arrays)
+            np.savez(output, **to_keep)
     except OSError as error:
-        warnings.warn(f"{file.parent}: nothing can be kept there ({error}); it will be computed anew each time",
-                      stacklevel=3)
+        warnings.warn(f"{file.parent}: what was computed could not be cached there ({error}); it will be computed anew "
+                      "each time", stacklevel=3)
     return arrays
 
 
 @contextlib.contextmanager
 def only_one(folder: Path | str, doing: str) -> Iterator[None]:
-    """Hold a folder's lock, so that two programs do not write the same files.
+    """Hold the lock of a folder, so that two programs do not write the same files.
 
-    Parameters
-    ----------
-    folder : Path
-        Made if it is missing; the lock is its file ``.lock``.
-    doing : str
-        What is done there, for the error: "another program trains into this folder".
-
-    Raises
-    ------
-    DataError
-        Another program holds the lock.
+    The folder is made if it is missing; the lock is its file ``.lock``. `doing` says what is done there, for the error:
+    "another program trains into this folder". A `DataError` says that another program holds the lock.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
