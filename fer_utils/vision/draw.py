@@ -1,11 +1,12 @@
-"""What is drawn on photos and live frames: boxes, names, emoji and bars.
+"""Boxes, names, emoji and bars, drawn on photos and live frames.
 
-The emoji are our own drawings, made of circles, arcs and lines at the size asked for. Letters are DejaVu Sans,
-which comes with matplotlib under a free licence.
+Letters are DejaVu Sans, which matplotlib ships under a free licence.
 """
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
 
 import cv2
 import numpy as np
@@ -13,17 +14,80 @@ import numpy as np
 from ..labels import EMOTIONS
 from .emoji import RGB, draw_emoji
 from .images import to_rgb
+from .predict import Face
 
-TEXT = 15  # height of letters in pixels on an image of 640 pixels; larger images get larger ones
+if TYPE_CHECKING:
+    from PIL.ImageFont import FreeTypeFont
+
 UNSURE = "unsure"
-DARK, LIGHT, GRAY = (22, 22, 22), (255, 255, 255), (110, 110, 110)
+# In pixels on an image of up to 640 pixels; all of it grows with larger images.
+TEXT, STATUS_TEXT, PANEL_TEXT, PANEL_BAR = 15, 12, 11, 46
+DARK_TEXT, LIGHT_TEXT, UNSURE_COLOUR = (22, 22, 22), (255, 255, 255), (110, 110, 110)
 TRACK = (60, 60, 60)  # behind the bars: neutral's own gray must stand out from it
+
+Box = tuple[int, int, int, int]  # left, top, width, height
+Colour = tuple[int, ...]
+
+
+def annotate(image: np.ndarray, faces: Sequence[Face], unsure: float = 0.0) -> np.ndarray:
+    """Return a copy of a photo with each face's box, emotion and emoji drawn on it.
+
+    `image` is anything that `images.to_rgb` takes; the result is uint8 (H, W, 3) RGB. A face whose confidence is below
+    `unsure`, 0 to 1, is called "unsure" instead of an emotion. Lines and letters grow with the image.
+    """
+    image = to_rgb(image).copy()
+    _draw_names(image, faces, unsure)
+    return image
+
+
+def annotate_live(image: np.ndarray, faces: Sequence[Face], status: Sequence[str] = (),
+                  unsure: float = 0.0) -> np.ndarray:
+    """Draw on a live frame what `annotate` draws, and each face's seven probabilities as bars.
+
+    `image`, uint8 (H, W, 3) RGB, is changed and returned. The lines of `status` go to the lower left corner.
+    """
+    taken = [face.box for face in faces]
+    for face in faces:
+        panel = _panel_place(image, face.box, taken)
+        if panel:
+            taken.append(panel)
+            _draw_panel(image, panel, face.probabilities)
+        else:
+            _draw_columns(image, face.box, face.probabilities)
+    _draw_names(image, faces, unsure)
+    for row, line in enumerate(reversed(status), 1):
+        mask = _letters(line, round(STATUS_TEXT * _scale(image)))
+        y = image.shape[0] - row * (mask.shape[0] + 4)
+        _shade(image, (4, y, mask.shape[1] + 8, mask.shape[0] + 2))
+        _blend(image, 8, y + 1, LIGHT_TEXT, mask)
+    return image
+
+
+def mirrored(image: np.ndarray, faces: Sequence[Face]) -> tuple[np.ndarray, list[Face]]:
+    """Return an image and its faces as in a mirror."""
+    width = image.shape[1]
+    return np.ascontiguousarray(image[:, ::-1]), [
+        replace(face, box=(width - face.box[0] - face.box[2], *face.box[1:])) for face in faces]
+
+
+def shown_emotion(face: Face, unsure: float) -> str:
+    """Return the emotion that people are shown: "unsure" where the face's confidence is below `unsure`."""
+    return face.emotion if face.confidence >= unsure else UNSURE
+
+
+def line_width(image: np.ndarray) -> int:
+    """Return the width of a box's line in pixels: 2 up to 640 pixels, in proportion above."""
+    return round(2 * _scale(image))
+
+
+def _scale(image: np.ndarray) -> float:
+    return max(max(image.shape[:2]) / 640, 1)
 
 
 # Text and pictures laid on an image.
 
 @lru_cache(maxsize=64)
-def _font(size):
+def _font(size: int) -> "FreeTypeFont":
     import matplotlib
     from PIL import ImageFont
 
@@ -31,256 +95,175 @@ def _font(size):
 
 
 @lru_cache(maxsize=2048)  # seven names with 101 percentages each, and more
-def _letters(text, size):
-    """Return a line of text as a mask, uint8 (height, width); all lines of one size are equally high."""
+def _letters(text: str, size: int) -> np.ndarray:
+    """Return a line of text as a mask, uint8 (height, width). All lines of one size are equally high."""
+    from PIL import Image, ImageDraw
+
     font = _font(size)
-    ascent, descent = font.getmetrics()
-    mask = np.zeros((ascent + descent, max(round(font.getlength(text)), 1)), np.uint8)
-    glyphs, (x, y) = font.getmask2(text, mode="L")
-    if glyphs.size[0]:
-        pixels = np.asarray(glyphs, np.uint8).reshape(glyphs.size[::-1])
-        part = mask[y:y + pixels.shape[0], x:x + pixels.shape[1]]
-        part[:] = pixels[:part.shape[0], :part.shape[1]]
-    return mask
+    mask = Image.new("L", (max(round(font.getlength(text)), 1), sum(font.getmetrics())))
+    ImageDraw.Draw(mask).text((0, 0), text, 255, font)
+    return np.asarray(mask)
 
 
-def _inside(image, x, y, width, height):
-    """Cut a rectangle to an image: slices into the image, and those into the rectangle."""
-    x0, y0 = max(x, 0), max(y, 0)
-    x1, y1 = min(x + width, image.shape[1]), min(y + height, image.shape[0])
-    x1, y1 = max(x1, x0), max(y1, y0)
-    return (slice(y0, y1), slice(x0, x1)), (slice(y0 - y, y1 - y), slice(x0 - x, x1 - x))
+def _inside(image: np.ndarray, box: Box) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
+    """Cut a box to an image: return slices into the image, and the same pixels' slices into the box."""
+    x, y, width, height = box
+    left, top = max(x, 0), max(y, 0)
+    right, bottom = max(min(x + width, image.shape[1]), left), max(min(y + height, image.shape[0]), top)
+    return (slice(top, bottom), slice(left, right)), (slice(top - y, bottom - y), slice(left - x, right - x))
 
 
-def _blend(image, x, y, colour, alpha):
-    """Lay a colour, or a picture (H, W, 3), on an image in place where alpha, uint8 (H, W), lets it show."""
-    there, here = _inside(image, x, y, alpha.shape[1], alpha.shape[0])
+def _blend(image: np.ndarray, x: int, y: int, picture: np.ndarray | Colour, alpha: np.ndarray) -> None:
+    """Lay a picture (H, W, 3), or one colour, on an image in place, as opaque as alpha, uint8 (H, W), says."""
+    there, here = _inside(image, (x, y, alpha.shape[1], alpha.shape[0]))
     share = alpha[here][..., None].astype(np.uint16)
-    picture = np.asarray(colour, np.uint16) if np.ndim(colour) == 1 else colour[here].astype(np.uint16)
-    image[there] = (image[there] * (255 - share) + picture * share + 127) // 255
+    above = np.broadcast_to(np.asarray(picture, np.uint16), (*alpha.shape, 3))[here]
+    image[there] = (image[there] * (255 - share) + above * share + 127) // 255
 
 
-def _shade(image, x, y, width, height, share=0.35):
-    """Darken a rectangle, so that light text can be read on it whatever is below."""
-    there, _ = _inside(image, x, y, width, height)
+def _shade(image: np.ndarray, box: Box) -> None:
+    """Darken a box, so that light text can be read on it whatever is below."""
+    there, _ = _inside(image, box)
     if image[there].size:
-        image[there] = cv2.convertScaleAbs(image[there], alpha=share)
+        image[there] = cv2.convertScaleAbs(image[there], alpha=0.35)
 
 
-def _text_colour(background):
-    """Black or white, whichever has more contrast (WCAG's relative luminance)."""
-    linear = [(v / 255) ** 2.2 for v in background]
-    luminance = 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
-    return DARK if (luminance + 0.05) / 0.05 > 1.05 / (luminance + 0.05) else LIGHT
+def text_colour(background: Colour) -> Colour:
+    """Return black or white, whichever has more contrast (relative luminance of WCAG 2)."""
+    luminance = np.dot((np.array(background) / 255) ** 2.2, (0.2126, 0.7152, 0.0722))
+    return DARK_TEXT if (luminance + 0.05) / 0.05 > 1.05 / (luminance + 0.05) else LIGHT_TEXT
 
 
-def _text_size(image, box):
-    """Return the letters' height: by the image's size, smaller on small faces of a crowd."""
-    whole = TEXT * max(max(image.shape[:2]) / 640, 1)
-    return round(np.clip(box[2] * 0.17, max(whole * 0.6, 10), whole))
+# Boxes and names.
+
+class Plate(NamedTuple):
+    """A face's name on a coloured ground: where it goes, and its text as a mask."""
+
+    box: Box
+    letters: np.ndarray
 
 
-def line_width(image):
-    """Return the width of a box's line in pixels: 2 up to 640 pixels, in proportion above."""
-    return max(round(2 * max(image.shape[:2]) / 640), 2)
+def _draw_names(image: np.ndarray, faces: Sequence[Face], unsure: float) -> None:
+    plates: list[Plate] = []
+    for face in faces:
+        _draw_box(image, face.box, _colour(face, unsure))
+        plates.append(place_plate(image, face, unsure, [plate.box for plate in plates]))
+    for face, plate in reversed(list(zip(faces, plates))):  # the largest face comes first, its name on top
+        _draw_plate(image, face, unsure, plate)
 
 
-def _box(image, face, colour):
-    x, y, width, height = face.box
+def _colour(face: Face, unsure: float) -> Colour:
+    return RGB[face.emotion] if face.confidence >= unsure else UNSURE_COLOUR
+
+
+def _draw_box(image: np.ndarray, box: Box, colour: Colour) -> None:
+    x, y, width, height = box
     corners = (x, y), (x + width - 1, y + height - 1)
     thick = line_width(image)
-    cv2.rectangle(image, *corners, DARK, thick + 2, cv2.LINE_AA)
+    cv2.rectangle(image, *corners, DARK_TEXT, thick + 2, cv2.LINE_AA)
     cv2.rectangle(image, *corners, colour, thick, cv2.LINE_AA)
 
 
-def _name(image, face, unsure, taken):
-    """Find the emotion's plate: above the face, or in its upper edge; without a number where that meets another plate.
+def place_plate(image: np.ndarray, face: Face, unsure: float, taken: Sequence[Box]) -> Plate:
+    """Find the place of a face's name: above the face, or inside its upper edge.
 
-    Returns
-    -------
-    plate : (int, int, int, int)
-        Left, top, width, height.
-    mask : ndarray
-        The text's.
+    Where the plate would meet one of `taken`, it has no percentage.
     """
-    sure = face.confidence >= unsure
-    size = _text_size(image, face.box)
+    sure, scale = face.confidence >= unsure, _scale(image)
+    # Smaller letters on the small faces of a crowd.
+    size = round(np.clip(face.box[2] * 0.17, max(TEXT * scale * 0.6, 10), TEXT * scale))
     for text in (f"{face.emotion} {face.confidence:.0%}", face.emotion) if sure else (UNSURE,):
-        mask = _letters(text, size)
-        height = mask.shape[0] + size // 3
-        width = mask.shape[1] + (height if sure else 0) + 2 * (size // 3)
+        letters = _letters(text, size)
+        height = letters.shape[0] + size // 3
+        width = letters.shape[1] + (height if sure else 0) + 2 * (size // 3)
         left = int(np.clip(face.box[0] - 1, 0, max(image.shape[1] - width, 0)))
         top = face.box[1] - height if face.box[1] >= height else face.box[1]
-        plate = left, top, width, height
-        if not any(_meet(plate, other) for other in taken):
+        plate = Plate((left, top, width, height), letters)
+        if not _meets(plate.box, taken):
             break
-    return plate, mask
+    return plate
 
 
-def _meet(a, b):
-    return a[0] < b[0] + b[2] and b[0] < a[0] + a[2] and a[1] < b[1] + b[3] and b[1] < a[1] + a[3]
+def _meets(box: Box, others: Sequence[Box]) -> bool:
+    x, y, width, height = box
+    return any(x < left + w and left < x + width and y < top + h and top < y + height for left, top, w, h in others)
 
 
-def _plate(image, face, unsure, plate, mask):
-    left, top, width, height = plate
-    sure = face.confidence >= unsure
-    colour = RGB[face.emotion] if sure else GRAY
-    there, _ = _inside(image, *plate)
-    image[there] = colour
-    if sure:
-        sprite = draw_emoji(face.emotion, height)
-        _blend(image, left, top, sprite[..., :3], sprite[..., 3])
-    pad = height - mask.shape[0]
-    _blend(image, left + width - pad - mask.shape[1], top + pad // 2, _text_colour(colour), mask)
+def _draw_plate(image: np.ndarray, face: Face, unsure: float, plate: Plate) -> None:
+    left, top, width, height = plate.box
+    colour = _colour(face, unsure)
+    image[_inside(image, plate.box)[0]] = colour
+    if face.confidence >= unsure:
+        emoji = draw_emoji(face.emotion, height)
+        _blend(image, left, top, emoji[..., :3], emoji[..., 3])
+    pad = height - plate.letters.shape[0]
+    _blend(image, left + width - pad - plate.letters.shape[1], top + pad // 2, text_colour(colour), plate.letters)
 
 
-def _colour(face, unsure):
-    return RGB[face.emotion] if face.confidence >= unsure else GRAY
-
-
-def annotate(image, faces, unsure=0.0):
-    """Draw faces' boxes, emotions and emoji on a copy of a photo.
-
-    Parameters
-    ----------
-    image : ndarray
-        As `photos.to_rgb` takes it.
-    faces : list of predict.Face
-        Boxes in pixels of this image.
-    unsure : float
-        A face whose confidence is below this, 0 to 1, is called "unsure" instead of an emotion.
-
-    Returns
-    -------
-    ndarray
-        uint8 (H, W, 3), RGB, new. Lines and letters grow with the image.
-    """
-    image = to_rgb(image).copy()
-    _names(image, faces, unsure)
-    return image
-
-
-def _names(image, faces, unsure):
-    for face in faces:
-        _box(image, face, _colour(face, unsure))
-    plates = []
-    for face in faces:
-        plates.append(_name(image, face, unsure, [plate for plate, _ in plates]))
-    for face, (plate, mask) in reversed(list(zip(faces, plates))):  # the largest face comes first, its name on top
-        _plate(image, face, unsure, plate, mask)
-
-
-def annotate_live(image, faces, status=(), unsure=0.0):
-    """Draw on a live frame, in place: what `annotate` draws, and each face's seven probabilities as bars.
-
-    Parameters
-    ----------
-    image : ndarray
-        uint8 (H, W, 3), RGB; it is changed.
-    faces : list of predict.Face
-    status : sequence of str
-        Lines for the lower left corner: frames a second, the keys. They grow with the image.
-    unsure : float
-        As in `annotate`.
-
-    Returns
-    -------
-    ndarray
-        `image`.
-    """
-    taken = [face.box for face in faces]
-    for face in faces:
-        place = _panel_place(image, face.box, [box for box in taken if box is not face.box])
-        if place:
-            taken.append(place)
-            _panel(image, place, face.probabilities)
-        else:
-            _columns(image, face.box, face.probabilities)
-    _names(image, faces, unsure)
-    size = round(12 * max(max(image.shape[:2]) / 640, 1))  # large frames are shown shrunk
-    for row, line in enumerate(reversed(status)):
-        mask = _letters(line, size)
-        y = image.shape[0] - (row + 1) * (mask.shape[0] + 4)
-        _shade(image, 4, y, mask.shape[1] + 8, mask.shape[0] + 2)
-        _blend(image, 8, y + 1, LIGHT, mask)
-    return image
-
-
-PANEL_TEXT, PANEL_BAR = 11, 46  # on 640 pixels: height of letters, length of a full bar
-
+# Bars: a panel beside a face, or small columns below it where there is no room.
 
 @lru_cache(maxsize=16)
-def _panel_names(text):
+def _panel_names(size: int) -> np.ndarray:
     """Return the seven names below one another, aligned right, as one mask: uint8 (height, width)."""
-    masks = [_letters(name, text) for name in EMOTIONS]
-    names = np.zeros((_row(len(masks), text)[0], max(mask.shape[1] for mask in masks)), np.uint8)
+    masks = [_letters(name, size) for name in EMOTIONS]
+    names = np.zeros((_panel_row(len(masks), size)[0], max(mask.shape[1] for mask in masks)), np.uint8)
     for i, mask in enumerate(masks):
-        top = _row(i, text)[0] - (mask.shape[0] - text) // 2
+        top = _panel_row(i, size)[0] - (mask.shape[0] - size) // 2
         names[top:top + mask.shape[0], names.shape[1] - mask.shape[1]:] |= mask
     return names
 
 
-def _row(i, text):
+def _panel_row(i: int, size: int) -> tuple[int, int]:
     """Return where a row of the panel begins and ends, in pixels from the panel's top."""
-    gap = text * 5 // 11
-    return gap + i * (text + gap), (i + 1) * (text + gap)
+    gap = size * 5 // 11
+    return gap + i * (size + gap), (i + 1) * (size + gap)
 
 
-def _panel_size(image):
-    """Return the height of letters, the length of a full bar, and the panel's width and height."""
-    scale = max(max(image.shape[:2]) / 640, 1)
-    text, bar = round(PANEL_TEXT * scale), round(PANEL_BAR * scale)
-    height, names = _panel_names(text).shape
-    return text, bar, names + bar + 3 * text // 2, height
+def _panel_sizes(image: np.ndarray) -> tuple[int, int]:
+    """Return the height of a panel's letters and the length of a full bar."""
+    return round(PANEL_TEXT * _scale(image)), round(PANEL_BAR * _scale(image))
 
 
-def _panel_place(image, box, taken):
-    """Find room for the bars right or left of a face: (x, y, width, height), or None where there is none."""
-    _, _, width, height = _panel_size(image)
-    gap = line_width(image) + 4
+def _panel_place(image: np.ndarray, box: Box, taken: Sequence[Box]) -> Box | None:
+    """Find room for the bars right or left of a face; None where there is none."""
+    size, bar = _panel_sizes(image)
+    height, names = _panel_names(size).shape
+    width, gap = names + bar + 3 * size // 2, line_width(image) + 4
     if height > image.shape[0]:
         return None
     y = int(np.clip(box[1], 0, image.shape[0] - height))
     for x in (box[0] + box[2] + gap, box[0] - gap - width):
-        free = all(x >= bx + bw or x + width <= bx or y >= by + bh or y + height <= by for bx, by, bw, bh in taken)
-        if x >= 0 and x + width <= image.shape[1] and free:
+        if 0 <= x <= image.shape[1] - width and not _meets((x, y, width, height), taken):
             return x, y, width, height
     return None
 
 
-def _panel(image, place, probabilities):
+def _draw_panel(image: np.ndarray, place: Box, probabilities: np.ndarray) -> None:
     """Draw seven rows of name and bar."""
-    text, bar, width, height = _panel_size(image)
-    x, y = place[:2]
-    _shade(image, *place)
-    names = _panel_names(text)
-    _blend(image, x + text // 2, y, LIGHT, names)
-    left = x + text + names.shape[1]
+    (size, bar), (x, y) = _panel_sizes(image), place[:2]
+    names = _panel_names(size)
+    _shade(image, place)
+    _blend(image, x + size // 2, y, LIGHT_TEXT, names)
+    left = x + size + names.shape[1]
     for i, (name, share) in enumerate(zip(EMOTIONS, probabilities)):
-        top, below = _row(i, text)
-        cv2.rectangle(image, (left, y + top), (left + bar - 1, y + below - 1), TRACK, -1)
+        top, below = (y + edge for edge in _panel_row(i, size))
+        cv2.rectangle(image, (left, top), (left + bar - 1, below - 1), TRACK, -1)
         if share >= 0.5 / bar:
-            end = left + max(round(bar * float(share)), 1)
-            cv2.rectangle(image, (left, y + top), (end - 1, y + below - 1), RGB[name], -1)
+            reach = max(round(bar * float(share)), 1)
+            cv2.rectangle(image, (left, top), (left + reach - 1, below - 1), RGB[name], -1)
 
 
-def _columns(image, box, probabilities):
-    """Draw the seven bars small, below the face or on its lower part, where there is no room beside it."""
+def _draw_columns(image: np.ndarray, box: Box, probabilities: np.ndarray) -> None:
+    """Draw the seven bars small, below the face or on its lower part."""
     x, y, width, height = box
     tall = int(np.clip(height // 3, 4, 40))
     top = y + height + line_width(image)
-    top = top if top + tall <= image.shape[0] else y + height - tall
+    if top + tall > image.shape[0]:
+        top = y + height - tall
     step = width / len(EMOTIONS)
-    _shade(image, x, top, width, tall)
+    _shade(image, (x, top, width, tall))
     for i, (name, share) in enumerate(zip(EMOTIONS, probabilities)):
         left, right = round(x + i * step) + 1, round(x + (i + 1) * step) - 1
         reach = round((tall - 2) * float(share))
         if reach and right >= left:
             cv2.rectangle(image, (left, top + tall - reach), (right, top + tall - 1), RGB[name], -1)
-
-
-def mirrored(image, faces):
-    """Return an image and its faces as in a mirror."""
-    width = image.shape[1]
-    return np.ascontiguousarray(image[:, ::-1]), [
-        replace(face, box=(width - face.box[0] - face.box[2], *face.box[1:])) for face in faces]

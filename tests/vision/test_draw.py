@@ -73,7 +73,7 @@ class TestAnnotate:
     def test_unsure_faces_are_called_so(self, photo):
         box = (200, 150, 160, 200)
         sure, unsure = (draw.annotate(photo, [face(box, confidence=0.4)], limit) for limit in (0.3, 0.5))
-        assert tuple(sure[250, 200]) == emoji.RGB["happy"] and tuple(unsure[250, 200]) == draw.GRAY
+        assert tuple(sure[250, 200]) == emoji.RGB["happy"] and tuple(unsure[250, 200]) == draw.UNSURE_COLOUR
         # An unsure face looks the same whatever it may be: no emotion shows through.
         other = draw.annotate(photo, [face(box, "angry", 0.4)], 0.5)
         assert np.array_equal(unsure, other)
@@ -83,8 +83,8 @@ class TestAnnotate:
             linear = [v / 12.92 if v <= 0.03928 else ((v + 0.055) / 1.055) ** 2.4 for v in np.array(colour) / 255]
             return np.dot(linear, (0.2126, 0.7152, 0.0722))
 
-        for plate in (*emoji.RGB.values(), draw.GRAY):
-            a, b = sorted((luminance(plate), luminance(draw._text_colour(plate))))
+        for plate in (*emoji.RGB.values(), draw.UNSURE_COLOUR):
+            a, b = sorted((luminance(plate), luminance(draw.text_colour(plate))))
             assert (b + 0.05) / (a + 0.05) > 4.5, plate
 
     def test_lines_and_letters_grow_with_the_image(self):
@@ -146,9 +146,9 @@ class TestLive:
 
 def test_names_of_faces_side_by_side_do_not_cover_each_others_numbers(photo):
     large, small = face((100, 200, 60, 60), "surprise"), face((165, 202, 55, 55), "surprise")
-    first, _ = draw._name(photo, large, 0, [])
-    alone, _ = draw._name(photo, small, 0, [])
-    beside, _ = draw._name(photo, small, 0, [first])
-    assert draw._meet(first, alone) and beside[2] < alone[2], "without its number it is shorter"
+    first, alone = (draw.place_plate(photo, each, 0, []).box for each in (large, small))
+    assert first[0] + first[2] > alone[0], "with its number the second name would cover the first"
+    beside = draw.place_plate(photo, small, 0, [first]).box
+    assert beside[2] < alone[2], "without its number it is shorter"
     far = face((400, 200, 55, 55), "surprise")
-    assert draw._name(photo, far, 0, [first])[0][2] == alone[2]
+    assert draw.place_plate(photo, far, 0, [first]).box[2] == alone[2]
