@@ -16,7 +16,8 @@ from .. import paths
 from ..errors import CameraError
 from ..vision.draw import annotate_live, mirrored
 from ..vision.predict import live_predictor
-from ..vision.video import is_remote, open_source
+from ..vision.sources import is_remote
+from ..vision.video import open_source
 from .view import LiveView
 
 FREEZE_S = 2.0  # how long a capture stands still
@@ -138,7 +139,7 @@ def save_capture(image, faces, predictor, folder=None, unsure=0.0):
     now = datetime.now().astimezone()
     path = folder / f"capture_{now:%Y%m%d-%H%M%S}-{now.microsecond // 1000:03d}.png"
     described = {"file": path.name, "taken": now.isoformat(timespec="milliseconds"),
-                 "width": image.shape[1], "height": image.shape[0], "model": predictor.card["name"],
+                 "width": image.shape[1], "height": image.shape[0], "model": predictor.card.name,
                  "detector": predictor.detector.name, "faces": [face.to_dict() for face in faces]}
     _write_whole(path, _png(image))
     _write_whole(path.with_suffix(".json"), json.dumps(described, indent=1, ensure_ascii=False).encode())
@@ -264,7 +265,7 @@ def _watch(frames, window, live, captures, out, on_capture):
 
 def _capture(frame, window, live, captures, out, on_capture):
     """Freeze, classify and save a frame; return the key that ended the freeze."""
-    capture = save_capture(frame.image, live.predictor.faces(frame.image), live.predictor, out, live.unsure)
+    capture = save_capture(frame.image, live.pipeline.predictor.faces(frame.image), live.pipeline.predictor, out, live.unsure)
     captures.append(capture)
     window.show(capture.picture(live.mirror, (f"saved {capture.path.name}", "any key goes on")))
     if on_capture:

@@ -1,9 +1,12 @@
 """Face detectors behind one small interface, and crops that look like FER2013's faces."""
 import hashlib
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from queue import SimpleQueue
+from typing import Protocol
 
 import cv2
 import numpy as np
@@ -17,62 +20,69 @@ YUNET = "face_detection_yunet_2023mar.onnx"
 YUNET_URL = ("https://media.githubusercontent.com/media/opencv/opencv_zoo/main/models/face_detection_yunet/"
              "face_detection_yunet_2023mar.onnx")
 YUNET_SHA256 = "8f2383e4dd3cfbb4553ea8718107fc0423210dc964f9f4280604804ed2552fa4"
+SEARCH_SIDES = (640, 1600)
+"""Pixels on the longer side at which photos are searched: small for faces that fill a photo, large for a crowd's."""
+LIVE_SIDE = 640
+"""Pixels on the longer side at which live frames are searched for faces."""
 
 
 @dataclass(frozen=True)
 class Detection:
     """One face found in an image.
 
-    Parameters
-    ----------
-    box : (float, float, float, float)
-        Left, top, width, height in pixels of the image; may reach over its edges.
-    score : float
-        The detector's confidence, 0 to 1 (Haar gives none: 1).
-    landmarks : ndarray or None
-        float32 (5, 2): the person's right eye, left eye, nose, right and left corner of the mouth, as (x, y).
+    `box` is (left, top, width, height) in pixels and may reach over the image's edges. `score` is the detector's
+    confidence, 0 to 1 (Haar gives none: 1). `landmarks` are float32 (5, 2), as (x, y): the person's right eye, left
+    eye, nose, right and left corner of the mouth.
     """
 
-    box: tuple
+    box: tuple[float, float, float, float]
     score: float = 1.0
     landmarks: np.ndarray | None = None
+
+
+class Detector(Protocol):
+    """What finds faces. `margin` is the side of a FER2013 crop over the longer side of this detector's box."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def margin(self) -> float: ...
+
+    def detect(self, image: np.ndarray) -> list[Detection]:
+        """Return the faces of an image, uint8 (H, W, 3) RGB, largest first."""
 
 
 class HaarDetector:
     """OpenCV's own frontal-face cascade (Viola & Jones 2001): always there, misses turned and small faces.
 
-    Parameters
-    ----------
-    scale_factor, min_neighbours : float, int
-        As in `cv2.CascadeClassifier.detectMultiScale`.
-    min_size : int
-        Smallest face, in pixels of the image that is searched.
-    max_side : int or None
-        Larger images are searched at this many pixels on their longer side.
+    `scale_factor` and `min_neighbours` are those of `cv2.CascadeClassifier.detectMultiScale`. An image is searched at
+    no more than `max_side` pixels on its longer side; `min_size` is the smallest face there, in pixels.
     """
 
     name = "haar"
-    # The side of a FER2013 crop over this detector's box; measured in notebook 06.
-    margin = 1.0
+    margin = 1.0  # measured in notebook 06
 
-    def __init__(self, scale_factor=1.1, min_neighbours=5, min_size=24, max_side=1280):
-        self._cascade = _cascade()
+    def __init__(self, scale_factor: float = 1.1, min_neighbours: int = 5, min_size: int = 24, max_side: int = 1280):
+        self._cascade = haar_cascade()
         self.scale_factor, self.min_neighbours, self.min_size = scale_factor, min_neighbours, min_size
         self.max_side = max_side
 
-    def detect(self, image):
-        """Return the `Detection` list of an image, uint8 (H, W, 3) RGB, largest first."""
+    def detect(self, image: np.ndarray) -> list[Detection]:
+        """Return the faces of an image, uint8 (H, W, 3) RGB, largest first."""
         gray = cv2.cvtColor(to_rgb(image), cv2.COLOR_RGB2GRAY)
         small, scale = _shrunk(gray, self.max_side)
         if min(small.shape) < self.min_size:
             return []
         boxes = self._cascade.detectMultiScale(small, self.scale_factor, self.min_neighbours,
                                                minSize=(self.min_size, self.min_size))
-        found = [Detection(tuple(float(v) / scale for v in box)) for box in boxes]
+        found = [Detection((x / scale, y / scale, width / scale, height / scale))
+                 for x, y, width, height in np.reshape(boxes, (-1, 4)).tolist()]
         return sorted(found, key=lambda d: -d.box[2])
 
 
-def _cascade():
+def haar_cascade() -> "cv2.CascadeClassifier":
+    """Load OpenCV's frontal-face cascade; raises `DataError` where this OpenCV has none."""
     folder = getattr(getattr(cv2, "data", None), "haarcascades", "")
     path = Path(folder) / "haarcascade_frontalface_default.xml"
     if not hasattr(cv2, "CascadeClassifier") or not path.is_file():
@@ -90,22 +100,15 @@ def _cascade():
 class YuNetDetector:
     """YuNet (Wu et al. 2023), a small network that finds faces and their eyes, nose and mouth.
 
-    Parameters
-    ----------
-    path : Path, optional
-        Its ONNX file; by default where `yunet_file` finds it.
-    score : float
-        Faces it is less sure of are left out.
-    max_sides : tuple of int
-        The image is searched at each of these sizes (pixels on its longer side) that it exceeds, or once as it is:
-        small sizes for faces that fill a photo, large ones for faces in a crowd.
+    `path` is its ONNX file, by default the one that `yunet_file` finds; faces below `score` are left out. The image is
+    searched at each of `max_sides` (pixels on its longer side) that it exceeds, or once as it is.
     """
 
     name = "yunet"
     # FER2013's crops measure 0.94 to 0.98 of the box's height; on PublicTest slightly tighter ones score best.
     margin = 0.9
 
-    def __init__(self, path=None, score=0.7, max_sides=(640, 1600)):
+    def __init__(self, path: str | Path | None = None, score: float = 0.7, max_sides: tuple[int, ...] = SEARCH_SIDES):
         path = Path(path) if path else yunet_file()
         if path is None:
             raise DataError(f"no YuNet file: put {YUNET} into {paths.MODELS} or name it in FER_YUNET")
@@ -117,68 +120,79 @@ class YuNetDetector:
             raise DataError(f"{path}: not a YuNet file that OpenCV {cv2.__version__} reads; fetch it again") from error
         self.max_sides = max_sides
 
-    def detect(self, image):
-        """Return the `Detection` list of an image, uint8 (H, W, 3) RGB, largest first."""
+    def detect(self, image: np.ndarray) -> list[Detection]:
+        """Return the faces of an image, uint8 (H, W, 3) RGB, largest first."""
         bgr = cv2.cvtColor(to_rgb(image), cv2.COLOR_RGB2BGR)
         longest = max(bgr.shape[:2])
         sides = sorted({min(side, longest) for side in self.max_sides}, reverse=True)
-        rows, scale = [], 1.0
+        of_sides, scale = [], 1.0
         for side in sides:  # each size is made from the one before: a large photo is shrunk as a whole only once
             bgr, step = _shrunk(bgr, side)
             scale *= step
-            rows.append(self._rows(bgr, scale))
-        rows = np.concatenate(rows)
+            of_sides.append(self._rows(bgr, scale))
+        rows = np.concatenate(of_sides)
         if len(sides) > 1 and len(rows):
             rows = rows[_distinct(rows)]
-        found = [Detection(tuple(map(float, row[:4])), float(row[14]), row[4:14].reshape(5, 2)) for row in rows]
+        found = [Detection((float(row[0]), float(row[1]), float(row[2]), float(row[3])), float(row[14]),
+                           row[4:14].reshape(5, 2)) for row in rows]
         return sorted(found, key=lambda d: -d.box[2])
 
-    def _rows(self, bgr, scale):
+    def _rows(self, bgr: np.ndarray, scale: float) -> np.ndarray:
         if min(bgr.shape[:2]) < 8:
             return np.empty((0, 15), np.float32)
         # With a side of 32 pixels or less YuNet (of OpenCV 4.14) returns what happens to be in memory.
         height, width = bgr.shape[:2]
         bgr = cv2.copyMakeBorder(bgr, 0, max(64 - height, 0), 0, max(64 - width, 0), cv2.BORDER_CONSTANT)
-        self._network.setInputSize(bgr.shape[1::-1])
+        self._network.setInputSize((bgr.shape[1], bgr.shape[0]))
         rows = self._network.detect(bgr)[1]
         if rows is None:
             return np.empty((0, 15), np.float32)
-        rows[:, :14] /= scale
+        rows = np.hstack([rows[:, :14] / np.float32(scale), rows[:, 14:]])
         return rows[np.isfinite(rows).all(axis=1)]
 
 
-def _distinct(rows, overlap=0.3):
-    """Return the rows to keep where sizes found one face twice: the surer one."""
+def _distinct(rows: np.ndarray, overlap: float = 0.3) -> np.ndarray:
+    """Return the rows to keep where several sizes found one face: the surest one."""
     kept = cv2.dnn.NMSBoxes(rows[:, :4].tolist(), rows[:, 14].tolist(), 0.0, overlap)
     return np.asarray(kept).reshape(-1)
 
 
-def _shrunk(image, max_side):
+def _shrunk(image: np.ndarray, max_side: int) -> tuple[np.ndarray, float]:
     longest = max(image.shape[:2])
-    if not max_side or longest <= max_side:
+    if longest <= max_side:
         return image, 1.0
     scale = max_side / longest
     size = (max(round(image.shape[1] * scale), 1), max(round(image.shape[0] * scale), 1))
     return cv2.resize(image, size, interpolation=cv2.INTER_AREA), scale
 
 
-def yunet_file(download=True):
+class DetectorPool:
+    """Equal detectors behind one: several threads may call `detect`, each call takes a detector that is free.
+
+    One detector serves one thread at a time. `make` is called `count` times.
+    """
+
+    def __init__(self, make: Callable[[], Detector], count: int):
+        self._free: SimpleQueue[Detector] = SimpleQueue()
+        for _ in range(count):
+            detector = make()
+            self._free.put(detector)
+        self.name, self.margin = detector.name, detector.margin
+
+    def detect(self, image: np.ndarray) -> list[Detection]:
+        """Return the faces of an image, uint8 (H, W, 3) RGB, largest first."""
+        detector = self._free.get()
+        try:
+            return detector.detect(image)
+        finally:
+            self._free.put(detector)
+
+
+def yunet_file(download: bool = True) -> Path | None:
     """Find YuNet's ONNX file: ``FER_YUNET``, then models/, then a download with its checksum.
 
-    Parameters
-    ----------
-    download : bool
-        False looks no further than this computer.
-
-    Returns
-    -------
-    Path or None
-        None where it is not here and cannot be fetched.
-
-    Raises
-    ------
-    DataError
-        ``FER_YUNET`` names no file.
+    Without `download` only this computer is searched. Returns None where the file is not here and cannot be fetched;
+    raises `DataError` where ``FER_YUNET`` names no file.
     """
     named = os.environ.get("FER_YUNET")
     if named:
@@ -195,7 +209,7 @@ def yunet_file(download=True):
 
 
 @cache  # without a network the wait is long: once is enough
-def _fetch_yunet(url, sha256, folder):
+def _fetch_yunet(url: str, sha256: str, folder: Path) -> Path | None:
     import logging
 
     import pooch
@@ -209,75 +223,47 @@ def _fetch_yunet(url, sha256, folder):
         return None
 
 
-def make_detector(name="auto", **options):
-    """Make a detector by name.
+def make_detector(name: str = "auto", max_sides: tuple[int, ...] | None = None) -> HaarDetector | YuNetDetector:
+    """Make a detector: "yunet", "haar", or "auto", which is YuNet where its file is or can be fetched, else Haar.
 
-    Parameters
-    ----------
-    name : str
-        "yunet", "haar", or "auto": YuNet where its file is or can be fetched, else Haar, with one line that says so.
-    **options
-        Passed to the detector.
-
-    Raises
-    ------
-    DataError
-        The named detector's file is not there.
-    ValueError
-        Unknown name.
+    Images are searched at `max_sides` pixels (see `YuNetDetector`), by Haar at the largest of them; by default as each
+    detector does by itself. Where "auto" falls back to Haar, one printed line says so. Raises `DataError` where the
+    named detector's file is not there, `ValueError` for an unknown name.
     """
-    if name == "haar":
-        return HaarDetector(**options)
-    if name == "yunet":
-        return YuNetDetector(**options)
-    if name != "auto":
+    if name not in (*DETECTORS, "auto"):
         raise ValueError(f"no detector is called {name!r}; there are auto, {', '.join(DETECTORS)}")
-    path = yunet_file()
-    if path:
-        return YuNetDetector(path, **options)
-    print(f"YuNet's file is not here and could not be fetched: finding faces by Haar, which misses more. "
-          f"Put {YUNET} (github.com/opencv/opencv_zoo) into {paths.MODELS}.")
-    return HaarDetector()
+    if name == "auto" and yunet_file() is None:
+        print(f"YuNet's file is not here and could not be fetched: finding faces by Haar, which misses more. "
+              f"Put {YUNET} (github.com/opencv/opencv_zoo) into {paths.MODELS}.")
+        name = "haar"
+    if name == "haar":
+        return HaarDetector(max_side=max(max_sides)) if max_sides else HaarDetector()
+    return YuNetDetector(max_sides=max_sides or SEARCH_SIDES)
 
 
-def face_square(detection, margin):
-    """Return the square that a FER2013 crop of this face would cover.
+def live_detector(name: str = "auto", side: int = LIVE_SIDE) -> HaarDetector | YuNetDetector:
+    """Make a detector for live frames: as `make_detector`, but it searches only at `side` pixels."""
+    return make_detector(name, (side,))
 
-    Parameters
-    ----------
-    detection : Detection
-    margin : float
-        The square's side over the longer side of the detector's box.
 
-    Returns
-    -------
-    centre : (float, float)
-    side : float
-        In pixels of the image.
+def face_square(detection: Detection, margin: float) -> tuple[tuple[float, float], float]:
+    """Return centre (x, y) and side of the square that a FER2013 crop of this face would cover, in pixels.
+
+    `margin` is the square's side over the longer side of the detector's box.
     """
     x, y, width, height = detection.box
     return (x + width / 2, y + height / 2), max(width, height) * margin
 
 
-def crop_face(image, detection, margin=1.0):
+def crop_face(image: np.ndarray, detection: Detection, margin: float = 1.0) -> np.ndarray:
     """Cut a face out as FER2013's faces are cut: square, from the forehead to the chin.
 
-    Parameters
-    ----------
-    image : ndarray
-        uint8 (H, W) or (H, W, 3).
-    detection : Detection
-    margin : float
-        The detector's own `margin`.
-
-    Returns
-    -------
-    ndarray
-        uint8, square; where the square reaches over the image's edge, the edge is continued.
+    The image is uint8 (H, W) or (H, W, 3); where the square reaches over its edge, the edge is continued. `margin` is
+    the detector's own.
     """
-    (cx, cy), side = face_square(detection, margin)
+    (cx, cy), exact = face_square(detection, margin)
     height, width = image.shape[:2]
-    side = max(round(side), 1)
+    side = max(round(exact), 1)
     left, top = round(cx - side / 2), round(cy - side / 2)
     # A box may lie outside the image: at least one row and column of it are continued.
     x0, x1 = min(max(left, 0), width - 1), max(min(left + side, width), 1)
@@ -289,17 +275,3 @@ def crop_face(image, detection, margin=1.0):
     if not (before_y or before_x or after_y or after_x):
         return inside
     return cv2.copyMakeBorder(inside, before_y, after_y, before_x, after_x, cv2.BORDER_REPLICATE)
-
-
-LIVE_SIDE = 640
-"""Pixels on the longer side at which live frames are searched for faces."""
-
-
-def live_detector(name="auto", side=LIVE_SIDE):
-    """Make a detector for live frames: as `faces.make_detector`, but searching only at `side` pixels."""
-    detector = make_detector(name)
-    if detector.name == "haar":  # asked for, or what "auto" fell back to
-        detector.max_side = side
-    else:
-        detector.max_sides = (side,)
-    return detector

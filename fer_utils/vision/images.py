@@ -3,38 +3,31 @@ import contextlib
 import importlib.util
 import io
 import warnings
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO, TypeVar
 
 import cv2
 import numpy as np
 
 from ..errors import DataError
 
+if TYPE_CHECKING:
+    from PIL import Image as PillowImage
+
+T = TypeVar("T")
 MAX_PIXELS = 150_000_000
 """Larger photos are refused: a small file can claim a size that no memory holds (a decompression bomb)."""
-PHOTO_ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".heic", ".heif")
 # Pillow reads forty formats, some by starting other programs (EPS); an uploaded file must not reach those.
 _FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", "PPM", "AVIF", "JPEG2000", "HEIF")
 
 
-def read_photo(source):
+def read_photo(source: str | Path | bytes | BinaryIO) -> np.ndarray:
     """Read a photo: turned upright by its EXIF, first frame of an animation, transparency on white.
 
-    Parameters
-    ----------
-    source : str, Path, bytes or binary file
-        JPEG, PNG (8 or 16 bit), WebP, BMP, TIFF, GIF, PPM, AVIF or JPEG 2000 in any colour mode; HEIC where
-        pillow-heif is installed.
-
-    Returns
-    -------
-    ndarray
-        uint8 (H, W, 3), RGB.
-
-    Raises
-    ------
-    DataError
-        The photo is missing, damaged, no image, or larger than `MAX_PIXELS`; the message says which.
+    JPEG, PNG (8 or 16 bit), WebP, BMP, TIFF, GIF, PPM, AVIF or JPEG 2000 in any colour mode; HEIC where pillow-heif is
+    installed. Returns uint8 (H, W, 3), RGB. Raises `DataError` where the photo is missing, damaged, no image, or
+    larger than `MAX_PIXELS`; the message says which.
     """
     from PIL import Image, ImageOps, UnidentifiedImageError
 
@@ -50,7 +43,7 @@ def read_photo(source):
     except FileNotFoundError as error:
         raise DataError(f"{name}: there is no such file") from error
     except UnidentifiedImageError as error:
-        if not heic_readable() and _is_heic(source):
+        if not heic_readable() and is_heic(_head(source)):
             raise DataError(f"{name}: HEIC cannot be read here (pip install pillow-heif); save it as JPEG") from error
         raise DataError(f"{name}: not an image that can be read (JPEG, PNG, WebP, BMP, TIFF, GIF)") from error
     except Image.DecompressionBombError as error:
@@ -62,8 +55,32 @@ def read_photo(source):
         raise DataError(f"{name}: {reason}") from error
 
 
-def quieten_pillow():
-    """Ignore Pillow's warnings: `MAX_PIXELS` decides what is too large, errors what is damaged.
+def look_at_photo(source: str | Path | bytes, look: Callable[[np.ndarray], T]) -> tuple[T | None, str]:
+    """Read a photo and return what `look` finds in it, and why that failed: "" where it did not.
+
+    Whatever one photo breaks in a decoder or detector, the photos after it can still be looked at.
+    """
+    try:
+        return look(read_photo(source)), ""
+    except DataError as error:
+        return None, str(error)
+    except Exception as error:
+        name = source if isinstance(source, (str, Path)) else "this photo"
+        return None, f"{name}: could not be looked at ({type(error).__name__}: {error})"
+
+
+def is_animated(path: str | Path) -> bool:
+    """Return whether an image file has more than one frame; False where it cannot be read."""
+    from PIL import Image
+
+    quieten_pillow()
+    with contextlib.suppress(Exception), Image.open(path, formats=_known_formats()) as image:
+        return getattr(image, "is_animated", False)
+    return False
+
+
+def quieten_pillow() -> None:
+    """Ignore Pillow's warnings: `MAX_PIXELS` decides what is too large, errors say what is damaged.
 
     For good, because a filter set for a while in one of several threads may stay, and then for all warnings.
     """
@@ -73,27 +90,27 @@ def quieten_pillow():
     warnings.filterwarnings("ignore", module=r"PIL\.")
 
 
-def heic_readable():
+def heic_readable() -> bool:
     """Return whether pillow-heif is installed."""
     return importlib.util.find_spec("pillow_heif") is not None
 
 
-def is_heic(head):
+def is_heic(head: bytes) -> bool:
     """Return whether a file that begins with these bytes (12 or more) is a HEIC photo."""
     return bytes(head[4:12]) in (b"ftypheic", b"ftypheix", b"ftypmif1", b"ftyphevc")
 
 
-def _is_heic(source):
+def _head(source: str | Path | bytes | BinaryIO) -> bytes:
     if isinstance(source, (bytes, bytearray, memoryview)):
-        return is_heic(source)
-    if hasattr(source, "read"):
-        source.seek(0)
-        return is_heic(source.read(12))
-    with open(source, "rb") as file:
-        return is_heic(file.read(12))
+        return source
+    if isinstance(source, (str, Path)):
+        with open(source, "rb") as file:
+            return file.read(12)
+    source.seek(0)
+    return source.read(12)
 
 
-def _known_formats():
+def _known_formats() -> list[str]:
     from PIL import Image
 
     with contextlib.suppress(ImportError):
@@ -104,7 +121,7 @@ def _known_formats():
     return [name for name in _FORMATS if name in Image.OPEN]
 
 
-def _pixels(image):
+def _pixels(image: "PillowImage.Image") -> np.ndarray:
     """Return a Pillow image's pixels as gray or RGB(A), 8 or 16 bit."""
     if image.mode in ("I", "I;16", "I;16B", "I;16L"):
         return np.clip(np.asarray(image, np.int64), 0, 65535).astype(np.uint16)
@@ -114,23 +131,11 @@ def _pixels(image):
     return np.asarray(image.convert("RGBA" if transparent else "RGB"))
 
 
-def to_rgb(image):
-    """Return an image as uint8 RGB.
+def to_rgb(image: np.ndarray) -> np.ndarray:
+    """Return an image as uint8 (H, W, 3) RGB; the very array where it is that already.
 
-    Parameters
-    ----------
-    image : ndarray
-        uint8 or uint16 (0 to 65535); (H, W), (H, W, 1), (H, W, 3) RGB or (H, W, 4) RGBA, which is laid on white.
-
-    Returns
-    -------
-    ndarray
-        uint8 (H, W, 3); the very array where it is that already.
-
-    Raises
-    ------
-    ValueError
-        Another shape or dtype, or no pixel.
+    `image` is uint8 or uint16 (0 to 65535): (H, W) or (H, W, 1) gray, (H, W, 3) RGB, or (H, W, 4) RGBA, which is laid
+    on white. Raises `ValueError` for another shape or dtype, or no pixel.
     """
     image = np.asarray(image)
     if image.dtype == np.uint16:

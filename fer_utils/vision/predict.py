@@ -1,8 +1,10 @@
 """From a photo or frame to faces with probabilities: all faces of a frame in one batch, without TensorFlow."""
 import copy
 import os
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Self
 
 import numpy as np
 
@@ -10,35 +12,9 @@ from ..errors import DataError
 from ..labels import EMOTIONS, N_CLASSES
 from ..metrics import apply_temperature
 from ..networks.runs import read_card, run_folder
-from ..networks.spec import FaceSpec, face_to_tensor
-from .detect import DETECTORS, LIVE_SIDE, Detection, crop_face, live_detector, make_detector
+from ..networks.spec import face_to_tensor
+from .detect import DETECTORS, LIVE_SIDE, Detection, Detector, crop_face, live_detector, make_detector
 from .images import to_rgb
-
-
-def live_predictor(model="fer_net", detector=None, side=LIVE_SIDE):
-    """Make a predictor for live frames.
-
-    Parameters
-    ----------
-    model : str, Path or predict.Predictor
-        A network's name or folder, or a predictor: it is not changed, and its kind of detector is kept.
-    detector : str, optional
-        "auto", "yunet" or "haar".
-    side : int
-        As in `live_detector`.
-
-    Returns
-    -------
-    predict.Predictor
-    """
-    if isinstance(model, (str, Path)):
-        return Predictor(model, live_detector(detector or "auto", side))
-    predictor = copy.copy(model)
-    name = detector or predictor.detector.name
-    if name in (*DETECTORS, "auto"):
-        predictor.detector = live_detector(name, side)
-    return predictor
-
 
 ENGINES = ("onnx", "keras")
 
@@ -47,31 +23,25 @@ ENGINES = ("onnx", "keras")
 class Face:
     """One face of an image, with what a network sees in it.
 
-    Parameters
-    ----------
-    box : (int, int, int, int)
-        Left, top, width, height in pixels; within the image.
-    score : float
-        The detector's confidence, 0 to 1.
-    probabilities : ndarray
-        float32 (7,), calibrated, in `EMOTIONS` order.
+    `box` is (left, top, width, height) in whole pixels within the image; `score` is the detector's confidence, 0 to 1;
+    `probabilities` are float32 (7,), calibrated, in `EMOTIONS` order.
     """
 
-    box: tuple
+    box: tuple[int, int, int, int]
     score: float
     probabilities: np.ndarray
 
     @property
-    def emotion(self):
+    def emotion(self) -> str:
         """The most probable emotion's name."""
         return EMOTIONS[int(self.probabilities.argmax())]
 
     @property
-    def confidence(self):
+    def confidence(self) -> float:
         """The most probable emotion's probability."""
         return float(self.probabilities.max())
 
-    def to_dict(self):
+    def to_dict(self) -> dict[str, Any]:
         """Return the face as JSON holds it."""
         return {"box": list(self.box), "score": round(self.score, 4), "emotion": self.emotion,
                 "probabilities": {name: round(float(p), 4) for name, p in zip(EMOTIONS, self.probabilities)}}
@@ -82,14 +52,14 @@ class Predictor:
 
     Parameters
     ----------
-    model : str or Path
+    model
         A trained network: a name in models/ or models/runs/, or its folder.
-    detector : str or detector
+    detector
         "auto", "yunet", "haar", or an object with `detect(image)`, `name` and `margin`.
-    engine : str
+    engine
         "onnx" (ONNX Runtime) or "keras"; both give the same probabilities to 1e-4.
-    threads : int, optional
-        CPU threads of ONNX Runtime; by default one a core.
+    threads
+        CPU threads of ONNX Runtime; by default one for each core.
 
     Raises
     ------
@@ -99,56 +69,69 @@ class Predictor:
         Unknown engine or detector.
     """
 
-    def __init__(self, model="fer_net", detector="auto", engine="onnx", threads=None):
+    def __init__(self, model: str | Path = "fer_net", detector: str | Detector = "auto", engine: str = "onnx",
+                 threads: int | None = None):
         if engine not in ENGINES:
             raise ValueError(f"engine must be one of {', '.join(ENGINES)}, got {engine!r}")
         self.card = read_card(model)
-        self.spec = FaceSpec.from_dict(self.card["spec"])
-        self.temperature = self.card["temperature"] or 1.0
+        self.spec = self.card.spec
+        self.temperature = self.card.temperature
         self.detector = make_detector(detector) if isinstance(detector, str) else detector
         self._network = (_onnx if engine == "onnx" else _keras)(model, threads)
 
-    def probabilities(self, crops):
-        """Return calibrated probabilities of face crops.
+    def with_detector(self, detector: Detector) -> Self:
+        """Return this predictor with another detector; both share one network."""
+        other = copy.copy(self)
+        other.detector = detector
+        return other
 
-        Parameters
-        ----------
-        crops : ndarray or list of ndarray
-            As `preprocess.face_to_tensor` takes them: uint8 gray or RGB, any sizes.
+    def probabilities(self, crops: np.ndarray | Sequence[np.ndarray]) -> np.ndarray:
+        """Return calibrated probabilities of face crops: float32 (N, 7), rows sum to 1, in `EMOTIONS` order.
 
-        Returns
-        -------
-        ndarray
-            float32 (N, 7), rows sum to 1, columns in `EMOTIONS` order.
+        The crops are uint8, gray (H, W) or RGB (H, W, 3), of any sizes.
         """
         if len(crops) == 0:
             return np.empty((0, N_CLASSES), np.float32)
         return apply_temperature(self._network(face_to_tensor(crops, self.spec)), self.temperature)
 
-    def classify(self, image, detections):
-        """Return the `Face` list of faces already found in an image, uint8 (H, W, 3) RGB."""
+    def classify(self, image: np.ndarray, detections: Sequence[Detection],
+                 on_stage: Callable[[str], None] | None = None) -> list[Face]:
+        """Return the faces of detections in an image, uint8 (H, W, 3) RGB; all go through the network in one batch.
+
+        `on_stage` is called with "crop" and "classify", each when that stage is done.
+        """
         crops = [crop_face(image, found, self.detector.margin) for found in detections]
-        return [Face(_whole_box(found, image), found.score, row)
-                for found, row in zip(detections, self.probabilities(crops))]
+        if on_stage:
+            on_stage("crop")
+        faces = [Face(_whole_box(found, image), found.score, row)
+                 for found, row in zip(detections, self.probabilities(crops))]
+        if on_stage:
+            on_stage("classify")
+        return faces
 
-    def faces(self, image):
-        """Find and classify the faces of an image.
+    def faces(self, image: np.ndarray) -> list[Face]:
+        """Find and classify the faces of an image, largest first.
 
-        Parameters
-        ----------
-        image : ndarray
-            uint8 or uint16; (H, W) gray, (H, W, 3) RGB or (H, W, 4) RGBA, of any size.
-
-        Returns
-        -------
-        list of Face
-            Largest first.
+        The image is uint8 or uint16 of any size: (H, W) gray, (H, W, 3) RGB or (H, W, 4) RGBA.
         """
         image = to_rgb(image)
         return self.classify(image, self.detector.detect(image))
 
 
-def _whole_box(found: Detection, image):
+def live_predictor(model: str | Path | Predictor = "fer_net", detector: str | None = None,
+                   side: int = LIVE_SIDE) -> Predictor:
+    """Make a predictor for live frames, which are searched for faces at `side` pixels.
+
+    A predictor that is given is not changed, and its kind of detector ("yunet", "haar") is kept unless `detector`
+    names another.
+    """
+    if isinstance(model, (str, Path)):
+        return Predictor(model, live_detector(detector or "auto", side))
+    name = detector or model.detector.name
+    return model.with_detector(live_detector(name, side)) if name in (*DETECTORS, "auto") else model
+
+
+def _whole_box(found: Detection, image: np.ndarray) -> tuple[int, int, int, int]:
     """Return a box in whole pixels, cut to the image."""
     x, y, width, height = found.box
     left, top = int(np.clip(round(x), 0, image.shape[1] - 1)), int(np.clip(round(y), 0, image.shape[0] - 1))
@@ -157,7 +140,7 @@ def _whole_box(found: Detection, image):
     return left, top, right - left, bottom - top
 
 
-def _onnx(model, threads):
+def _onnx(model: str | Path, threads: int | None) -> Callable[[np.ndarray], np.ndarray]:
     import onnxruntime
 
     path = run_folder(model) / "model.onnx"
@@ -177,7 +160,7 @@ def _onnx(model, threads):
     return lambda x: session.run(None, {name: x})[0]
 
 
-def _keras(model, threads):
+def _keras(model: str | Path, threads: int | None) -> Callable[[np.ndarray], np.ndarray]:
     from ..networks.runs import load_model
 
     network = load_model(model)[0]

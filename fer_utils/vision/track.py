@@ -1,10 +1,12 @@
 """Following faces from frame to frame, and averaging what a network sees in them."""
+from collections.abc import Sequence
 from dataclasses import replace
 
 import cv2
 import numpy as np
 
-from .detect import DETECTORS, Detection, crop_face, face_square, live_detector
+from .detect import DETECTORS, Detection, Detector, crop_face, face_square, live_detector
+from .predict import Face
 
 SEARCH_EVERY = 5
 """Frames from one search of the whole frame to the next, while there are faces to follow in between."""
@@ -17,29 +19,28 @@ HOLD_S = 0.25  # a face that the detector misses for a moment stays on the scree
 class FaceFollower:
     """Find the faces of successive frames, mostly by looking where they were.
 
-    The whole frame is searched every few frames, and as soon as a face is lost; in between only each known face's
-    surroundings, shrunk to `NEAR_SIDE` pixels, which takes a tenth of the time.
-
-    Parameters
-    ----------
-    detector : detector
-        Of `faces.make_detector`'s kinds; others search the whole frame each time.
-    every : int, optional
-        Frames from one whole search to the next; 1 for always; by default `SEARCH_EVERY`.
+    The whole frame is searched every few frames, and as soon as a face is lost. In between only each known face's
+    surroundings are searched, shrunk to `NEAR_SIDE` pixels, which takes a tenth of the time. With ``every=1``, or a
+    detector that `make_detector` does not make, each frame is searched as a whole.
     """
 
-    def __init__(self, detector, every=None):
-        self.detector, self.every = detector, SEARCH_EVERY if every is None else every
+    def __init__(self, detector: Detector, every: int = SEARCH_EVERY):
+        self.detector, self.every = detector, every
         # A detector of its own: YuNet takes long to change to another image size.
-        self._near = live_detector(detector.name) if self.every > 1 and detector.name in DETECTORS else None
-        self._known, self._shape, self._since = [], None, 0
+        self._near: Detector | None = (live_detector(detector.name) if every > 1 and detector.name in DETECTORS
+                                       else None)
+        self._known: list[Detection] = []
+        self._shape: tuple[int, ...] = ()
+        self._since = 0
 
-    def detect(self, image):
-        """Return the `Detection` list of the next frame, uint8 (H, W, 3) RGB, largest first."""
+    def detect(self, image: np.ndarray) -> list[Detection]:
+        """Return the faces of the next frame, uint8 (H, W, 3) RGB, largest first."""
+        if self._near is None:  # nothing to remember, so several threads may call this
+            return self.detector.detect(image)
         self._since += 1
         found = None
-        if self._near and self._known and image.shape == self._shape and 0 < self._since < self.every:
-            found = self._follow(image)
+        if self._known and image.shape == self._shape and 0 < self._since < self.every:
+            found = self._follow(image, self._near)
             if len(found) < len(self._known):  # gone, or hard to see so near: for some frames look everywhere
                 found, self._since = None, -self.every
         if found is None:
@@ -47,58 +48,48 @@ class FaceFollower:
         self._known, self._shape = found, image.shape
         return found
 
-    def _follow(self, image):
-        found = []
+    def _follow(self, image: np.ndarray, near: Detector) -> list[Detection]:
+        found: list[Detection] = []
         for known in self._known:
-            face = self._look(image, known)
+            face = _look_near(image, known, near)
             # Two that follow one face are one.
             if face and (not found or overlaps([face.box], [f.box for f in found]).max() < 0.5):
                 found.append(face)
         return sorted(found, key=lambda face: -face.box[2])
 
-    def _look(self, image, known):
-        """Find a known face in its surroundings; None where it is gone."""
-        (cx, cy), side = face_square(known, NEAR_MARGIN)
-        side = max(round(side), 1)
-        corner, scale = np.array([round(cx - side / 2), round(cy - side / 2)]), side / NEAR_SIDE
-        near = crop_face(image, known, NEAR_MARGIN)
-        near = cv2.resize(near, (NEAR_SIDE, NEAR_SIDE), interpolation=cv2.INTER_AREA if scale > 1 else cv2.INTER_LINEAR)
-        faces = [Detection((*(corner + np.multiply(d.box[:2], scale)), d.box[2] * scale, d.box[3] * scale), d.score,
-                           None if d.landmarks is None else (d.landmarks * scale + corner).astype(np.float32))
-                 for d in self._near.detect(near)]
-        shared = overlaps([known.box], [face.box for face in faces])[0]
-        return faces[int(shared.argmax())] if len(faces) and shared.max() > 0.2 else None
+
+def _look_near(image: np.ndarray, known: Detection, detector: Detector) -> Detection | None:
+    """Find a known face in its surroundings; None where it is gone."""
+    (cx, cy), exact = face_square(known, NEAR_MARGIN)
+    side = max(round(exact), 1)
+    left, top, scale = round(cx - side / 2), round(cy - side / 2), side / NEAR_SIDE
+    near = crop_face(image, known, NEAR_MARGIN)
+    near = cv2.resize(near, (NEAR_SIDE, NEAR_SIDE), interpolation=cv2.INTER_AREA if scale > 1 else cv2.INTER_LINEAR)
+    faces = []
+    for found in detector.detect(near):
+        x, y, width, height = found.box
+        landmarks = None if found.landmarks is None else (found.landmarks * scale + (left, top)).astype(np.float32)
+        faces.append(Detection((left + x * scale, top + y * scale, width * scale, height * scale), found.score,
+                               landmarks))
+    shared = overlaps([known.box], [face.box for face in faces])[0]
+    return faces[int(shared.argmax())] if faces and shared.max() > 0.2 else None
 
 
 class Smoother:
     """Average each tracked face's probabilities over time, so that the answer does not flicker.
 
-    Parameters
-    ----------
-    seconds : float
-        Time constant of the exponential mean; 0 for none.
-    patience : float
-        Seconds that a face may be out of sight and keep its number and its mean.
+    `seconds` is the time constant of the exponential mean, 0 for none; `patience` and `overlap` are the `Tracker`'s.
     """
 
-    def __init__(self, seconds=SMOOTH_S, patience=1.0):
+    def __init__(self, seconds: float = SMOOTH_S, patience: float = 1.0, overlap: float = 0.2):
         self.seconds = seconds
-        self._tracker = Tracker(patience=patience)
-        self._seen = {}  # number: (smoothed face, time)
+        self._tracker = Tracker(patience, overlap)
+        self._seen: dict[int, tuple[Face, float]] = {}  # number: (smoothed face, time)
 
-    def update(self, faces, time):
-        """Take in the faces of a frame.
+    def update(self, faces: Sequence[Face], time: float) -> dict[int, Face]:
+        """Take in the faces of the next frame, at `time` in seconds, which is never smaller than before.
 
-        Parameters
-        ----------
-        faces : list of predict.Face
-        time : float
-            Seconds; not smaller than at the call before.
-
-        Returns
-        -------
-        dict
-            Number of the face → `predict.Face` with averaged probabilities, in the order of `faces`.
+        Returns each face with averaged probabilities by its number, in the order of `faces`.
         """
         numbers = self._tracker.update([face.box for face in faces], time)
         result = {}
@@ -113,14 +104,20 @@ class Smoother:
         self._seen = {n: self._seen[n] for n in self._tracker.current()}
         return result
 
-    def recent(self, time, seconds=HOLD_S):
+    def recent(self, time: float, seconds: float = HOLD_S) -> list[Face]:
         """Return the faces seen in the last `seconds`, largest first: those just missed stay for a moment."""
         faces = [face for face, then in self._seen.values() if time - then <= seconds]
         return sorted(faces, key=lambda face: -face.box[2])
 
 
-def overlaps(boxes_a, boxes_b):
-    """Return intersection over union of every pair: float (A, B) of boxes (x, y, width, height)."""
+def overlaps(boxes_a: Sequence[Sequence[float]], boxes_b: Sequence[Sequence[float]]) -> np.ndarray:
+    """Return intersection over union of every pair: float (A, B) of boxes (x, y, width, height).
+
+    Example
+    -------
+    >>> overlaps([(0, 0, 2, 2)], [(0, 0, 2, 2), (1, 0, 2, 2)]).round(2).tolist()
+    [[1.0, 0.33]]
+    """
     a, b = np.asarray(boxes_a, float).reshape(-1, 4), np.asarray(boxes_b, float).reshape(-1, 4)
     low = np.maximum(a[:, None, :2], b[None, :, :2])
     high = np.minimum(a[:, None, :2] + a[:, None, 2:], b[None, :, :2] + b[None, :, 2:])
@@ -132,53 +129,35 @@ def overlaps(boxes_a, boxes_b):
 class Tracker:
     """Give each face of a video a number that it keeps while it is seen.
 
-    Boxes of two frames that overlap are matched so that the overlaps' sum is largest (Hungarian method, as in
+    Boxes of two frames that overlap are matched so that the sum of their overlaps is largest (Hungarian method, as in
     SORT, Bewley et al. 2016). A face that moved by more than its own width, or that was away for longer than
-    `patience`, counts as another: where faces cross, numbers may swap.
-
-    Parameters
-    ----------
-    patience : float
-        Seconds that a face may be out of sight.
-    overlap : float
-        Least intersection over union of one face in two frames.
+    `patience` seconds, counts as another; where faces cross, numbers may swap. `overlap` is the least intersection over
+    union of one face in two frames.
     """
 
-    def __init__(self, patience=1.0, overlap=0.2):
+    def __init__(self, patience: float = 1.0, overlap: float = 0.2):
         self.patience, self.overlap = patience, overlap
-        self._tracks = {}  # number: (box, time it was last seen)
+        self._tracks: dict[int, tuple[Sequence[float], float]] = {}  # number: (box, time it was last seen)
         self._next = 0
 
-    def update(self, boxes, time):
-        """Match a frame's boxes with the faces known so far.
-
-        Parameters
-        ----------
-        boxes : sequence of (x, y, width, height)
-        time : float
-            Seconds; not smaller than at the call before.
-
-        Returns
-        -------
-        list of int
-            The number of each box's face.
-        """
+    def update(self, boxes: Sequence[Sequence[float]], time: float) -> list[int]:
+        """Return the number of each box's face, in the next frame at `time` in seconds, never smaller than before."""
         from scipy.optimize import linear_sum_assignment
 
         self._tracks = {n: t for n, t in self._tracks.items() if time - t[1] <= self.patience}
-        numbers = [None] * len(boxes)
+        numbers: dict[int, int] = {}  # index of the box: number of its face
         if self._tracks and len(boxes):
             known = list(self._tracks)
             shared = overlaps([self._tracks[n][0] for n in known], boxes)
             for row, column in zip(*linear_sum_assignment(-shared)):
                 if shared[row, column] >= self.overlap:
-                    numbers[column] = known[row]
+                    numbers[int(column)] = known[row]
         for i, box in enumerate(boxes):
-            if numbers[i] is None:
+            if i not in numbers:
                 numbers[i], self._next = self._next, self._next + 1
             self._tracks[numbers[i]] = (tuple(box), time)
-        return numbers
+        return [numbers[i] for i in range(len(boxes))]
 
-    def current(self):
+    def current(self) -> set[int]:
         """Return the numbers of the faces that may still come back."""
         return set(self._tracks)

@@ -1,66 +1,30 @@
-"""Cameras, streams, videos and photos as one kind of source of frames."""
+"""Cameras, streams, video files and photos as one kind of source of frames."""
 import contextlib
 import os
-import platform
-import sys
 import threading
 import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
-from typing import NamedTuple
-from urllib.parse import urlsplit
+from typing import NamedTuple, Self
 
 import cv2
 import numpy as np
 
 from ..errors import CameraError
-from .images import PHOTO_ENDINGS, read_photo
+from .images import read_photo
+from .sources import Source, camera_help, parse_source, public_address
 
-# Read by OpenCV when it first opens a camera or video: no decoder's chatter between our lines, no ten seconds of
-# waiting for a camera that was unplugged, and no minute of waiting for Windows to list its video filters.
+# OpenCV reads these when it first opens a camera or video: the decoder prints nothing between our lines, and nobody
+# waits ten seconds for a camera that was unplugged, or a minute until Windows has listed its video filters.
 os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
 os.environ.setdefault("OPENCV_VIDEOIO_V4L_SELECT_TIMEOUT", "3")
 os.environ.setdefault("OPENCV_VIDEOIO_MSMF_ENABLE_HW_TRANSFORMS", "0")
 FIRST_FRAME_S, SILENCE_S = 10.0, 3.0  # how long a camera may take to start, and be silent, before it counts as gone
-REMOTE = ("JUPYTERHUB_USER", "COLAB_RELEASE_TAG", "KAGGLE_KERNEL_RUN_TYPE", "CODESPACES", "SSH_CONNECTION")
-
-
-def is_remote():
-    """Tell whether Python seems to run on another computer than the one its user sits at."""
-    return any(os.environ.get(name) for name in REMOTE)
-
-
-def camera_help(index=0):
-    """Say in a few lines what to do about a camera that does not open, on this operating system."""
-    browser = "use the browser's camera: how = \"browser\" in notebook 06"
-    if is_remote():
-        return f"Python runs on another computer, which does not see your camera; {browser}."
-    if sys.platform == "darwin":
-        return ("In System Settings > Privacy & Security > Camera allow the program that started Python (Terminal, "
-                "VS Code, JupyterLab), then quit and start it again. Close other programs that use the camera.")
-    if sys.platform == "win32":
-        return ("In Settings > Privacy & security > Camera switch on camera access and \"Let desktop apps access your "
-                "camera\". Close other programs that use the camera (Teams, Zoom, a browser tab).")
-    if "microsoft" in platform.release().lower():
-        return (f"WSL hands no camera on: run Python on Windows itself, attach the camera with usbipd-win, or "
-                f"{browser}.")
-    device = Path(f"/dev/video{index}")
-    if not device.exists():
-        there = ", ".join(sorted(p.name.removeprefix("video") for p in Path("/dev").glob("video*")))
-        return (f"There is no {device}: " + (f"the cameras here are {there}; name one of these." if there else
-                f"plug a camera in; in a container pass --device {device}; or {browser}."))
-    if not os.access(device, os.R_OK | os.W_OK):
-        return f"You may not open {device}: sudo usermod -aG video $USER, then log out and in again."
-    return f"Another program may be using it: fuser {device} names it. Close it, or name another camera."
-
-
-def public_address(address):
-    """Return a stream's address without what may hold a password: all but scheme, host and port.
-
-    Some cameras take the password in the path.
-    """
-    parts = urlsplit(address)
-    host = parts.netloc.rpartition("@")[2]
-    return f"{parts.scheme}://{host}" if host else address
+FALLBACK_FPS = 30.0
+"""Frames per second where a file or camera says nothing credible."""
+BAD_FRAMES = 30
+"""So many frames in a row that cannot be decoded are the end of a video."""
 
 
 class Frame(NamedTuple):
@@ -68,12 +32,29 @@ class Frame(NamedTuple):
 
     image: np.ndarray
     time: float
-    index: int
+    index: int  # type: ignore[assignment]  # hides tuple.index, which nobody calls on a frame
+
+
+Wanted = Callable[[float, int], bool]
+"""Called once for each frame in order, with its time and its number: whether the frame is wanted."""
+
+
+def every_moment(seconds: float) -> Wanted:
+    """Return a `Wanted` that wants the first frame of each interval of `seconds`; with 0, every frame."""
+    last = None
+
+    def wanted(time: float, index: int) -> bool:
+        nonlocal last
+        moment = int(time / seconds + 1e-6) if seconds else index
+        last, before = moment, last
+        return moment != before
+
+    return wanted
 
 
 @contextlib.contextmanager
-def _quiet():
-    """Keep OpenCV's own warnings back: what is wrong is said once, in words."""
+def _quiet() -> Iterator[None]:
+    """Keep OpenCV's own warnings back: our errors say what is wrong."""
     level = cv2.utils.logging.getLogLevel()
     cv2.utils.logging.setLogLevel(0)
     try:
@@ -82,94 +63,173 @@ def _quiet():
         cv2.utils.logging.setLogLevel(level)
 
 
-class _Source:
-    """What sources share: closing, and going through their frames."""
+def _frame_rate(capture: cv2.VideoCapture, lowest: float, highest: float) -> float:
+    """Return the nominal frame rate, which is a hint: frames have their own times."""
+    fps = capture.get(cv2.CAP_PROP_FPS)
+    return fps if lowest <= fps <= highest else FALLBACK_FPS
 
-    live, fps, total = False, None, None  # total: frames, where a file says so
 
-    def __enter__(self):
+class FrameSource(ABC):
+    """A source of frames: iterate over it, inside a ``with``.
+
+    `live` sources drop the frames that come while nobody asks; others give every frame. `fps` is the nominal frame
+    rate and `total` the number of frames that a file's header says; both are hints, or None.
+    """
+
+    live: bool = False
+    fps: float | None = None
+    total: int | None = None
+
+    @abstractmethod
+    def read(self) -> Frame | None:
+        """Return the next frame, None at the end."""
+
+    def close(self) -> None:  # noqa: B027  # a photo has nothing to close
+        """Close the file or camera; may be called twice."""
+
+    def cut_short(self, seconds: float) -> bool:
+        """Return whether the source ended over a tenth earlier than its header says, after so many seconds.
+
+        By time, because Matroska and WebM count as if no frame were left out. Roughly, because trimmed MP4s count the
+        frames that they hide, and sound may end later.
+        """
+        return bool(self.total) and seconds * (self.fps or 1) < 0.9 * (self.total or 0)
+
+    def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, *_: object) -> None:
         self.close()
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[Frame]:
         while (frame := self.read()) is not None:
             yield frame
 
-    def close(self):
-        """Let go of the file or camera; may be called twice."""
 
-
-class Photo(_Source):
+class Photo(FrameSource):
     """One photo as a source of one frame."""
 
     total = 1
 
-    def __init__(self, path):
-        self._frame = Frame(read_photo(path).copy(), 0.0, 0)  # a copy: frames are drawn on
+    def __init__(self, path: str | Path):
+        self._frame: Frame | None = Frame(read_photo(path).copy(), 0.0, 0)  # a copy: frames are drawn on
 
-    def read(self):
+    def read(self) -> Frame | None:
         """Return the frame, then None."""
         frame, self._frame = self._frame, None
         return frame
 
 
-class VideoFile(_Source):
-    """A video file: every frame, in order, as fast as it is asked for."""
+class VideoFile(FrameSource):
+    """A video file: its frames in order, with the times that the file gives them.
 
-    def __init__(self, path):
+    A frame that cannot be decoded is skipped and counted in `skipped`; `BAD_FRAMES` of them in a row end the video.
+    """
+
+    def __init__(self, path: str | Path):
+        path = os.path.abspath(path)  # FFmpeg takes a relative "12:30.mp4" for an address
+        try:
+            path.encode()
+        except UnicodeEncodeError:  # OpenCV would end the process
+            raise CameraError(f"{path!r}: this name is not UTF-8, so OpenCV cannot open it; rename the file") from None
         with _quiet():
-            self._capture = cv2.VideoCapture(str(path))
-            opened, self._pending = self._capture.read() if self._capture.isOpened() else (False, None)
-        if not opened:
-            self._capture.release()
-            raise CameraError(f"{path}: no frame can be read: not a video, damaged, or of a kind that OpenCV does not "
-                              "know; try: ffmpeg -i FILE -c:v libx264 NEW.mp4")
-        fps = self._capture.get(cv2.CAP_PROP_FPS)
-        self.fps = fps if 0 < fps < 1000 else 30.0
-        # Damaged headers name absurd counts.
+            self._capture = cv2.VideoCapture(path)
+        self.skipped = 0
+        self._index, self._time = -1, 0.0
+        self._first: float | None = None  # the first frame's own time
+        self.fps: float = _frame_rate(self._capture, 1e-3, 999)
+        # Damaged headers claim absurd counts.
         count = self._capture.get(cv2.CAP_PROP_FRAME_COUNT)
         self.total = int(count) if 0 < count < 1e8 else None
-        self._next, self._time = 0, -1 / self.fps
+        while self._grab():
+            if (image := self._retrieve()) is not None:
+                self._pending: np.ndarray | None = image
+                return
+        self.close()
+        raise CameraError(f"{path}: no frame can be read: not a video, damaged, or of a kind that OpenCV does not "
+                          "know; try: ffmpeg -i FILE -c:v libx264 NEW.mp4")
 
-    def read(self):
+    @property
+    def duration(self) -> float | None:
+        """Seconds, as the header says: a hint."""
+        return self.total / self.fps if self.total else None
+
+    def frames(self, start: int = 0, wanted: Wanted | None = None) -> Iterator[Frame]:
+        """Give the frames from number `start` on that `wanted` says yes to; the others are not decoded into pictures.
+
+        `wanted` is asked about each frame, those before `start` too.
+        """
+        pending, self._pending = self._pending, None
+        while pending is not None or self._grab():
+            # Asked first: it may remember what it was asked.
+            if (wanted is None or wanted(self._time, self._index)) and self._index >= start:
+                image = self._retrieve() if pending is None else pending
+                if image is not None:
+                    yield Frame(image, self._time, self._index)
+            pending = None
+
+    def read(self) -> Frame | None:
         """Return the next `Frame`; None at the end, or where the file is cut short."""
-        bgr, self._pending = self._pending, None
-        if bgr is None:
-            with _quiet():
-                bgr = self._capture.read()[1]
-        if bgr is None:
-            return None
-        stamp = self._capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
-        # Some containers have no times, or times that jump back.
-        self._time = stamp if stamp > self._time else self._time + 1 / self.fps
-        frame = Frame(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), self._time, self._next)
-        self._next += 1
-        return frame
+        return next(self.frames(), None)
 
-    def close(self):
+    def _grab(self) -> bool:
+        """Go to the next frame that can be decoded."""
+        for bad in range(BAD_FRAMES):
+            with _quiet():
+                grabbed = self._capture.grab()
+            if grabbed:
+                self.skipped += bad
+                self._index += 1 + bad
+                self._set_time(1 + bad)
+                return True
+        return False
+
+    def _set_time(self, passed: int) -> None:
+        stamp = self._capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
+        if self._first is None:
+            self._first = stamp  # the clock of a recording may start late
+            return
+        # Some containers have no times, or times that jump back: there the nominal rate helps.
+        self._time = stamp - self._first if stamp - self._first > self._time else self._time + passed / self.fps
+
+    def _retrieve(self) -> np.ndarray | None:
+        with _quiet():
+            readable, bgr = self._capture.retrieve()
+        if not readable or bgr is None:
+            self.skipped += 1
+            return None
+        return cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)
+
+    def close(self) -> None:
         """Close the file."""
         self._capture.release()
 
 
-class Camera(_Source):
+def read_frames(path: str | Path, numbers: Collection[int]) -> dict[int, np.ndarray]:
+    """Return frames of a video by their numbers, uint8 (H, W, 3) RGB, without those that cannot be read.
+
+    Raises `CameraError` where the video cannot be read.
+    """
+    last = max(numbers, default=-1)
+    # Seeking is not exact in every container: the frames before are skipped instead, once for all.
+    with VideoFile(path) as video:
+        found = {}
+        for frame in video.frames(wanted=lambda _, index: index in numbers):
+            found[frame.index] = frame.image
+            if frame.index == last:
+                break
+        return found
+
+
+class Camera(FrameSource):
     """A camera or stream, read on a thread of its own: `read` gives the newest frame, however slow its caller is.
 
-    Parameters
-    ----------
-    source : int or str
-        Index of a camera, or address of a stream.
-
-    Raises
-    ------
-    CameraError
-        It does not open.
+    `source` is a camera's number or a stream's address. Raises `CameraError` where it does not open.
     """
 
     live = True
 
-    def __init__(self, source):
+    def __init__(self, source: int | str):
         self.source = source
         with _quiet():
             if isinstance(source, int):
@@ -181,25 +241,26 @@ class Camera(_Source):
             self._capture.release()
             raise CameraError(f"{self._name()} does not open. {self._help()}")
         if not isinstance(source, int) and self._capture.get(cv2.CAP_PROP_FRAME_COUNT) > 0:
-            # Read as a stream it would rush by, and most frames would be dropped.
+            # Read as a stream most of its frames would be dropped.
             self._capture.release()
             raise CameraError(f"{self._name()} is a video file, not a camera: download it and give its path")
         self._capture.set(cv2.CAP_PROP_BUFFERSIZE, 1)  # a queue of old frames is what makes a picture lag
-        fps = self._capture.get(cv2.CAP_PROP_FPS)
-        self.fps = fps if 1 <= fps <= 240 else 30.0
+        self.fps: float = _frame_rate(self._capture, 1, 240)
         self._new = threading.Condition()
-        self._latest, self._start, self._grabbed, self._given, self._stop = None, None, 0, 0, False
+        self._latest: tuple[np.ndarray, float] | None = None
+        self._start: float | None = None
+        self._grabbed, self._given, self._stop = 0, 0, False
         self._thread = threading.Thread(target=self._grab, name="camera", daemon=True)
         self._thread.start()
 
-    def _name(self):
+    def _name(self) -> str:
         return f"camera {self.source}" if isinstance(self.source, int) else f"stream {public_address(self.source)}"
 
-    def _help(self):
+    def _help(self) -> str:
         return camera_help(self.source) if isinstance(self.source, int) else (
             "Check the address, and that this computer reaches it: ffplay ADDRESS shows it.")
 
-    def _grab(self):
+    def _grab(self) -> None:
         try:
             while not self._stop:
                 bgr = self._capture.read()[1]
@@ -214,62 +275,51 @@ class Camera(_Source):
         finally:
             self._capture.release()  # by this thread: releasing while another reads crashes
 
-    def read(self):
-        """Return the newest `Frame`, waiting for one that was not given before.
+    def read(self) -> Frame:
+        """Return the newest `Frame`, after waiting for one that was not given before.
 
-        Raises
-        ------
-        CameraError
-            None came for `SILENCE_S` seconds (for the first: `FIRST_FRAME_S`).
+        Raises `CameraError` where none comes for `SILENCE_S` seconds (for the first: `FIRST_FRAME_S`).
         """
         with self._new:
             patience = SILENCE_S if self._given else FIRST_FRAME_S
-            if not self._new.wait_for(lambda: self._grabbed > self._given, patience):
-                if self._given:
-                    why = ("unplugged, or taken by another program" if isinstance(self.source, int) else
-                           "it has ended, or the connection broke")
-                    raise CameraError(f"{self._name()} stopped after {self._given} frames: {why}. {self._help()}")
-                raise CameraError(f"{self._name()} opens but gives no picture: busy, or access was refused. "
-                                  f"{self._help()}")
+            arrived = self._new.wait_for(lambda: self._grabbed > self._given, patience)
+            if not arrived or self._latest is None:
+                raise CameraError(self._silence())
             (bgr, now), index = self._latest, self._grabbed - 1
             self._given = self._grabbed
         self._start = now if self._start is None else self._start
         return Frame(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), now - self._start, index)
 
-    def close(self):
-        """Stop the thread and let go of the camera."""
+    def _silence(self) -> str:
+        if not self._given:
+            return f"{self._name()} opens but gives no picture: busy, or access was refused. {self._help()}"
+        why = ("unplugged, or taken by another program" if isinstance(self.source, int) else
+               "it has ended, or the connection broke")
+        return f"{self._name()} stopped after {self._given} frames: {why}. {self._help()}"
+
+    def close(self) -> None:
+        """Stop the thread and close the camera."""
         self._stop = True
         self._thread.join(FIRST_FRAME_S)
 
 
-def open_source(source=0):
-    """Open a camera, stream, video file or photo.
+def open_source(source: str | Path | int | Source = 0) -> FrameSource:
+    """Open a camera (0, "0"), a stream (an address with "://"), a video file or a photo.
 
-    Parameters
-    ----------
-    source : int, str or Path
-        A camera's index (0, "0"), an address with "://", or a file.
+    Raises `CameraError` where it cannot be opened, and `DataError` where a photo cannot be read.
 
-    Returns
+    Example
     -------
-    source
-        With `read()` → `Frame` or None at the end, iteration over frames, `close()`, `live` (True: frames that come
-        while nobody asks are dropped; False: every frame is given), `fps` and `total`; to be used in a ``with``.
-
-    Raises
-    ------
-    CameraError
-        It cannot be opened; the message says what to do.
-    DataError
-        A photo cannot be read.
+    >>> with open_source("clip.mp4") as frames:     # doctest: +SKIP
+    ...     brightness = [frame.image.mean() for frame in frames]
     """
-    if isinstance(source, (int, np.integer)) or str(source).isdecimal():
-        return Camera(int(source))
-    if "://" in str(source):
-        return Camera(str(source))
-    path = Path(source).expanduser()
-    if not path.is_file():
-        reason = "is a folder" if path.is_dir() else "there is no such file"
-        raise CameraError(f"{source}: {reason}; a source is a camera's number, a video, a photo or a stream's address")
-    ending = path.suffix.lower()
-    return Photo(path) if ending in PHOTO_ENDINGS and ending != ".gif" else VideoFile(path)  # a GIF may be animated
+    named = source
+    source = source if isinstance(source, Source) else parse_source(source)
+    if source.kind == "folder":
+        raise CameraError(f"{named}: is a folder; a source is a camera's number, a video, a photo or a stream's "
+                          "address")
+    if source.kind == "camera":
+        return Camera(int(source.address))
+    if source.kind == "stream":
+        return Camera(source.address)
+    return Photo(source.address) if source.kind == "photo" else VideoFile(source.address)

@@ -23,7 +23,7 @@ from fer_utils.live import headless
 from fer_utils.live import view as view_module
 from fer_utils.live import window as window_module
 from fer_utils.vision import detect as detect_module
-from fer_utils.vision import draw, emoji, scenes, track
+from fer_utils.vision import draw, emoji, scenes, sources, track
 from fer_utils.vision import video as video_module
 from fer_utils.vision.detect import Detection, yunet_file
 from fer_utils.vision.images import read_photo
@@ -45,7 +45,7 @@ def face(box=(20, 20, 40, 40), happy=0.7):
 class FakePredictor:
     """Finds one face in each frame, whose place is the frame's brightness; counts what it is asked."""
 
-    card = {"name": "fake"}
+    card = SimpleNamespace(name="fake")
 
     def __init__(self, seconds=0.0):
         self.seconds, self.asked = seconds, 0
@@ -56,8 +56,12 @@ class FakePredictor:
         time.sleep(self.seconds)
         return [Detection((20, 20, 40, 40), 0.9)]
 
-    def classify(self, image, detections):
+    def classify(self, image, detections, on_stage=None):
         return [face() for _ in detections]
+
+    def with_detector(self, detector):
+        self.detector = detector
+        return self
 
     def faces(self, image):
         return self.classify(image, self.detector.detect(image))
@@ -221,13 +225,13 @@ class TestCamera:
         ("linux", "5.15-microsoft-standard-WSL2", {}, "usbipd"), ("linux", "6.1", {}, "/dev/video63"),
         ("linux", "6.1", {"JUPYTERHUB_USER": "ada"}, "browser"), ("win32", "10", {"SSH_CONNECTION": "1"}, "browser")])
     def test_help_fits_the_system(self, monkeypatch, system, release, environment, words):
-        for name in video_module.REMOTE:
+        for name in sources.REMOTE:
             monkeypatch.delenv(name, raising=False)
         for name, value in environment.items():
             monkeypatch.setenv(name, value)
-        monkeypatch.setattr(video_module.sys, "platform", system)
-        monkeypatch.setattr(video_module.platform, "release", lambda: release)
-        assert words in video_module.camera_help(63)
+        monkeypatch.setattr(sources.sys, "platform", system)
+        monkeypatch.setattr(sources.platform, "release", lambda: release)
+        assert words in sources.camera_help(63)
 
 
 class TestSmoother:
@@ -269,10 +273,10 @@ class TestDetectors:
     def test_another_detector_starts_without_the_last_ones_mean(self):
         view = view_module.LiveView(FakePredictor())
         view.picture(video_module.Frame(np.zeros((100, 100, 3), np.uint8), 0.0, 0))
-        assert len(view.smoother.recent(0.0)) == 1
-        view.predictor.detector.name = "yunet"
+        assert len(view.pipeline.recent(0.0)) == 1
+        view.pipeline.predictor.detector.name = "yunet"
         view.switch_detector()
-        assert view.predictor.detector.name == "haar" and view.smoother.recent(0.0) == []
+        assert view.pipeline.predictor.detector.name == "haar" and view.pipeline.recent(0.0) == []
 
 
 class TestFollower:
@@ -349,7 +353,7 @@ class TestHeadless:
         """Matroska counts by its longest track, and a trimmed MP4 the frames that it hides."""
         source = video_module.open_source(write_video(tmp_path / "in.mp4"))
         source.total = total
-        monkeypatch.setattr(window_module, "open_source", lambda _: source)
+        monkeypatch.setattr(headless, "open_source", lambda _: source)
         result = headless.annotate_video("any", tmp_path / "out", FakePredictor(), progress=False)
         assert result["frames"] == 20 and result["complete"] == complete
 
@@ -358,7 +362,7 @@ class TestHeadless:
         source = video_module.open_source(write_video(tmp_path / "in.mp4"))
         read = source.read
         source.read = lambda: next((frame for frame in iter(read, None) if frame.index % 3 == 0), None)
-        monkeypatch.setattr(window_module, "open_source", lambda _: source)
+        monkeypatch.setattr(headless, "open_source", lambda _: source)
         result = headless.annotate_video("any", tmp_path / "out", FakePredictor(), progress=False)
         assert result["frames"] == 7 and result["complete"]
 
@@ -461,7 +465,7 @@ class TestCaptures:
         image = np.zeros((60, 80, 3), np.uint8)
         sure, unsure = (window_module.save_capture(image, [face(happy=0.4)], FakePredictor(), tmp_path, limit).picture()
                         for limit in (0.3, 0.5))
-        assert tuple(sure[40, 20]) == emoji.RGB["happy"] and tuple(unsure[40, 20]) == draw.GRAY
+        assert tuple(sure[40, 20]) == emoji.RGB["happy"] and tuple(unsure[40, 20]) == draw.UNSURE_COLOUR
 
     def test_mirror_moves_faces_with_the_picture(self):
         image = np.zeros((50, 100, 3), np.uint8)
@@ -496,7 +500,7 @@ class TestKeys:
         shown, captures = self.watch(monkeypatch, tmp_path, "", "", " ", "", "q", unsure=0.8)
         assert len(shown) == 3 and len(captures) == 1
         assert np.array_equal(shown[1][:80], captures[0].picture()[:80]), "the capture without the status below"
-        assert tuple(shown[1][40, 20]) == tuple(shown[2][40, 20]) == draw.GRAY, "0.7 is unsure, frozen or not"
+        assert tuple(shown[1][40, 20]) == tuple(shown[2][40, 20]) == draw.UNSURE_COLOUR, "0.7 is unsure, frozen or not"
 
 
 class TestView:
@@ -506,7 +510,7 @@ class TestView:
             window_module.choose_view("tv")
 
     def test_auto(self, monkeypatch):
-        for name in (*video_module.REMOTE, "SERVER_SOFTWARE"):
+        for name in (*sources.REMOTE, "SERVER_SOFTWARE"):
             monkeypatch.delenv(name, raising=False)
         monkeypatch.setenv("DISPLAY", ":0")
         assert window_module.choose_view() == "clip", "nobody can press a key in a test"

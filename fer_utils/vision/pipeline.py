@@ -1,0 +1,75 @@
+"""The one pipeline from a picture to followed faces: detect, crop, classify, follow, smooth."""
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from .detect import live_detector
+from .predict import Face, Predictor
+from .track import HOLD_S, SEARCH_EVERY, SMOOTH_S, FaceFollower, Smoother
+from .video import Frame
+
+
+class Pipeline:
+    """Find, classify, number and smooth the faces of successive frames.
+
+    Parameters
+    ----------
+    search_every
+        Frames from one search of the whole frame to the next; 1 searches each frame as a whole.
+    smooth_seconds
+        Time constant of the averaged probabilities; 0 gives each frame's own.
+    patience
+        Seconds that a face may be out of sight and keep its number.
+    overlap
+        Least intersection over union of one face in two frames.
+    on_stage
+        Called with "detect", "crop" and "classify", each when that stage of a picture is done.
+    """
+
+    def __init__(self, predictor: Predictor, *, search_every: int = SEARCH_EVERY, smooth_seconds: float = SMOOTH_S,
+                 patience: float = 1.0, overlap: float = 0.2, on_stage: Callable[[str], None] | None = None):
+        self.predictor = predictor
+        self.on_stage = on_stage
+        self._search_every = search_every
+        self._new_smoother = lambda: Smoother(smooth_seconds, patience, overlap)
+        self._restart()
+
+    def _restart(self) -> None:
+        self._follower = FaceFollower(self.predictor.detector, self._search_every)
+        self._smoother = self._new_smoother()
+
+    def look(self, image: np.ndarray) -> list[Face]:
+        """Return the faces of one picture, uint8 (H, W, 3) RGB, largest first, without those before it.
+
+        With ``search_every=1`` and a detector that several threads may use (`detect.DetectorPool`), several threads
+        may call this.
+        """
+        found = self._follower.detect(image)
+        if self.on_stage is None:
+            return self.predictor.classify(image, found)
+        self.on_stage("detect")
+        return self.predictor.classify(image, found, self.on_stage)
+
+    def follow(self, faces: Sequence[Face], time: float) -> dict[int, Face]:
+        """Number the faces of the next frame and average their probabilities over time.
+
+        `time` is in seconds and never smaller than before. The result keeps the order of `faces`.
+        """
+        return self._smoother.update(faces, time)
+
+    def step(self, frame: Frame) -> dict[int, Face]:
+        """Return the faces of the next frame, by number: `look` and `follow`."""
+        return self.follow(self.look(frame.image), frame.time)
+
+    def recent(self, time: float, seconds: float = HOLD_S) -> list[Face]:
+        """Return the faces seen in the last `seconds`, largest first: a face missed for a moment is still there."""
+        return self._smoother.recent(time, seconds)
+
+    def switch_detector(self, name: str) -> None:
+        """Go on with another detector for live frames, "yunet" or "haar".
+
+        Numbers and averages start anew: the mean must not mix in what the other detector's crops gave. Raises
+        `DataError` where the detector's file is not here; nothing changes then.
+        """
+        self.predictor = self.predictor.with_detector(live_detector(name))
+        self._restart()

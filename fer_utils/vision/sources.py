@@ -1,0 +1,127 @@
+"""What a user may name as a source: photos, videos, folders of them, cameras, streams."""
+import os
+import platform
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+from urllib.parse import urlsplit
+
+from ..errors import CameraError, DataError
+from .images import is_animated
+
+PHOTO_ENDINGS = (".jpg", ".jpeg", ".jfif", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".avif", ".jp2", ".heic",
+                 ".heif")
+VIDEO_ENDINGS = (".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".ts", ".mts", ".m2ts", ".wmv",
+                 ".flv", ".3gp")
+REMOTE = ("JUPYTERHUB_USER", "COLAB_RELEASE_TAG", "KAGGLE_KERNEL_RUN_TYPE", "CODESPACES", "SSH_CONNECTION")
+"""Environment variables that mean: Python runs on another computer than the one its user sits at."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """One place that frames come from.
+
+    `address` is an absolute path, a camera's number in digits, or a stream's address. A file that was named itself and
+    whose ending is unknown has the kind "unknown".
+    """
+
+    kind: Literal["photo", "video", "camera", "stream", "folder", "unknown"]
+    address: str
+
+
+def parse_source(source: str | Path | int) -> Source:
+    """Say what a user means by a source.
+
+    What exists on disk is a file or a folder, even one called ``2024``. Else digits are a camera and what holds
+    "://" is a stream. A ``.gif`` that moves is a video, another one is a photo.
+
+    Raises `CameraError` where none of these fits.
+    """
+    text = str(source)
+    path = os.path.abspath(Path(source).expanduser()) if isinstance(source, (str, os.PathLike)) else ""
+    if path and os.path.isdir(path):
+        return Source("folder", path)
+    if path and os.path.exists(path):
+        return Source(_file_kind(path) or "unknown", path)
+    if text.isdecimal():
+        return Source("camera", str(int(text)))
+    if "://" in text:
+        return Source("stream", text)
+    raise CameraError(f"{source}: there is no such file or folder; a source is a photo, a video, a folder, a camera's "
+                      "number (0 is the first) or a stream's address (rtsp://…)")
+
+
+def find_sources(sources: str | Path | int | Sequence[str | Path | int]) -> list[Source]:
+    """List the photos, videos, cameras and streams that sources name, each once, in order.
+
+    Folders are searched at any depth. Hidden files, and files with other endings, are left out.
+
+    Raises `DataError` where a source is not there, is neither photo nor video by its ending, or is an empty folder.
+    """
+    if isinstance(sources, (str, os.PathLike, int)):
+        sources = [sources]
+    found: dict[str, Source] = {}
+    for name in sources:
+        source = parse_source(name)
+        if source.kind == "unknown":
+            raise DataError(f"{name}: neither a photo nor a video, by the ending of its name")
+        inside = list(_pictures_in(source.address)) if source.kind == "folder" else [source]
+        if not inside:
+            raise DataError(f"{name}: no photo ({', '.join(PHOTO_ENDINGS)}) or video ({', '.join(VIDEO_ENDINGS)}) "
+                            "in this folder")
+        found |= {each.address: each for each in inside}
+    return list(found.values())
+
+
+def _pictures_in(root: str) -> Iterator[Source]:
+    for folder, folders, names in os.walk(root):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for name in sorted(names):
+            path = os.path.join(folder, name)
+            if not name.startswith(".") and (kind := _file_kind(path)):
+                yield Source(kind, path)
+
+
+def _file_kind(path: str) -> Literal["photo", "video"] | None:
+    ending = os.path.splitext(path)[1].lower()
+    if ending == ".gif":
+        return "video" if is_animated(path) else "photo"
+    return "photo" if ending in PHOTO_ENDINGS else "video" if ending in VIDEO_ENDINGS else None
+
+
+def is_remote() -> bool:
+    """Return whether Python seems to run on another computer than the one its user sits at."""
+    return any(os.environ.get(name) for name in REMOTE)
+
+
+def camera_help(index: int | str = 0) -> str:
+    """Return what to do about a camera that does not open, on this operating system."""
+    browser = "use the browser's camera: how = \"browser\" in notebook 06"
+    if is_remote():
+        return f"Python runs on another computer, which does not see your camera; {browser}."
+    if sys.platform == "darwin":
+        return ("In System Settings > Privacy & Security > Camera allow the program that started Python (Terminal, "
+                "VS Code, JupyterLab), then quit and start it again. Close other programs that use the camera.")
+    if sys.platform == "win32":
+        return ("In Settings > Privacy & security > Camera switch on camera access and \"Let desktop apps access your "
+                "camera\". Close other programs that use the camera (Teams, Zoom, a browser tab).")
+    if "microsoft" in platform.release().lower():
+        return (f"WSL does not pass a camera on: run Python on Windows itself, attach the camera with usbipd-win, or "
+                f"{browser}.")
+    device = Path(f"/dev/video{index}")
+    if not device.exists():
+        there = ", ".join(sorted(p.name.removeprefix("video") for p in Path("/dev").glob("video*")))
+        return (f"There is no {device}: " + (f"the cameras here are {there}; name one of these." if there else
+                f"plug a camera in; in a container pass --device {device}; or {browser}."))
+    if not os.access(device, os.R_OK | os.W_OK):
+        return f"You may not open {device}: sudo usermod -aG video $USER, then log out and in again."
+    return f"Another program may be using it: fuser {device} names it. Close it, or name another camera."
+
+
+def public_address(address: str) -> str:
+    """Return a stream's scheme, host and port alone: user, path and query may hold a password."""
+    parts = urlsplit(address)
+    host = parts.netloc.rpartition("@")[2]
+    return f"{parts.scheme}://{host}" if host else address
