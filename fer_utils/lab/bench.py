@@ -1,8 +1,11 @@
-"""Measure the package against what people do without it."""
+"""Benchmarks of reading the data and of training; `bench_vision` has those of the live window and of the event."""
+
 import os
 import tempfile
 import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -11,53 +14,40 @@ from .. import paths
 from ..data import faceset, load
 from ..networks import recipes, train, zoo
 from ..networks.backend import import_keras
+from ..networks.batches import make_batches
+from .bench_vision import bench_event, bench_live
+from .measure import fastest_in_turn, seconds
 
 
-def bench_data(source=None):
-    """Time reading ``fer2013.csv`` against pandas alone, the cache, and splitting the text row by row.
+def bench_data(source: str | Path | None = None) -> dict[str, Any]:
+    """Time reading ``fer2013.csv`` against pandas alone, against the cache, and against splitting its text row by row.
 
-    Parameters
-    ----------
-    source : str or Path, optional
-        A CSV of FER2013, by default what lies in `paths.DATA`. Where that is no CSV, random faces of FER2013's
-        number are written into a temporary one.
-
-    Returns
-    -------
-    dict
-        ``pandas_read_csv_s``, ``load_s`` (first reading, writing the cache included), ``load_over_pandas`` (to stay
-        below 2.5), ``cached_s``, ``first_over_cached`` (to stay above 20), ``naive_split_s``, ``naive_over_load``,
-        ``rows`` and ``source``. Times are in seconds, the best of three; of the naive way, one.
+    Without a CSV of FER2013, random faces of the same number are written into a temporary one. Times are in seconds,
+    the best of three; the row-by-row way runs once. ``load_over_pandas`` must stay below 2.5 and ``first_over_cached``
+    above 20.
     """
     with tempfile.TemporaryDirectory() as folder:
         found = load.find(source)
         if found is None or found.suffix.lower() != ".csv":
             found = _write_random_csv(Path(folder) / "fer2013.csv")
-        pandas_s = first_s = float("inf")
-        for _ in range(3):  # in turn, so that what else the machine does slows both
-            pandas_s = min(pandas_s, _seconds(lambda: pd.read_csv(found)))
-            with tempfile.TemporaryDirectory(dir=folder) as cache:
-                first_s = min(first_s, _seconds(lambda: _load_with_cache(found, cache)))  # noqa: B023
+        times = fastest_in_turn({
+            "pandas": lambda: seconds(pd.read_csv, found),
+            "load": lambda: seconds(_load_with_cache, found, tempfile.mkdtemp(dir=folder))})
         cache = tempfile.mkdtemp(dir=folder)
         rows = len(_load_with_cache(found, cache))
-        cached_s = min(_seconds(lambda: _load_with_cache(found, cache)) for _ in range(3))
-        naive_s = _seconds(lambda: _naive(found))
+        cached_s = min(seconds(_load_with_cache, found, cache) for _ in range(3))
+        row_by_row_s = seconds(_split_row_by_row, found)
         return {
-            "pandas_read_csv_s": pandas_s, "load_s": first_s, "load_over_pandas": first_s / pandas_s,
-            "cached_s": cached_s, "first_over_cached": first_s / cached_s,
-            "naive_split_s": naive_s, "naive_over_load": naive_s / first_s,
+            "pandas_read_csv_s": times["pandas"], "load_s": times["load"],
+            "load_over_pandas": times["load"] / times["pandas"],
+            "cached_s": cached_s, "first_over_cached": times["load"] / cached_s,
+            "naive_split_s": row_by_row_s, "naive_over_load": row_by_row_s / times["load"],
             "rows": rows,
             "source": "random faces" if found.is_relative_to(folder) else str(found),
         }
 
 
-def _seconds(work):
-    start = time.perf_counter()
-    work()
-    return time.perf_counter() - start
-
-
-def _load_with_cache(path, cache):
+def _load_with_cache(path: Path, cache: str) -> faceset.FaceSet:
     before = paths.CACHE
     paths.CACHE = Path(cache)
     try:
@@ -66,13 +56,13 @@ def _load_with_cache(path, cache):
         paths.CACHE = before
 
 
-def _naive(path):
+def _split_row_by_row(path: Path) -> np.ndarray:
     """Read the CSV as the five projects do: split each row and convert each part."""
     table = pd.read_csv(path).rename(columns=lambda column: column.strip())
     return np.stack([np.array(row.split(), np.uint8) for row in table["pixels"]])
 
 
-def _write_random_csv(path, rows=35_887):
+def _write_random_csv(path: Path, rows: int = 35_887) -> Path:
     rng = np.random.default_rng(0)
     words = np.array([str(value) for value in range(256)], dtype=object)
     usages = np.repeat(faceset.USAGES, (rows - 2 * (rows // 10), rows // 10, rows // 10))
@@ -84,69 +74,51 @@ def _write_random_csv(path, rows=35_887):
     return path
 
 
-def bench_train(source=None, networks=None, batch_size=64, batches=4):
-    """Time training of each network in float32 and bfloat16, Keras's own batch normalisation, and making batches.
+def bench_train(source: str | Path | None = None, networks: Sequence[str] | None = None, batch_size: int = 64,
+                steps: int = 4) -> dict[str, Any]:
+    """Time the training of each network in float32 and in bfloat16, with and without fused batch normalisation.
 
-    bfloat16 is left out where the processor does not compute in it, for emulated it takes many times as long. What
-    oneDNN gains shows a second run with ``TF_ENABLE_ONEDNN_OPTS=0`` in the environment.
+    A pass is `steps` batches. After an untimed pass, three of each kind are timed in turn; the fastest counts. bfloat16
+    is left out (None) where the processor only emulates it, which takes many times as long. For what oneDNN gains, run
+    this once more with ``TF_ENABLE_ONEDNN_OPTS=0`` in the environment.
 
-    Parameters
-    ----------
-    source : str, optional
-        The data set; by default what is found, else drawn faces. Only `batch_size` × `batches` faces are used.
-    networks : sequence of str, optional
-        Names of `zoo.NETWORKS`; all of them by default.
-    batch_size, batches : int
-        Of one pass: three are timed of each kind, in turn, after an untimed one, and the fastest counts.
-
-    Returns
-    -------
-    dict
-        ``cores``, ``faces`` (in a pass) and ``networks``: name → ``float32_images_s``, ``bfloat16_images_s`` and
-        ``bfloat16_over_float32`` (ratio; both None where bfloat16 is left out), ``fused_over_keras`` (images a second
-        over those with Keras's own batch normalisation, see `backend.fuse_batch_norm`, in bfloat16 if it is not left
-        out) and ``batches_share`` (the time that making the batches takes alone, with the network's own augmentation,
-        over the time that training on them takes; training never waits while it is well below 1, for batches are made
-        beside it).
+    Of each network, ``fused_over_keras`` is the speed over that with Keras's own batch normalisation (see
+    `backend.fuse_batch_norm`), in bfloat16 where it is not left out. ``batches_share`` is the time of making the
+    batches over the time of training on them: as they are made beside it, training waits only when it nears 1.
     """
+    faces = load.sample(load.load(source).of("Training", labelled=True), batch_size * steps)
+    return {"cores": os.cpu_count(), "faces": batch_size * steps,
+            "networks": {name: _network_speed(name, faces, batch_size, steps) for name in networks or zoo.NETWORKS}}
+
+
+def _network_speed(name: str, faces: faceset.FaceSet, batch_size: int, steps: int) -> dict[str, float | None]:
     keras = import_keras()
-    faces = load.sample(load.load(source).of("Training", labelled=True), batch_size * batches)
+    spec = zoo.network(name).spec
+    config = recipes.TrainConfig.for_model(name, batch_size=batch_size)
     native = "float32" if recipes.bfloat16_support() == "emulated" else "mixed_bfloat16"
-    kinds = {"float32": ("float32", True), native: (native, True), "keras": (native, False)}
-    result = {}
-    for name in networks or zoo.NETWORKS:
-        spec = zoo.network(name).spec
-        config = recipes.TrainConfig.for_model(name, batch_size=batch_size)
-        models = {}
-        for kind, (precision, fuse) in kinds.items():
-            models[kind] = zoo.build(name, precision)
-            train.compile_model(models[kind], config, batches, fuse)
-            models[kind].fit(batches.make_batches(faces, config, spec, None, 0), epochs=1, verbose=0)
-        timed = batches.make_batches(faces, config, spec, None, 1)
-        passes = {kind: [] for kind in models}
-        for _ in range(3):  # in turn, so that what else the machine does slows all alike
-            for kind, model in models.items():
-                passes[kind].append(_batches_seconds(model, timed))
-        entry = {kind: min(seconds) for kind, seconds in passes.items()}
-        keras.backend.clear_session()
-        start = time.perf_counter()
-        for i in range(len(timed)):
-            timed[i]
-        making = time.perf_counter() - start
-        images = batch_size * len(timed)
-        bfloat16 = entry.get("mixed_bfloat16")
-        result[name] = {"float32_images_s": round(images / entry["float32"], 1),
-                        "bfloat16_images_s": bfloat16 and round(images / bfloat16, 1),
-                        "bfloat16_over_float32": bfloat16 and round(entry["float32"] / bfloat16, 2),
-                        "fused_over_keras": round(entry["keras"] / entry[native], 2),
-                        "batches_share": round(making / min(entry.values()), 3)}
-    return {"cores": os.cpu_count(), "faces": batch_size * batches, "networks": result}
+    timed = make_batches(faces, config, spec, None, 1)
+    timers = {}
+    for kind, precision, fuse in (("float32", "float32", True), (native, native, True), ("keras", native, False)):
+        model = zoo.build(name, precision)
+        train.compile_model(model, config, steps, fuse)
+        model.fit(make_batches(faces, config, spec, None, 0), epochs=1, verbose=0)
+        timers[kind] = lambda model=model: _pass_seconds(model, timed)
+    best = fastest_in_turn(timers)
+    keras.backend.clear_session()
+    making = seconds(lambda: [timed[i] for i in range(len(timed))])
+    images = batch_size * len(timed)
+    bfloat16 = best.get("mixed_bfloat16")
+    return {"float32_images_s": round(images / best["float32"], 1),
+            "bfloat16_images_s": bfloat16 and round(images / bfloat16, 1),
+            "bfloat16_over_float32": bfloat16 and round(best["float32"] / bfloat16, 2),
+            "fused_over_keras": round(best["keras"] / best[native], 2),
+            "batches_share": round(making / min(best.values()), 3)}
 
 
-def _batches_seconds(model, batches):
-    """Train on batches once and return the seconds from the first one's begin to the last one's end.
+def _pass_seconds(model: Any, batches: Any) -> float:
+    """Train on batches once; return the seconds from the begin of the first to the end of the last.
 
-    What `fit` does before and after is always the same, tenths of a second in all, and nothing to an epoch.
+    What `fit` does before and after takes tenths of a second, however many the batches: nothing to an epoch.
     """
     moments = []
     watch = import_keras().callbacks.LambdaCallback(
@@ -156,5 +128,6 @@ def _batches_seconds(model, batches):
     return moments[-1] - moments[0]
 
 
-BENCHES = {"data": bench_data, "train": bench_train}
-"""What ``python -m fer_utils bench NAME`` times."""
+BENCHES: dict[str, Callable[[str | None], dict[str, Any]]] = {
+    "data": bench_data, "train": bench_train, "live": lambda source: bench_live(), "event": bench_event}
+"""What ``python -m fer_utils bench NAME`` measures, each called with ``--data``."""

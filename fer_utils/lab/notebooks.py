@@ -9,9 +9,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import pandas as pd
+
 from .. import files, paths
 from ..data.load import load, sample
 from ..evaluation.tables import results_table
+from ..metrics import with_interval
 from ..networks.recipes import TrainConfig
 from ..networks.runs import read_card
 
@@ -187,6 +190,19 @@ def run(profile: str = "quick", only: Sequence[str] | None = None, parameters: d
     cards = [read_card(paths.RUNS / name) for name in runs if (paths.RUNS / name / "card.json").is_file()]
     return {"table": results_table(cards), "title": title, "executed": paths.EXECUTED / profile, "figures": figures,
             "done": len(todo), "skipped": len(jobs) - len(todo)}
+
+
+def narrow_table(table: pd.DataFrame) -> str:
+    """Return a table of `results_table` as text of at most 100 columns, best network first."""
+    rows = table.to_dict("records")
+    shown = pd.DataFrame({
+        "network": [row["label"] if len(row["label"]) <= 34 else f"{row['label'][:33]}…" for row in rows],
+        "scored on": table["scored_on"],
+        "accuracy": [with_interval(row["accuracy"], (row["low"], row["high"]), percent=True) for row in rows],
+        "macro-F1": table["macro_f1"].map("{:.3f}".format),
+        "clean": [with_interval(row["clean_accuracy"], None, percent=True) for row in rows],
+        "epochs": table["epochs"], "minutes": table["minutes"].map("{:.1f}".format)})
+    return shown.to_string(index=False, justify="right")
 
 
 def _code_cells(job: Job) -> int:

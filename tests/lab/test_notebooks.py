@@ -3,6 +3,7 @@ import json
 
 import nbformat
 import numpy as np
+import pandas as pd
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
@@ -149,3 +150,12 @@ def test_every_notebook_of_the_project_says_which_parameters_it_has():
         assert {"data", "sample"} <= set(names) if source.name < "06" else "run" in names, source.name
         assert "model" not in names or source.stem == "03_train"
     assert np.all([source.name[:2].isdigit() for source in notebooks.notebook_sources()])
+
+
+def test_the_table_at_the_end_of_a_run_fits_a_narrow_window():
+    row = {"label": "mini_xception, over-sampled", "scored_on": "PrivateTest", "accuracy": 0.554, "low": 0.538,
+           "high": 0.57, "macro_f1": 0.5, "clean_accuracy": None, "epochs": 6, "minutes": 1.2}
+    longest = {"label": "cnn5_bn, project_b, class weights, averaged, seed 2", "scored_on": "leaky test",
+               "accuracy": 1.0, "low": 0.999, "high": 1.0, "clean_accuracy": 0.4, "epochs": 100, "minutes": 1234.5}
+    lines = notebooks.narrow_table(pd.DataFrame([row, row | longest])).splitlines()
+    assert max(map(len, lines)) <= 100 and "55.4% [53.8, 57.0]" in lines[1] and "–" in lines[1]

@@ -1,0 +1,345 @@
+"""What the commands of the command line do: functions of their arguments, which return a result and its text."""
+
+import json
+import sys
+from argparse import Namespace
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .labels import EMOTIONS
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from .networks.card import Card
+    from .vision.predict import Face
+
+_SOFTWARE = "fer_utils predict"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a command found: `result` is what ``--json`` prints, `text` the same for people.
+
+    Where some of its inputs `failed`, the exit status is 1.
+    """
+
+    result: dict[str, Any]
+    text: str
+    failed: bool = False
+
+
+Command = Callable[[Namespace], Outcome]
+
+
+# ---- data and networks ----
+
+def data_command(args: Namespace) -> Outcome:
+    """Report what data set was found."""
+    from .data import copies, load
+
+    if args.download:
+        print(f"FER2013 is in {load.download()}", file=sys.stderr)
+    faces = load.load(args.path)
+    counts = faces.counts()
+    across = copies.copies_in_training(faces)
+    result = {
+        "source": faces.source, "layout": faces.layout, "total": len(faces),
+        "usage": {usage: {name: int(counts.loc[name, usage]) for name in EMOTIONS}
+                  for usage in counts if counts[usage].sum()},
+        "unlabelled": int((~faces.labelled).sum()),
+        "exact_copies": int(copies.exact_copies(faces.pixels)),
+        "test_faces_in_training": {usage: int(across.get(usage, 0)) for usage in ("PublicTest", "PrivateTest")},
+    }
+    counts.loc["all"] = counts.sum()
+    lines = [f"{faces.title}: {len(faces):,} faces from {faces.source} ({faces.layout})", "",
+             counts.to_string(), ""]
+    if result["unlabelled"]:
+        lines.append(f"{result['unlabelled']:,} faces are unlabelled")
+    lines += [f"{result['exact_copies']:,} rows are exact copies of another row",
+              *(f"{n:,} {usage} faces appear in Training byte for byte"
+                for usage, n in result["test_faces_in_training"].items())]
+    if faces.drawn:
+        lines += ["", "No data set was found, so faces are drawn. `python -m fer_utils data --download` fetches "
+                      "FER2013; data/README.md says how to get it by hand."]
+    return Outcome(result, "\n".join(lines))
+
+
+def train_command(args: Namespace) -> Outcome:
+    """Train one network under one protocol."""
+    from .data import load
+    from .networks import recipes, train
+
+    options = {"protocol": args.protocol, "balance": args.balance, "augment": args.augment, "weights": args.weights,
+               "epochs": args.epochs, "seed": args.seed, "patience": args.patience, "batch_size": args.batch_size,
+               "learning_rate": args.learning_rate, "start": args.start, "teachers": args.teacher or None,
+               "precision": "mixed_bfloat16" if args.mixed_precision else None}
+    named = {name: json_or_text(value) for name, value in args.parameter}
+    twice = sorted(name for name in named if options.get(name) is not None)
+    if twice:
+        raise ValueError(f"{', '.join(twice)} given twice: as -p and as an option of its own")
+    config = recipes.TrainConfig.for_model(args.model, **options | named)
+    faces = load.load(args.data)
+    if args.sample:
+        faces = load.sample(faces, args.sample)
+    return _trained(train.train(config, faces, args.out, progress=None if args.quiet else "bar"))
+
+
+def average_command(args: Namespace) -> Outcome:
+    """Average the weights of trained runs."""
+    from .data import load
+    from .networks import average
+
+    return _trained(average.average(args.runs, load.load(args.data), args.out))
+
+
+def _trained(folder: Path) -> Outcome:
+    from .networks.runs import read_card
+
+    card: Card = read_card(folder)
+    lines = [f"{card.model} on {card.title}, {card.split}: best epoch {card.best_epoch} of {card.epochs_run}, "
+             f"{card.minutes:.1f} minutes",
+             *(_score_line(usage, part) for usage, part in card.scores.items()), f"run folder: {folder}"]
+    return Outcome({"run": str(folder), **card.values}, "\n".join(lines))
+
+
+def _score_line(usage: str, part: dict[str, Any]) -> str:
+    from . import metrics
+
+    low, high = part["accuracy_interval"]
+    f1_low, f1_high = part["macro_f1_interval"]
+    text = (f"{usage}: accuracy {part['accuracy']:.1%} (95 % interval {low:.1%} to {high:.1%}), "
+            f"macro-F1 {part['macro_f1']:.3f} ({f1_low:.3f} to {f1_high:.3f}), {part['n']:,} faces")
+    clean = part.get("clean") or {}
+    if clean.get("accuracy") is not None:
+        macro_f1 = "–" if clean["macro_f1"] is None else f"{clean['macro_f1']:.3f}"
+        text += (f"; on the {clean['n']:,} without a copy in Training: accuracy {clean['accuracy']:.1%} "
+                 f"({metrics.clean_same_mix(part):.1%} on the same mix of classes), macro-F1 {macro_f1}")
+    return text
+
+
+def export_command(args: Namespace) -> Outcome:
+    """Write a trained network as model.onnx."""
+    from .networks.export import export_onnx
+
+    path, difference = export_onnx(args.run)
+    return Outcome({"file": str(path), "difference": difference},
+                   f"{path}: probabilities differ from Keras's by at most {difference:.1e}")
+
+
+def zoo_command(args: Namespace) -> Outcome:
+    """List the networks."""
+    import pandas as pd
+
+    from .networks import zoo
+
+    result = {name: zoo.describe(name) for name in zoo.NETWORKS}
+    return Outcome(result, pd.DataFrame(result).T.to_string())
+
+
+# ---- evaluation ----
+
+def evaluate_command(args: Namespace) -> Outcome:
+    """Score a trained network."""
+    from . import metrics
+    from .data import load
+    from .evaluation import evaluate
+
+    result = evaluate.evaluate_run(args.run, load.load(args.data), args.usage, args.flip)
+    flipped = ", each face also mirrored" if args.flip else ""
+    lines = [f"{result['model']} on {result['data']}{flipped}", _score_line(args.usage, result), "",
+             metrics.per_class_table(result).round(3).to_string()]
+    if result["exhibit"]:
+        lines.insert(0, "EXHIBIT: trained under the leaky protocol, so on most of these very faces.")
+    if not result["same_data"]:
+        lines.insert(1, "It was trained on other data than these (another file, order or sample): where its training "
+                        "faces are among these, the score flatters.")
+    return Outcome(result, "\n".join(lines))
+
+
+def robustness_command(args: Namespace) -> Outcome:
+    """Score a network on changed faces."""
+    from .data import load
+    from .evaluation import robustness
+    from .vision.predict import Predictor
+
+    faces = load.load(args.data)
+    predictor = Predictor(args.run, "haar")
+    table = robustness.robustness_table(predictor, faces, args.usage, args.clean)
+    result = {"model": predictor.card.name, "usage": args.usage, "clean": args.clean, "data": faces.title,
+              "mild_accuracy": float(table.accuracy[table.mild].mean()),
+              "changes": json.loads(table.to_json(orient="records"))}
+    kept = " without copies of training faces" if args.clean else ""
+    return Outcome(result, f"{result['model']} on {args.usage} of {faces.title}{kept}\n"
+                           f"{table.round(3).to_string(index=False)}\n"
+                           "accuracy, mean of the faces as they are and the mild changes: "
+                           f"{result['mild_accuracy']:.1%}")
+
+
+def results_command(args: Namespace) -> Outcome:
+    """Measure all shared networks and write the READMEs' tables."""
+    from . import paths
+    from .data import ferplus, load
+    from .evaluation import tables
+
+    faces = load.load(args.data)
+    votes = ferplus.find_ferplus(args.data)
+    ensembles = [names.split("+") for names in args.ensemble]
+    table = tables.measure(faces, votes and ferplus.read_ferplus(votes, faces), ensembles)
+    table.to_csv(paths.MODELS / "results.csv", index=False, float_format="%.6g")
+    tables.write(paths.ROOT / "README.md", tables.readme_table(table), "results")
+    tables.write(paths.MODELS / "README.md", tables.class_table(table), "classes")
+    return Outcome({"table": json.loads(table.to_json(orient="records"))}, tables.readme_table(table))
+
+
+# ---- photos, the webcam, events ----
+
+def predict_command(args: Namespace) -> Outcome:
+    """Find the faces of photos and name their expressions."""
+    from .vision.images import look_at_photo
+    from .vision.predict import Predictor
+
+    predictor = Predictor(args.model, args.detector)
+    photos, lines = [], []
+    taken = {Path(file).resolve() for file in args.photos}
+    for file in args.photos:
+        seen, error = look_at_photo(file, lambda image: (image, predictor.faces(image)))
+        photos.append({"file": file, "width": None, "height": None, "faces": [], "error": error or None})
+        if seen is None:
+            print(error, file=sys.stderr)
+            continue
+        image, faces = seen
+        photos[-1] |= {"height": image.shape[0], "width": image.shape[1], "faces": [face.to_dict() for face in faces]}
+        lines.append(f"{file}: {len(faces)} face{'' if len(faces) == 1 else 's'}")
+        lines += [f"  {face.emotion} {face.confidence:.0%} at {', '.join(map(str, face.box))}" for face in faces]
+        if args.save:
+            _save_annotated(image, faces, args.save / f"{Path(file).stem}.png", taken)
+    failed = sum(photo["error"] is not None for photo in photos)
+    if failed:
+        lines.append(f"{failed} of {len(photos)} photos could not be read")
+    return Outcome({"photos": photos}, "\n".join(lines), failed > 0)
+
+
+def _save_annotated(image: "np.ndarray", faces: list["Face"], path: Path, taken: set[Path]) -> None:
+    """Write a marked photo as PNG; if `path` is one of the paths `taken`, with a number behind its name.
+
+    Taken are photos that were given and pictures already written. A file of the user's own is not replaced either.
+    """
+    from PIL import Image
+    from PIL.PngImagePlugin import PngInfo
+
+    from .vision.draw import annotate
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path = path.resolve()
+    stem, number = path.stem, 1
+    while path in taken or (path.exists() and not _is_ours(path)):
+        number += 1
+        path = path.with_name(f"{stem}-{number}.png")
+    taken.add(path)
+    info = PngInfo()
+    info.add_text("Software", _SOFTWARE)
+    Image.fromarray(annotate(image, faces)).save(path, pnginfo=info)
+
+
+def _is_ours(path: Path) -> bool:
+    """Return whether a picture was written by an earlier call, and may be replaced."""
+    from PIL import Image
+
+    try:
+        with Image.open(path) as image:
+            return image.info.get("Software") == _SOFTWARE
+    except OSError:
+        return False
+
+
+def webcam_command(args: Namespace) -> Outcome:
+    """Open the live window, or annotate a video."""
+    from . import paths
+    from .live import headless, window
+
+    if args.seconds is not None and not args.headless:
+        raise ValueError("--seconds goes with --headless; Esc closes the window")
+    options = {"model": args.model, "detector": args.detector, "unsure": args.unsure}
+    if args.headless:
+        result = headless.annotate_video(args.source, args.out or paths.ROOT / "captures", mirror=bool(args.mirror),
+                                         seconds=args.seconds, progress=not args.json, **options)
+        text = f"{result['frames']} frames, {result['people']} faces followed: {result['video']}, {result['table']}"
+        if not result["complete"]:
+            text += "\nthe file ended earlier than it says: is it whole?"
+        return Outcome({**result, "video": str(result["video"]), "table": str(result["table"])}, text,
+                       not result["complete"])
+    captures = window.webcam(args.source, mirror=args.mirror, out=args.out, **options)
+    files = [str(capture.path) for capture in captures]
+    return Outcome({"captures": files}, "\n".join(files) or "nothing was captured (Space captures)")
+
+
+def event_command(args: Namespace) -> Outcome:
+    """Report how the people at an event looked."""
+    from .event import report
+
+    if not args.blur and not args.faces:
+        raise ValueError("--no-blur goes with --faces")
+    result = report.run_event(args.sources, args.out, args.model, args.detector, args.every, args.seconds, args.unsure,
+                              args.faces, args.blur, progress=not args.json)
+    return Outcome(result, report.report_text(result))
+
+
+def app_command(args: Namespace) -> Outcome:
+    """Serve the photo app until Ctrl-C."""
+    import subprocess
+
+    from .live import widgets
+
+    print("Starting the photo app; Voilà says its address. Ctrl-C ends it.", file=sys.stderr)
+    server = subprocess.Popen(widgets.app_command(args.host, args.port, args.browser))
+    try:
+        server.wait()
+    except KeyboardInterrupt:
+        server.terminate()
+        server.wait()  # it ends its kernels first
+    return Outcome({}, "The photo app has ended.", server.returncode != 0)
+
+
+# ---- notebooks and benchmarks ----
+
+def run_command(args: Namespace) -> Outcome:
+    """Execute the notebooks."""
+    from . import paths
+    from .lab import notebooks
+
+    parameters = {name: json_or_text(value) for name, value in args.parameter}
+    only = [part for text in args.only for part in text.split(",") if part]
+    result = notebooks.run("full" if args.full else "quick", only, parameters, args.data, args.fresh)
+    table = result["table"]
+    lines = [""]
+    if len(table):
+        lines += [f"{result['title']} (the leaky test is an exhibit: most of its faces were trained on)",
+                  notebooks.narrow_table(table), ""]
+    lines += [f"{result['done']} notebooks executed, {result['skipped']} were already done (--fresh runs them again)",
+              f"executed notebooks  {result['executed']}", f"figures             {result['figures']}",
+              f"trained networks    {paths.RUNS}"]
+    return Outcome({**result, "table": json.loads(table.to_json(orient="records")), "executed": str(result["executed"]),
+                    "figures": str(result["figures"]), "runs": str(paths.RUNS)}, "\n".join(lines))
+
+
+def bench_command(args: Namespace) -> Outcome:
+    """Time this project against plain ways of doing the same."""
+    from .lab import bench
+
+    result = bench.BENCHES[args.what](args.data)
+    return Outcome(result, json.dumps(result, indent=1, ensure_ascii=False))
+
+
+def json_or_text(text: str) -> Any:
+    """Read a parameter's value as JSON, or as plain text where it is none.
+
+    >>> json_or_text("3"), json_or_text("fer_net")
+    (3, 'fer_net')
+    """
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError:
+        return text
