@@ -1,4 +1,5 @@
-"""Crowd pictures with known answers: labelled faces pasted on backgrounds, to try the event report on."""
+"""Made-up pictures with known faces: a clip of moving portraits, and crowds of labelled faces."""
+from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -7,105 +8,104 @@ import numpy as np
 import pandas as pd
 
 from ..data.drawn import draw_face
+from ..data.faceset import FaceSet
 from ..labels import EMOTIONS
 from .images import read_photo
 from .track import overlaps
 
-WIDTH, HEIGHT, FPS = 640, 480, 30
-CLIP_FRAMES, PLAIN_FRAMES, ROUNDS = 150, 20, 3
+CLIP_WIDTH, CLIP_HEIGHT, CLIP_FPS = 640, 480, 30
+_DRAWN_HEIGHT = CLIP_WIDTH // len(EMOTIONS)  # of the row of drawn faces
+
+CROWD_WIDTH, CROWD_HEIGHT = 1280, 720
+FACE_SIDES = (90, 160)
+"""Least and largest side of a face pasted into a crowd picture, in pixels."""
+COLUMNS, ROWS = 4, 2
+"""Cells of a crowd picture. Each face has a cell to itself, so that none hides another."""
+EVENT_START = datetime(2024, 6, 1, 18, 0)
 
 
-def portrait():
+def portrait() -> np.ndarray:
     """Return a real face that every installation has, matplotlib's portrait of Grace Hopper: uint8 (H, W, 3) RGB."""
     from matplotlib.cbook import get_sample_data
 
     return read_photo(get_sample_data("grace_hopper.jpg", asfileobj=False))[:420, 40:440]
 
 
-def write_clip(path, faces=1, frames=None, drawn=False):
-    """Write a clip of a portrait that moves, once or six times, over a photo without faces.
-
-    Parameters
-    ----------
-    path : Path
-        An MP4 of 640×480 pixels at 30 frames a second.
-    faces : int
-        1 to 6.
-    frames : int, optional
-        By default `CLIP_FRAMES`.
-    drawn : bool
-        Also a row of drawn faces, one of each emotion, which a detector may or may not take for faces.
-
-    Raises
-    ------
-    OSError
-        The file cannot be written.
-    """
+def empty_scenes() -> list[np.ndarray]:
+    """Return the two photos without people that scikit-learn ships: uint8 (H, W, 3) RGB."""
     from sklearn.datasets import load_sample_images
 
-    # Out of focus, as behind a face; it also makes the clip small.
-    background = cv2.GaussianBlur(cv2.resize(load_sample_images().images[0], (WIDTH, HEIGHT)), (0, 0), 4)
-    height = HEIGHT * 2 // 3 if faces == 1 else HEIGHT * 2 // 5
-    picture = portrait()
-    picture = cv2.resize(picture, (picture.shape[1] * height // picture.shape[0], height),
-                         interpolation=cv2.INTER_AREA)
-    if drawn:
-        row = np.hstack([cv2.resize(draw_face(emotion, 0, 96), (WIDTH // 7, 91)) for emotion in EMOTIONS])
-        background[-91:, :row.shape[1]] = row[..., None]
-    columns, rows = min(faces, 3), (faces + 2) // 3
-    floor = HEIGHT - 91 if drawn else HEIGHT
-    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"mp4v"), FPS, (WIDTH, HEIGHT))
+    return list(load_sample_images().images)
+
+
+# A clip.
+
+def write_clip(path: Path | str, faces: int = 1, frames: int = 150, drawn: bool = False) -> None:
+    """Write a clip in which a portrait moves, 1 to 6 times, over a photo without people.
+
+    The clip is an MP4 of 640×480 pixels and 30 frames a second. With `drawn` it also shows a row of drawn faces, one of
+    each emotion, which a detector may or may not take for faces. Raises OSError where it cannot be written.
+    """
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"mp4v"), CLIP_FPS, (CLIP_WIDTH, CLIP_HEIGHT))
     if not writer.isOpened():
         raise OSError(f"{path}: cannot be written")
-    for i in range(frames or CLIP_FRAMES):
-        frame = background.copy()
-        for k in range(faces):
-            room_x, room_y = WIDTH // columns - picture.shape[1], floor // rows - height
-            # Each face swings within its own cell, at its own pace.
-            x = k % 3 * (WIDTH // columns) + round(room_x * (0.5 + 0.5 * np.sin(i / 20 + k)))
-            y = k // 3 * (floor // rows) + round(room_y * (0.5 + 0.5 * np.cos(i / 27 + 2 * k)))
-            frame[y:y + height, x:x + picture.shape[1]] = picture
+    for frame in _clip_frames(faces, frames, drawn):
         writer.write(cv2.cvtColor(frame, cv2.COLOR_RGB2BGR))
     writer.release()
 
 
-PICTURE = (720, 1280)
-FACE_SIDES = (90, 160)
-COLUMNS, ROWS = 4, 2
-"""Each face has a cell of the picture to itself, so that none hides another."""
-START = datetime(2024, 6, 1, 18, 0)
+def _clip_frames(faces: int, frames: int, drawn: bool) -> Iterator[np.ndarray]:
+    # Out of focus, as behind a face; it also makes the clip small.
+    background = cv2.GaussianBlur(cv2.resize(empty_scenes()[0], (CLIP_WIDTH, CLIP_HEIGHT)), (0, 0), 4)
+    floor = CLIP_HEIGHT
+    if drawn:
+        floor -= _DRAWN_HEIGHT
+        row = np.hstack([cv2.resize(draw_face(emotion, 0, 96), (_DRAWN_HEIGHT, _DRAWN_HEIGHT))
+                         for emotion in EMOTIONS])
+        background[floor:, :row.shape[1]] = row[..., None]
+    face = portrait()
+    height = CLIP_HEIGHT * 2 // (3 if faces == 1 else 5)
+    face = cv2.resize(face, (face.shape[1] * height // face.shape[0], height), interpolation=cv2.INTER_AREA)
+    # Each face swings within its own cell, at its own pace.
+    cell_width, cell_height = CLIP_WIDTH // min(faces, 3), floor // ((faces + 2) // 3)
+    for i in range(frames):
+        frame = background.copy()
+        for k in range(faces):
+            x = k % 3 * cell_width + round((cell_width - face.shape[1]) * (0.5 + 0.5 * np.sin(i / 20 + k)))
+            y = k // 3 * cell_height + round((cell_height - height) * (0.5 + 0.5 * np.cos(i / 27 + 2 * k)))
+            frame[y:y + height, x:x + face.shape[1]] = face
+        yield frame
 
 
-def write_crowd(folder, faces, pictures=2000, shares=None, start=START, minutes=240, seed=0):
+# Crowds.
+
+def write_crowd(folder: Path | str, faces: FaceSet, pictures: int = 2000, shares: Sequence[float] | None = None,
+                minutes: float = 240, seed: int = 0) -> pd.DataFrame:
     """Write crowd pictures as JPEG files, with the time they were taken in EXIF.
+
+    The first picture is taken at `EVENT_START` and the last one `minutes` later. Those of the first half go into the
+    folder ``entrance``, the others into ``exit``.
 
     Parameters
     ----------
-    folder : str or Path
-        Made if missing; the pictures of the first half of the time go into ``entrance``, the others into ``exit``.
-    faces : FaceSet
+    faces
         Labelled faces to paste.
-    pictures : int
-    shares : array (7,), optional
-        Shares of the emotions to draw faces by; by default each emotion present is as frequent as in `faces`.
-    start : datetime
-        When the first picture is taken.
-    minutes : float
-        From the first picture to the last.
-    seed : int
+    shares
+        How often to take each emotion, (7,); by default as often as in `faces`.
 
     Returns
     -------
     DataFrame
-        The truth, a row for each pasted face: source (the picture's absolute path), x, y, width, height, emotion.
+        A row for each pasted face: source (the picture's absolute path), x, y, width, height, emotion.
     """
     from PIL import Image
 
     rng = np.random.default_rng(seed)
     members = [np.flatnonzero(faces.emotion == label) for label in range(len(EMOTIONS))]
-    wanted = np.array([len(m) for m in members], float) if shares is None else np.asarray(shares, float)
-    wanted = wanted * [len(m) > 0 for m in members] / np.sum(wanted * [len(m) > 0 for m in members])
-    scenes = _scenes()
+    present = np.array([len(m) for m in members], float)
+    wanted = present if shares is None else np.asarray(shares, float) * (present > 0)
+    wanted = wanted / wanted.sum()
+    scenes = empty_scenes()
     rows = []
     for i in range(pictures):
         labels = rng.choice(len(EMOTIONS), rng.integers(1, COLUMNS * ROWS + 1), p=wanted)
@@ -115,90 +115,71 @@ def write_crowd(folder, faces, pictures=2000, shares=None, start=START, minutes=
         path.parent.mkdir(parents=True, exist_ok=True)
         image = Image.fromarray(picture)
         exif = image.getexif()
-        taken = start + timedelta(minutes=minutes * i / max(pictures - 1, 1))
+        taken = EVENT_START + timedelta(minutes=minutes * i / max(pictures - 1, 1))
         exif.get_ifd(0x8769)[36867] = taken.strftime("%Y:%m:%d %H:%M:%S")  # DateTimeOriginal
         image.save(path, quality=90, exif=exif)
         rows += [(str(path), *box, EMOTIONS[label]) for box, label in zip(boxes, labels)]
     return pd.DataFrame(rows, columns=["source", "x", "y", "width", "height", "emotion"])
 
 
-def draw_crowd(pixels, scene, rng):
-    """Paste faces on a scene, each blended into it by a soft neighbourhood.
+def draw_crowd(pixels: Sequence[np.ndarray], scene: np.ndarray,
+               rng: np.random.Generator) -> tuple[np.ndarray, list[tuple[int, int, int, int]]]:
+    """Paste faces on a scene, each blended softly into it.
 
-    Parameters
-    ----------
-    pixels : sequence of ndarray
-        uint8 gray faces, at most `COLUMNS` × `ROWS`.
-    scene : ndarray
-        uint8 (H, W, 3) RGB without people.
-    rng : numpy.random.Generator
-
-    Returns
-    -------
-    picture : ndarray
-        uint8 (720, 1280, 3) RGB.
-    boxes : list of (int, int, int, int)
-        Left, top, width, height of each pasted face.
+    `pixels` are at most `COLUMNS` × `ROWS` gray faces, uint8 (h, w); the scene is uint8 (H, W, 3) RGB. Returns the
+    picture, uint8 (720, 1280, 3) RGB, and each face's box: left, top, width, height.
     """
-    height, width = PICTURE
-    picture = cv2.resize(scene, (width, height), interpolation=cv2.INTER_CUBIC)
+    picture = cv2.resize(scene, (CROWD_WIDTH, CROWD_HEIGHT), interpolation=cv2.INTER_CUBIC)
     picture = cv2.GaussianBlur(picture[:, ::rng.choice((-1, 1))], (0, 0), rng.uniform(1, 6)).astype(np.float32)
-    cell_h, cell_w = height // ROWS, width // COLUMNS
+    cell_width, cell_height = CROWD_WIDTH // COLUMNS, CROWD_HEIGHT // ROWS
     boxes = []
     for face, cell in zip(pixels, rng.permutation(COLUMNS * ROWS)):
         side = int(rng.integers(FACE_SIDES[0], FACE_SIDES[1] + 1))
         edge = side // 2
         face = cv2.resize(face, (side, side), interpolation=cv2.INTER_CUBIC)
-        # What FER2013's crops lack, hair and chin, is the crop's edge continued and blurred.
-        patch = cv2.GaussianBlur(cv2.copyMakeBorder(face, *[edge] * 4, cv2.BORDER_REPLICATE), (0, 0), side * 0.06)
+        # FER2013's crops lack hair and chin: here the crop's edge is continued and blurred instead.
+        patch = cv2.copyMakeBorder(face, edge, edge, edge, edge, cv2.BORDER_REPLICATE)
+        patch = cv2.GaussianBlur(patch, (0, 0), side * 0.06)
         patch[edge:edge + side, edge:edge + side] = face
-        patch = patch[..., None] * rng.uniform((1.0, 0.85, 0.75), (1.05, 0.95, 0.9)).astype(np.float32)  # skin's tint
+        tint = rng.uniform((1.0, 0.85, 0.75), (1.05, 0.95, 0.9)).astype(np.float32)  # of skin
         size = len(patch)
         y, x = np.mgrid[:size, :size] / (size - 1) * 2 - 1
         opaque = np.clip((1 - np.hypot(x, y)) / 0.35, 0, 1)[..., None]
-        top = cell // COLUMNS * cell_h + rng.integers(0, max(cell_h - size, 0) + 1)
-        left = cell % COLUMNS * cell_w + rng.integers(0, max(cell_w - size, 0) + 1)
+        top = cell // COLUMNS * cell_height + rng.integers(0, max(cell_height - size, 0) + 1)
+        left = cell % COLUMNS * cell_width + rng.integers(0, max(cell_width - size, 0) + 1)
         under = picture[top:top + size, left:left + size]
-        under += opaque * (patch - under)
+        under += opaque * (patch[..., None] * tint - under)
         boxes.append((int(left + edge), int(top + edge), side, side))
     return np.clip(picture, 0, 255).astype(np.uint8), boxes
 
 
-def match(truth, found, overlap=0.3):
-    """Pair found faces with pasted ones, picture by picture.
+def match_faces(pasted: pd.DataFrame, found: pd.DataFrame, overlap: float = 0.3) -> pd.DataFrame:
+    """Pair the faces that were found in pictures with those that were pasted into them.
 
     Parameters
     ----------
-    truth : DataFrame
-        As `write_crowd` returns it.
-    found : DataFrame
-        Columns source, x, y, width, height and emotion, as `event.participants` gives them.
-    overlap : float
+    pasted, found
+        Columns source, x, y, width, height and emotion, as `write_crowd` and `event.people.participants` return them.
+    overlap
         Least intersection over union of a pair.
 
     Returns
     -------
     DataFrame
-        A row for each pair and for each face without partner: true and predicted (an emotion, or None), source.
+        A row for each pair and for each face without partner: source, and its emotion as pasted (true) and as found
+        (predicted), None where the face is not there.
     """
     from scipy.optimize import linear_sum_assignment
 
     columns = ["x", "y", "width", "height"]
-    pasted, seen = dict(list(truth.groupby("source"))), dict(list(found.groupby("source")))
-    rows = []
-    for source in sorted(set(pasted) | set(seen)):
-        a, b = pasted.get(source, truth[:0]), seen.get(source, found[:0])
+    rows: list[tuple[str, str | None, str | None]] = []
+    by_source = [{str(source): faces for source, faces in table.groupby("source")} for table in (pasted, found)]
+    for source in sorted(set().union(*by_source)):
+        a, b = (faces.get(source, pasted[:0]) for faces in by_source)
         shared = overlaps(a[columns].to_numpy(), b[columns].to_numpy())
         pairs = [(i, j) for i, j in zip(*linear_sum_assignment(-shared)) if shared[i, j] >= overlap]
-        lone_a, lone_b = set(range(len(a))) - {i for i, _ in pairs}, set(range(len(b))) - {j for _, j in pairs}
-        rows += [(source, a.emotion.iloc[i], b.emotion.iloc[j]) for i, j in pairs]
-        rows += [(source, a.emotion.iloc[i], None) for i in lone_a]
-        rows += [(source, None, b.emotion.iloc[j]) for j in lone_b]
+        true, predicted = list(a["emotion"]), list(b["emotion"])
+        rows += [(source, true[i], predicted[j]) for i, j in pairs]
+        rows += [(source, true[i], None) for i in set(range(len(a))) - {i for i, _ in pairs}]
+        rows += [(source, None, predicted[j]) for j in set(range(len(b))) - {j for _, j in pairs}]
     return pd.DataFrame(rows, columns=["source", "true", "predicted"])
-
-
-def _scenes():
-    """Return the two photos without people that scikit-learn ships."""
-    from sklearn.datasets import load_sample_images
-
-    return list(load_sample_images().images)
