@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import cv2
 import numpy as np
+from numpy.typing import ArrayLike
 
 from .detect import DETECTORS, Detection, Detector, crop_face, face_square, live_detector
 from .predict import Face
@@ -110,7 +111,7 @@ class Smoother:
         return sorted(faces, key=lambda face: -face.box[2])
 
 
-def overlaps(boxes_a: Sequence[Sequence[float]], boxes_b: Sequence[Sequence[float]]) -> np.ndarray:
+def overlaps(boxes_a: ArrayLike, boxes_b: ArrayLike) -> np.ndarray:
     """Return intersection over union of every pair: float (A, B) of boxes (x, y, width, height).
 
     Example
