@@ -143,8 +143,8 @@ def _add_faces(add: Any) -> None:
     _add_live(sub, "stop a camera after so long; default: when Ctrl-C is pressed")
     sub.set_defaults(unsure=0.5)
 
-    sub = _command(add, "app", commands.app_command, "serve the photo app (notebook 07) by Voilà, on this machine only",
-                   data=False)
+    sub = _command(add, "app", commands.photo_app_command,
+                   "serve the photo app (notebook 07) by Voilà, on this machine only", data=False)
     sub.add_argument("--host", default="127.0.0.1", help="another address opens it to others, who then need a token")
     sub.add_argument("--port", type=int, default=8866)
     sub.add_argument("--no-browser", dest="browser", action="store_false", help="do not open a browser")

@@ -282,12 +282,13 @@ def event_command(args: Namespace) -> Outcome:
 
     if not args.blur and not args.faces:
         raise ValueError("--no-blur goes with --faces")
-    result = report.run_event(args.sources, args.out, args.model, args.detector, args.every, args.seconds, args.unsure,
-                              args.faces, args.blur, progress=not args.json)
+    result = report.run_event(args.sources, args.out, model=args.model, detector=args.detector, every=args.every,
+                              seconds=args.seconds, progress=not args.json, unsure=args.unsure, faces=args.faces,
+                              blur=args.blur)
     return Outcome(result, report.report_text(result))
 
 
-def app_command(args: Namespace) -> Outcome:
+def photo_app_command(args: Namespace) -> Outcome:
     """Serve the photo app until Ctrl-C."""
     import subprocess
 
