@@ -1,17 +1,17 @@
 """The diagram of a network."""
-import matplotlib.pyplot as plt
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NamedTuple
+
 import numpy as np
-from matplotlib.patches import FancyBboxPatch, Rectangle
+from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
+from matplotlib.patches import FancyBboxPatch, Patch
 
-from .style import SMALL, VERMILLION, new_axes, set_title, styled
+from .style import SMALL, VERMILLION, new_axes, set_title, use_style
 
-
-class _Block:
-    """One box of the network's diagram: layers drawn together, where they get their input, what they give."""
-
-    def __init__(self, kind, text, shape, parameters, parents):
-        self.kind, self.text, self.shape, self.parameters, self.parents = kind, text, shape, parameters, parents
-
+if TYPE_CHECKING:
+    import keras
 
 KIND_COLOURS = {"convolution": "#B3D1E5", "pooling": "#F8DFB0", "dense": "#B3E0D4", "sum or product": "#EFD6E3",
                 "other": "#E5E5E5"}
@@ -19,16 +19,41 @@ _FOLLOWERS = ("BatchNormalization", "LayerNormalization", "GroupNormalization", 
               "PReLU", "ELU", "Softmax", "Dropout", "SpatialDropout2D")
 _SHORT = {"BatchNormalization": "BN", "LayerNormalization": "LN", "GroupNormalization": "GN", "InputLayer": "input",
           "Flatten": "flatten", "Dense": "dense", "Add": "+", "Multiply": "×", "Softmax": "softmax",
-          "Concatenate": "concatenate",
+          "Concatenate": "concatenate", "SeparableConv2D": "sep. conv", "DepthwiseConv2D": "depthwise conv",
           "GlobalAveragePooling2D": "global average pool", "GlobalMaxPooling2D": "global max pool",
           "MaxPooling2D": "max pool", "AveragePooling2D": "average pool", "Rescaling": "rescale"}
 
+# In inches.
+BOX_WIDTH, BOX_HEIGHT, ROW_STEP, LANE = 2.35, 0.46, 0.66, 0.28
 
-def _times(values):
+
+@dataclass
+class _Block:
+    """One box: layers that are drawn together, and the blocks that give them their input."""
+
+    kind: str
+    text: str
+    shape: str
+    parameters: int
+    parents: list[int]
+
+
+class _ShortCut(NamedTuple):
+    """A path beside the main one, between two blocks of that; `text` names the layers on it."""
+
+    start: int
+    end: int
+    text: str
+
+
+# --- From layers to blocks ---------------------------------------------------------------------------------------
+
+
+def _times(values: Sequence[int | None]) -> str:
     return "×".join("?" if v is None else str(v) for v in values)
 
 
-def _kind(layer):
+def _kind(layer: Any) -> str:
     name = type(layer).__name__
     if "Conv" in name:
         return "convolution"
@@ -39,27 +64,58 @@ def _kind(layer):
     return "sum or product" if name in ("Add", "Multiply", "Concatenate", "Subtract", "Average") else "other"
 
 
-def _layer_text(layer):
-    """Say in a few words what a layer does; its number of filters or units stands in the output shape."""
+def _layer_text(layer: Any) -> str:
+    """Say in a few words what a layer does; the output shape says its number of filters or units."""
     name = type(layer).__name__
-    strides = getattr(layer, "strides", (1, 1))
+    if name == "Activation":
+        return layer.activation.__name__
+    text = _SHORT.get(name, "conv" if "Conv" in name else name)
     if "Conv" in name:
-        words = {"SeparableConv2D": "sep. conv", "DepthwiseConv2D": "depthwise conv"}.get(name, "conv")
-        text = f"{words} {_times(layer.kernel_size)}" + (f" /{strides[0]}" if strides[0] > 1 else "")
+        text += f" {_times(layer.kernel_size)}" + (f" /{layer.strides[0]}" if layer.strides[0] > 1 else "")
     elif hasattr(layer, "pool_size"):
-        text = f"{_SHORT.get(name, name)} {_times(layer.pool_size)}"
+        text += f" {_times(layer.pool_size)}"
     elif "Dropout" in name:
         text = f"dropout {layer.rate:g}"
-    elif name == "Activation":
-        text = layer.activation.__name__
-    else:
-        text = _SHORT.get(name, name)
     activation = getattr(getattr(layer, "activation", None), "__name__", "linear")
-    return text if name == "Activation" or activation == "linear" else f"{text} · {activation.replace('relu', 'ReLU')}"
+    return text if activation == "linear" else f"{text} · {activation.replace('relu', 'ReLU')}"
 
 
-def _network_blocks(model):
-    """Return a network as blocks in order: normalisation, activation and dropout join the layer they follow."""
+@dataclass
+class _Graph:
+    """The layers of a network in order, and for each one the layers that give it its input."""
+
+    layers: list[Any]
+    parents: list[list[int]]
+    gates: dict[int, list[int]] = field(default_factory=dict)
+    """For a product the layers of its gate (a chain beside it), which are drawn in its box."""
+
+    def __post_init__(self) -> None:
+        for i, layer in enumerate(self.layers):
+            if type(layer).__name__ == "Multiply" and len(self.parents[i]) == 2:
+                for one, other in (self.parents[i], self.parents[i][::-1]):
+                    if chain := self._chain(one, other):
+                        self.gates[i], self.parents[i] = chain, [other]
+                        break
+
+    def _chain(self, j: int, source: int) -> list[int]:
+        """Return the layers from j back to the source where they are a chain without branches; else none."""
+        chain = []
+        while j != source:
+            if len(self.parents[j]) != 1 or len(self.children(j)) != 1:
+                return []
+            chain.append(j)
+            j = self.parents[j][0]
+        return chain
+
+    def hidden(self) -> set[int]:
+        return {j for chain in self.gates.values() for j in chain}
+
+    def children(self, j: int) -> list[int]:
+        hidden = self.hidden()
+        return [i for i, above in enumerate(self.parents) if j in above and i not in hidden]
+
+
+def _read_graph(model: "keras.Model") -> _Graph:
     import keras
 
     # A sequential model's own list lacks its input, and neither list has the operations between layers.
@@ -67,90 +123,78 @@ def _network_blocks(model):
     for layer in layers:
         if isinstance(layer, keras.Model):
             raise ValueError(f"network {model.name!r} is not flat: draw the network {layer.name!r} inside it by itself")
-    place = {id(tensor): i for i, layer in enumerate(layers) for tensor in keras.tree.flatten(layer.output)}
-    parents = [[] if type(layer).__name__ == "InputLayer" else
-               [place[id(tensor)] for tensor in keras.tree.flatten(layer.input) if id(tensor) in place]
-               for layer in layers]
-    children = [[i for i, above in enumerate(parents) if j in above] for j in range(len(layers))]
+    maker = {id(tensor): i for i, layer in enumerate(layers) for tensor in keras.tree.flatten(layer.output)}
+    return _Graph(layers, [
+        [] if type(layer).__name__ == "InputLayer" else
+        [maker[id(tensor)] for tensor in keras.tree.flatten(layer.input) if id(tensor) in maker] for layer in layers])
 
-    def gate(i):
-        """Return the layers between a product and the other of its inputs, when they are a chain beside it."""
-        for start, other in ((0, 1), (1, 0)):
-            chain, j = [], parents[i][start]
-            while j != parents[i][other] and len(parents[j]) == 1 and len(children[j]) == 1:
-                chain.append(j)
-                j = parents[j][0]
-            if chain and j == parents[i][other]:
-                return chain, j
-        return [], None
 
-    gated = {}
-    for i, layer in enumerate(layers):
-        if type(layer).__name__ == "Multiply" and len(parents[i]) == 2:
-            chain, source = gate(i)
-            if chain:
-                parents[i] = [source]
-                children[source] = [i] + [c for c in children[source] if c not in (i, chain[-1])]
-                gated[i] = chain
-    hidden = {j for chain in gated.values() for j in chain}
+def _network_blocks(model: "keras.Model") -> list[_Block]:
+    """Return a network as blocks in order: normalisation, activation and dropout join the layer they follow."""
+    import keras
 
-    blocks, block_of = [], {}
-    for i, layer in enumerate(layers):
+    graph = _read_graph(model)
+    hidden = graph.hidden()
+    blocks: list[_Block] = []
+    block_of: dict[int, int] = {}
+    for i, layer in enumerate(graph.layers):
         if i in hidden:
             continue
-        parameters = sum(layers[j].count_params() for j in [i, *gated.get(i, [])] if hasattr(layers[j], "count_params"))
+        gate = [graph.layers[j] for j in graph.gates.get(i, [])]
+        parameters = sum(one.count_params() for one in [layer, *gate] if hasattr(one, "count_params"))
         shape = _times(keras.tree.flatten(layer.output)[0].shape[1:])
         text = _layer_text(layer)
-        if i in gated:
-            pooled = any("GlobalAverage" in type(layers[j]).__name__ for j in gated[i])
+        if gate:
+            pooled = any("GlobalAverage" in type(one).__name__ for one in gate)
             text = "squeeze-excite ×" if pooled else "gate ×"
-        above = parents[i]
-        if (type(layer).__name__ in _FOLLOWERS and len(above) == 1 and len(children[above[0]]) == 1
+        above = graph.parents[i]
+        if (type(layer).__name__ in _FOLLOWERS and len(above) == 1 and len(graph.children(above[0])) == 1
                 and blocks[block_of[above[0]]].text != "input"):
-            block = blocks[block_of[above[0]]]
+            block_of[i] = block_of[above[0]]
+            block = blocks[block_of[i]]
             block.text, block.shape = f"{block.text} · {text}", shape
             block.parameters += parameters
-            block_of[i] = block_of[above[0]]
         else:
             block_of[i] = len(blocks)
             blocks.append(_Block(_kind(layer), text, shape, parameters, [block_of[j] for j in above]))
     return blocks
 
 
-def _main_path_and_skips(blocks):
-    """Return the longest way through the network, and the short cuts beside it as (from, to, text)."""
-    length, before = [], []
+def _main_path(blocks: list[_Block]) -> tuple[list[_Block], list[_ShortCut]]:
+    """Return the longest path through the network, and the short cuts beside it."""
+    length: list[int] = []
+    before: list[int | None] = []
     for block in blocks:
         longest = max(block.parents, key=lambda j: length[j], default=None)
         before.append(longest)
         length.append(1 if longest is None else length[longest] + 1)
-    path, j = [], len(blocks) - 1
+    path: list[int] = []
+    j: int | None = len(blocks) - 1
     while j is not None:
-        path.append(j)
+        path.insert(0, j)
         j = before[j]
-    path.reverse()
-    at = {j: k for k, j in enumerate(path)}
+    place = {j: k for k, j in enumerate(path)}
 
-    def sources(j, text):
-        if j in at:
-            return [(at[j], text)]
-        text = [f"{blocks[j].text}", *text]
-        return [found for parent in blocks[j].parents for found in sources(parent, text)]
+    def sources(j: int, texts: list[str]) -> list[tuple[int, str]]:
+        """Return where on the path block j's input comes from, and the texts of the blocks between."""
+        if j in place:
+            return [(place[j], " · ".join(texts))]
+        return [found for parent in blocks[j].parents for found in sources(parent, [blocks[j].text, *texts])]
 
-    skips = []
-    for k, j in enumerate(path):
-        for parent in blocks[j].parents:
-            if parent != before[j]:
-                skips += [(start, k, " · ".join(text)) for start, text in sources(parent, [])]
-    return [blocks[j] for j in path], skips
+    short_cuts = [_ShortCut(start, k, text) for k, j in enumerate(path) for parent in blocks[j].parents
+                  if parent != before[j] for start, text in sources(parent, [])]
+    return [blocks[j] for j in path], short_cuts
 
 
-def _wrap_columns(n, skips, rows):
-    """Return where each column of the diagram starts: about equal in height, with no short cut that passes a break.
+# --- From blocks to places ---------------------------------------------------------------------------------------
+
+
+def _column_starts(n: int, short_cuts: list[_ShortCut], rows: int) -> list[int]:
+    """Return the first block of each column: columns of about equal height, and no short cut passes a break.
 
     A short cut may start at the last box of a column; a column grows beyond `rows` where there is no such break.
     """
-    free = [i for i in range(1, n) if not any(a < i - 1 and i <= b for a, b, _ in skips)]
+    free = [i for i in range(1, n) if not any(a < i - 1 and i <= b for a, b, _ in short_cuts)]
     starts, columns = [0], -(-n // rows)
     while n - starts[-1] > rows:
         wanted = starts[-1] + -(-(n - starts[-1]) // max(columns - len(starts) + 1, 2))
@@ -161,90 +205,98 @@ def _wrap_columns(n, skips, rows):
     return starts
 
 
-@styled
-def plot_network(model, rows=14, note="", ax=None):
-    """Draw a network as a diagram: boxes top to bottom and left to right, short cuts beside them.
+def _lanes(short_cuts: list[_ShortCut]) -> list[int]:
+    """Return a lane for each short cut, so that short cuts that pass each other run side by side."""
+    lanes: list[int] = []
+    for k, (a, b, _) in enumerate(short_cuts):
+        taken = {lane for lane, (c, d, _) in zip(lanes, short_cuts[:k]) if not (b <= c or d <= a)}
+        lanes.append(min(set(range(k + 1)) - taken))
+    return lanes
 
-    Normalisation, activation and dropout stand in the box of the layer they follow. Each box says what the layers do,
-    the shape they give and how many parameters they have. ``/2`` is a stride of 2.
+
+# --- Drawing -----------------------------------------------------------------------------------------------------
+
+
+@use_style()
+def plot_network(model: "keras.Model", rows: int = 14, note: str = "", ax: Axes | None = None) -> Axes:
+    """Draw a network as a diagram: boxes from top to bottom and left to right, short cuts beside them.
+
+    Normalisation, activation and dropout are in the box of the layer they follow. Each box says what the layers do, the
+    shape they give and how many parameters they have. ``/2`` is a stride of 2.
 
     Parameters
     ----------
-    model : keras.Model
-        Built; functional and flat, or sequential.
-    rows : int
+    model
+        Built; functional or sequential, and without another model inside, or a ValueError says so.
+    rows
         Boxes in a column at most.
-    note : str
-    ax : Axes, optional
-
-    Returns
-    -------
-    Axes
-
-    Raises
-    ------
-    ValueError
-        The model is not built, is no stack or graph of layers, or holds another model.
     """
     if not getattr(model, "inputs", None):
         raise ValueError(f"{getattr(model, 'name', model)!r} has no layers to draw: give a built functional or "
                          "sequential Keras model")
-    blocks, skips = _main_path_and_skips(_network_blocks(model))
-    starts = _wrap_columns(len(blocks), skips, rows)
+    blocks, short_cuts = _main_path(_network_blocks(model))
+    starts, lanes = _column_starts(len(blocks), short_cuts, rows), _lanes(short_cuts)
     column = np.searchsorted(starts, range(len(blocks)), side="right") - 1
     row = np.arange(len(blocks)) - np.take(starts, column)
-
-    # Lanes: short cuts that pass each other run side by side.
-    lanes, lane_of = [], []
-    for a, b, _ in skips:
-        lane = next((k for k, taken in enumerate(lanes) if all(b <= c or d <= a for c, d in taken)), len(lanes))
-        lanes[lane:lane + 1] = [[*(lanes[lane] if lane < len(lanes) else []), (a, b)]]
-        lane_of.append(lane)
-    width, height, step_y = 2.35, 0.46, 0.66
-    step_x = width + 0.3 + 0.28 * len(lanes) + (0.35 if skips else 0)
-    total_width, total_height = (column.max() + 1) * step_x, (row.max() + 1) * step_y
-    ax = new_axes(ax, max(total_width, 4.8) + 0.3, total_height + 0.85)
-    ax.set(xlim=(-0.05, total_width), ylim=(total_height - 0.05, -0.12))
+    column_step = BOX_WIDTH + 0.3 + (LANE * (max(lanes) + 1) + 0.35 if lanes else 0)
+    width, height = (column.max() + 1) * column_step, (row.max() + 1) * ROW_STEP
+    ax = new_axes(ax, max(width, 4.8) + 0.3, height + 0.85)
+    ax.set(xlim=(-0.05, width), ylim=(height - 0.05, -0.12))
     ax.set_axis_off()
-    left, top = column * step_x, row * step_y
-    line = {"color": "black", "linewidth": 1}
-    arrow = {**line, "arrowstyle": "-|>", "shrinkA": 0, "shrinkB": 0, "mutation_scale": 8}
-    between = step_x - (0.45 if skips else 0.12)  # from a box's left edge to the line up to the next column
-
+    left, top = column * column_step, row * ROW_STEP
     for i, block in enumerate(blocks):
-        ax.add_patch(FancyBboxPatch((left[i], top[i]), width, height, boxstyle="round,pad=0,rounding_size=0.06",
-                                    facecolor=KIND_COLOURS[block.kind], edgecolor="#555555", linewidth=0.8))
-        size = SMALL if len(block.text) <= 36 else SMALL * 36 / len(block.text)
-        ax.text(left[i] + width / 2, top[i] + 0.14, block.text, ha="center", va="center", fontsize=size, weight="bold")
-        count = f"   {block.parameters:,} parameters" if block.parameters else ""
-        ax.text(left[i] + width / 2, top[i] + 0.33, block.shape + count, ha="center", va="center", fontsize=SMALL)
-        if not i:
-            continue
-        if column[i] == column[i - 1]:
-            ax.annotate("", (left[i] + width / 2, top[i]), (left[i] + width / 2, top[i - 1] + height), arrowprops=arrow)
-        else:
-            x, y = left[i - 1] + width / 2, top[i - 1] + height
-            up = left[i - 1] + between
-            ax.plot([x, x, up, up, left[i] + width / 2], [y, y + 0.1, y + 0.1, -0.09, -0.09], **line)
-            ax.annotate("", (left[i] + width / 2, 0), (left[i] + width / 2, -0.09), arrowprops=arrow)
-    line, arrow = {**line, "color": VERMILLION}, {**arrow, "color": VERMILLION}
-    for (a, b, text), lane in zip(skips, lane_of):
-        end = top[b] + height * 0.3
-        if column[a] == column[b]:
-            side, x = 1, left[b] + width + 0.14 + 0.28 * lane
-            start = top[a] + height * 0.7
-            ax.plot([left[a] + width, x, x], [start, start, end], **line)
-        else:  # from the last box of a column: the line to the next column carries what the short cut takes
-            side, x, start = -1, left[b] - 0.14, -0.09
-            ax.plot([x, x], [start, end], **line)
-        ax.annotate("", (left[b] + (width if side > 0 else 0), end), (x, end), arrowprops=arrow)
-        ax.text(x + 0.1 * side, (start + end) / 2, text, rotation=270, ha="center", va="center", fontsize=SMALL - 1,
-                color=VERMILLION)
-    handles = [Rectangle((0, 0), 1, 1, facecolor=KIND_COLOURS[kind], edgecolor="#555555", linewidth=0.8, label=kind)
-               for kind in KIND_COLOURS if any(block.kind == kind for block in blocks)]
-    if skips:
-        handles.append(plt.Line2D([], [], label="short cut", **line))
+        _draw_box(ax, block, left[i], top[i])
+    # From a box's left edge to the line up to the next column.
+    _draw_arrows(ax, left, top, column_step - (0.45 if lanes else 0.12))
+    for short_cut, lane in zip(short_cuts, lanes):
+        _draw_short_cut(ax, short_cut, lane, left, top)
+    handles: list[Patch | Line2D] = [
+        Patch(facecolor=colour, edgecolor="#555555", linewidth=0.8, label=kind)
+        for kind, colour in KIND_COLOURS.items() if any(block.kind == kind for block in blocks)]
+    if short_cuts:
+        handles.append(Line2D([], [], color=VERMILLION, linewidth=1, label="short cut"))
     ax.legend(handles=handles, loc="upper center", bbox_to_anchor=(0.5, 0), columnspacing=1, handlelength=1.2,
               ncols=6 if len(starts) > 1 or len(handles) < 5 else 3)
     set_title(ax, f"{model.name}: {model.count_params():,} parameters", note)
     return ax
+
+
+def _draw_box(ax: Axes, block: _Block, left: float, top: float) -> None:
+    ax.add_patch(FancyBboxPatch((left, top), BOX_WIDTH, BOX_HEIGHT, boxstyle="round,pad=0,rounding_size=0.06",
+                                facecolor=KIND_COLOURS[block.kind], edgecolor="#555555", linewidth=0.8))
+    count = f"   {block.parameters:,} parameters" if block.parameters else ""
+    middle: dict[str, Any] = {"ha": "center", "va": "center"}
+    ax.text(left + BOX_WIDTH / 2, top + 0.14, block.text, fontsize=SMALL * min(1, 36 / len(block.text)),
+            weight="bold", **middle)
+    ax.text(left + BOX_WIDTH / 2, top + 0.33, block.shape + count, fontsize=SMALL, **middle)
+
+
+def _draw_arrow(ax: Axes, x: Sequence[float], y: Sequence[float], colour: str = "black") -> None:
+    """Draw a line through these points that ends in an arrow's head."""
+    ax.plot(x[:-1], y[:-1], color=colour, linewidth=1)
+    ax.annotate("", (x[-1], y[-1]), (x[-2], y[-2]), arrowprops={
+        "color": colour, "linewidth": 1, "arrowstyle": "-|>", "shrinkA": 0, "shrinkB": 0, "mutation_scale": 8})
+
+
+def _draw_arrows(ax: Axes, left: np.ndarray, top: np.ndarray, between: float) -> None:
+    """Join each box to the next one, in its column or at the top of the next column."""
+    for i in range(1, len(left)):
+        x, y = left[i - 1] + BOX_WIDTH / 2, top[i - 1] + BOX_HEIGHT
+        if left[i] == left[i - 1]:
+            _draw_arrow(ax, [x, x], [y, top[i]])
+        else:
+            up, end = left[i - 1] + between, left[i] + BOX_WIDTH / 2
+            _draw_arrow(ax, [x, x, up, up, end, end], [y, y + 0.1, y + 0.1, -0.09, -0.09, 0])
+
+
+def _draw_short_cut(ax: Axes, short_cut: _ShortCut, lane: int, left: np.ndarray, top: np.ndarray) -> None:
+    a, b, text = short_cut
+    end = top[b] + BOX_HEIGHT * 0.3
+    if left[a] == left[b]:
+        side, x, start = 1, left[b] + BOX_WIDTH + 0.14 + LANE * lane, top[a] + BOX_HEIGHT * 0.7
+        _draw_arrow(ax, [left[a] + BOX_WIDTH, x, x, left[b] + BOX_WIDTH], [start, start, end, end], VERMILLION)
+    else:  # from the last box of a column: the line to the next column carries what the short cut takes
+        side, x, start = -1, left[b] - 0.14, -0.09
+        _draw_arrow(ax, [x, x, left[b]], [start, end, end], VERMILLION)
+    ax.text(x + 0.1 * side, (start + end) / 2, text, rotation=270, ha="center", va="center", fontsize=SMALL - 1,
+            color=VERMILLION)

@@ -1,38 +1,43 @@
-"""The style that all figures share: colours, sizes, helpers, and saving."""
+"""What all figures share: width, fonts, colours and titles; checks of what is drawn; saving."""
 import contextlib
-import functools
 import io
-import os
 import re
-import tempfile
 import textwrap
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from numpy.typing import ArrayLike
 from PIL import Image
 
 from .. import paths
-from ..labels import COLOURS, EMOTIONS
+from ..files import write_bytes
+from ..labels import COLOURS, EMOTIONS, N_CLASSES
 
 WIDTH = 8.0
-"""Width of a full figure in inches: a page's text width at 10 points a letter."""
-STYLE = {
+"""Width of a full figure, in inches."""
+TEXT, LABEL, SMALL = 10, 9, 8
+"""Font sizes in points: text and titles of panels; ticks, legends and labels; numbers in bars and captions."""
+STYLE: dict[Any, Any] = {
     "figure.constrained_layout.use": True,
     "figure.constrained_layout.h_pad": 0.08,
     "figure.constrained_layout.w_pad": 0.08,
     "figure.dpi": 100,
     "savefig.dpi": 150,
     "font.family": "DejaVu Sans",  # comes with matplotlib, so figures look the same everywhere
-    "font.size": 10,
+    "font.size": TEXT,
     "axes.titlesize": 11,
     "axes.titleweight": "bold",
     "figure.titlesize": 11,
     "figure.titleweight": "bold",
-    "xtick.labelsize": 9,
-    "ytick.labelsize": 9,
-    "legend.fontsize": 9,
+    "xtick.labelsize": LABEL,
+    "ytick.labelsize": LABEL,
+    "legend.fontsize": LABEL,
     "legend.frameon": False,
     "axes.spines.top": False,
     "axes.spines.right": False,
@@ -41,60 +46,51 @@ STYLE = {
     "hatch.linewidth": 0.7,
     "pdf.fonttype": 42,  # text stays text in the PDF
 }
-SMALL = 8
-"""Font size, in points, of numbers in bars and captions under faces."""
-SEQUENTIAL = "Blues"
-"""One hue from light to dark, so safe for every colour vision and in gray print; cells near 0 stay white."""
-DIVERGING = "PuOr"
 BLUE, VERMILLION, ORANGE, GREEN, GRAY = (COLOURS[e] for e in ("sad", "angry", "happy", "disgust", "neutral"))
-USAGE_COLOURS = {"Training": BLUE, "PublicTest": ORANGE, "PrivateTest": VERMILLION}
 RIGHT, WRONG = BLUE, VERMILLION
 
 
 @contextlib.contextmanager
-def use_style():
-    """Draw in the project's style within this context; every function here uses it itself."""
+def use_style() -> Iterator[None]:
+    """Draw in the project's style. It is a context, and the decorator of each function here that draws."""
     with plt.rc_context(STYLE):
         yield
         interactive = plt.isinteractive()
-    # A notebook's backend turns interactive mode on with the first figure. Were that undone with the style, no later
-    # figure would be shown.
+    # A notebook's backend turns interactive mode on with the first figure. If leaving the style turned it off again,
+    # no later figure would be shown.
     plt.interactive(interactive)
 
 
-def styled(function):
-    @functools.wraps(function)
-    def draw(*args, **kwargs):
-        with use_style():
-            return function(*args, **kwargs)
-
-    return draw
-
-
-# --- Shared by the figures ---------------------------------------------------------------------------------------
-
-
-def percent(value, _=None):
-    return f"{round(100 * value, 4):g}%"
-
-
-def new_axes(ax, width, height):
+def new_axes(ax: Axes | None, width: float, height: float) -> Axes:
+    """Return `ax`, or without one the Axes of a new figure of this size in inches."""
     return plt.subplots(figsize=(width, height))[1] if ax is None else ax
 
 
-def headline(text, note, width):
-    """Return title and note in lines that fit into `width` inches; the note has its own where it does not fit."""
-    letters = int(width * 8)
-    line = f"{text} ({note})" if note else text
-    return line if len(line) <= letters else "\n".join(
-        textwrap.fill(part, letters) for part in (text, f"({note})" if note else "") if part)
+def set_title(drawn: Axes | Figure, text: str, note: str) -> None:
+    """Set the title, with the note in brackets: in its own line if both do not fit into one."""
+    figure = drawn.get_figure(root=True)
+    assert figure is not None
+    letters = int(figure.get_figwidth() * 8)
+    parts = [text, f"({note})"] if note else [text]
+    title = " ".join(parts)
+    if len(title) > letters:
+        title = "\n".join(textwrap.fill(part, letters) for part in parts)
+    if isinstance(drawn, Axes):
+        drawn.set_title(title)
+    else:
+        drawn.suptitle(title)
 
 
-def set_title(ax, text, note):
-    ax.set_title(headline(text, note, ax.figure.get_figwidth()))
+def percent(value: float, _: object = None) -> str:
+    """Format a fraction as a percentage, with decimals only where it has some; a tick formatter."""
+    return f"{round(100 * value, 4):g}%"
 
 
-def check_columns(table, wanted, what):
+# --- Checks: each returns what it checked, as an array or a table ------------------------------------------------
+
+
+def check_columns(table: pd.DataFrame, wanted: Sequence[str], what: str) -> pd.DataFrame:
+    """Check that a table has these columns and at least one row."""
     table = pd.DataFrame(table)
     missing = [name for name in wanted if name not in table.columns]
     if missing:
@@ -105,8 +101,8 @@ def check_columns(table, wanted, what):
     return table
 
 
-def rows_by_emotion(table, what):
-    """Return a table's rows in the one class order."""
+def check_emotion_rows(table: pd.DataFrame, what: str) -> pd.DataFrame:
+    """Check that a table has a row for each emotion, and return these rows in the order of `EMOTIONS`."""
     table = pd.DataFrame(table)
     missing = [emotion for emotion in EMOTIONS if emotion not in table.index]
     if missing:
@@ -115,11 +111,42 @@ def rows_by_emotion(table, what):
     return table.loc[list(EMOTIONS)]
 
 
-def check_fractions(values, what):
+def check_fractions(values: ArrayLike, what: str) -> np.ndarray:
+    """Check that values are 0 to 1 or NaN."""
     values = np.asarray(values, dtype=float)
     if np.nanmin(values, initial=0) < 0 or np.nanmax(values, initial=0) > 1:
         raise ValueError(f"{what} must be fractions, 0 to 1 (0.65, not 65), got {np.nanmin(values)} to "
                          f"{np.nanmax(values)}")
+    return values
+
+
+def check_faces(pixels: np.ndarray, gray: bool = False) -> np.ndarray:
+    """Check faces, uint8 or fractions, and return them as (N, H, W), or as (N, H, W, 3) where colour is allowed."""
+    faces = np.asarray(pixels)
+    if faces.ndim == 4 and faces.shape[-1] == 1:
+        faces = faces[..., 0]
+    if faces.ndim != 3 and not (faces.ndim == 4 and faces.shape[-1] == 3):
+        raise ValueError(f"faces must be (N, H, W), (N, H, W, 1) or (N, H, W, 3), got shape {faces.shape}")
+    if gray and faces.ndim != 3:
+        raise ValueError(f"faces must be gray, (N, H, W) or (N, H, W, 1), got shape {faces.shape}")
+    if not len(faces):
+        raise ValueError("no faces to draw")
+    if faces.dtype == np.uint8:
+        return faces
+    if not np.issubdtype(faces.dtype, np.floating) or faces.min() < 0 or faces.max() > 1:
+        raise ValueError(f"faces must be uint8 0 to 255 or fractions 0 to 1, got {faces.dtype} {faces.min()} to "
+                         f"{faces.max()}; draw the pixels, not a standardised tensor")
+    return faces
+
+
+def check_labels(values: ArrayLike, n: int, what: str = "emotion") -> np.ndarray:
+    """Check that values are labels of n faces, 0 to 6, or -1 for a face without a label."""
+    values = np.asarray(values)
+    if values.shape != (n,) or not np.issubdtype(values.dtype, np.integer):
+        raise ValueError(f"{what} must be {n} whole numbers, one a face, got {values.dtype} of shape {values.shape}")
+    if n and (values.min() < -1 or values.max() >= N_CLASSES):
+        raise ValueError(f"{what} must be 0 to {N_CLASSES - 1}, or -1 for unlabelled, got {values.min()} to "
+                         f"{values.max()}")
     return values
 
 
@@ -129,59 +156,32 @@ MAX_PNG = 500_000
 """Bytes a PNG may have, so that pages with figures stay light."""
 
 
-def save_figure(figure, name, folder=None):
-    """Write a figure as PNG (150 dots an inch) and PDF, each whole or not at all.
+def save_figure(figure: Figure | Axes, name: str, folder: Path | str | None = None) -> tuple[Path, Path]:
+    """Write a figure as PNG (150 dots an inch) and PDF, each whole or not at all, and return both paths.
 
-    The same figure gives the same bytes: no date or version is written. A PNG larger than `MAX_PNG` is reduced to 256
-    colours.
-
-    Parameters
-    ----------
-    figure : Figure or Axes
-    name : str
-        File name without suffix: letters, digits, ``_`` and ``-``.
-    folder : path, optional
-        `paths.FIGURES` when None; made if missing.
-
-    Returns
-    -------
-    tuple of Path
-        PNG and PDF.
-
-    Raises
-    ------
-    ValueError
-        The name has other characters, or the PNG would be larger than `MAX_PNG` even so.
+    The same figure gives the same bytes: no date or version is written. A PNG of more than `MAX_PNG` bytes is reduced
+    to 256 colours; if it is still too large, or the name is no file name without suffix, a ValueError says so. The
+    folder is `paths.FIGURES` if none is given.
     """
     if not re.fullmatch(r"[\w-]+", name):
         raise ValueError(f"figure name {name!r} must be letters, digits, _ and - only, without folder or suffix")
-    figure = figure.figure
+    whole = figure.get_figure(root=True)
+    assert whole is not None
     folder = Path(paths.FIGURES if folder is None else folder)
-    metadata = {"png": {"Software": None}, "pdf": {"CreationDate": None, "Creator": None, "Producer": None}}
-    contents = {}
+    dpi = STYLE["savefig.dpi"]
+    png, pdf = io.BytesIO(), io.BytesIO()
     with use_style():
-        for suffix in metadata:
-            buffer = io.BytesIO()
-            figure.savefig(buffer, format=suffix, dpi=STYLE["savefig.dpi"], metadata=metadata[suffix])
-            contents[suffix] = buffer.getvalue()
-    if len(contents["png"]) > MAX_PNG:
-        # 256 colours do for gray faces and flat drawings, in a third of the bytes.
-        buffer = io.BytesIO()
-        dots = (STYLE["savefig.dpi"],) * 2
-        Image.open(io.BytesIO(contents["png"])).convert("RGB").quantize(256, kmeans=3).save(buffer, "png", dpi=dots)
-        contents["png"] = buffer.getvalue()
-    if len(contents["png"]) > MAX_PNG:
-        raise ValueError(f"{name}.png would have {len(contents['png']):,} bytes, more than {MAX_PNG:,}: "
+        whole.savefig(png, format="png", dpi=dpi, metadata={"Software": None})
+        whole.savefig(pdf, format="pdf", dpi=dpi, metadata={"CreationDate": None, "Creator": None, "Producer": None})
+    if png.tell() > MAX_PNG:
+        # 256 colours are enough for gray faces and flat drawings, and take a third of the bytes.
+        reduced = Image.open(png).convert("RGB").quantize(256, kmeans=3)
+        png = io.BytesIO()
+        reduced.save(png, "png", dpi=(dpi, dpi))
+    if png.tell() > MAX_PNG:
+        raise ValueError(f"{name}.png would have {png.tell():,} bytes, more than {MAX_PNG:,}: "
                          "draw fewer faces or a smaller figure")
-    folder.mkdir(parents=True, exist_ok=True)
-    for suffix, content in contents.items():
-        handle, part = tempfile.mkstemp(dir=folder, prefix=f".{name}.", suffix=".part")
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(content)
-            os.chmod(part, 0o644)  # mkstemp makes it readable by its owner alone
-            os.replace(part, folder / f"{name}.{suffix}")
-        except BaseException:
-            Path(part).unlink(missing_ok=True)
-            raise
-    return folder / f"{name}.png", folder / f"{name}.pdf"
+    files = folder / f"{name}.png", folder / f"{name}.pdf"
+    for file, content in zip(files, (png, pdf)):
+        write_bytes(file, content.getvalue())
+    return files
