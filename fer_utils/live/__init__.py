@@ -1,4 +1,4 @@
-"""For a person, now: the window, the browser's camera, photos."""
+"""For one person, at once: the window, the browser's camera, the photo app."""
 
 import lazy_loader
 

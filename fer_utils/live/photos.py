@@ -1,142 +1,118 @@
-"""Photos that somebody sends: checked, looked at, tabulated and packed."""
+"""Photos that people send: checked, searched for faces, tabulated and packed."""
 import io
 import re
 import zipfile
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import cv2
+import numpy as np
 import pandas as pd
 
-from ..errors import DataError
 from ..labels import EMOTIONS
-from ..vision import draw
-from ..vision.images import heic_readable, is_heic, quieten_pillow, read_photo
+from ..vision.draw import annotate, shown_emotion
+from ..vision.images import look_at_photo, quieten_pillow, read_photo
+from ..vision.predict import Face, Predictor
 
 MAX_BYTES = 20 * 2**20
-"""Largest photo that is taken."""
+"""The largest file that is taken."""
 MAX_PHOTOS = 50
 """Photos that one person's app holds at a time."""
-MAX_PIXELS = 64_000_000
-"""A photo of so many pixels needs about 0.5 GB while it is read; several people may share one computer."""
+MAX_SENT_PIXELS = 64_000_000
+"""Reading a photo of so many pixels needs about 0.5 GB; several people may share one computer."""
 KEPT_SIDE = 1600
-"""A photo is kept and shown at no more pixels than this on its longer side."""
+"""A photo is kept and shown with at most so many pixels on its longer side."""
 
-
-# Photos, without a browser.
 
 @dataclass(frozen=True)
-class Photo:
-    """A photo that was looked at.
+class SeenPhoto:
+    """A photo that was searched for faces.
 
-    Parameters
-    ----------
-    name : str
-        As its owner called it; anything may stand in it.
-    width, height : int
-        Of the photo as it came, turned upright.
-    jpeg : bytes
-        The photo at no more than `KEPT_SIDE` pixels, without EXIF; empty where it could not be read.
-    faces : tuple of predict.Face
-        Boxes in pixels of the photo as it came; largest first.
-    note : str
-        What is worth saying about it: no face, an animation, or why it could not be read.
+    `name` is what its owner called it: it may hold anything. `width` and `height` are those of the photo as it came,
+    turned upright; so are the boxes of `faces`, largest first. `jpeg` is the photo with at most `KEPT_SIDE` pixels and
+    without EXIF; it is empty where the photo could not be read, and `note` says why. `note` also mentions an animation
+    or that no face was found.
     """
 
     name: str
     width: int = 0
     height: int = 0
     jpeg: bytes = b""
-    faces: tuple = ()
+    faces: tuple[Face, ...] = ()
     note: str = ""
 
 
-def analyse_photo(data, name, predictor):
-    """Find and classify the faces of a photo that somebody sent.
+def analyse_photo(data: bytes, name: str, predictor: Predictor) -> SeenPhoto:
+    """Find and classify the faces of a photo that somebody sent; `data` are the bytes of its file.
 
-    Parameters
-    ----------
-    data : bytes
-        The file: JPEG, PNG, WebP or whatever else `photos.read_photo` takes.
-    name : str
-    predictor : predict.Predictor
-
-    Returns
-    -------
-    Photo
-        One that cannot be read has no `jpeg`, and its `note` says why.
+    A photo that cannot be read raises nothing: its `note` says what is wrong.
     """
-    try:
-        note = _check_photo(data)
-        image = read_photo(data)
-        faces = tuple(predictor.faces(image))
-    except DataError as error:
-        return Photo(name, note=sentence(str(error).removeprefix("this photo: ")))
-    except Exception as error:  # one photo that breaks a decoder or detector must not end the others
-        return Photo(name, note=f"Could not be looked at ({type(error).__name__}).")
-    notes = [note, "" if faces else "No face found."]
-    return Photo(name, image.shape[1], image.shape[0], _jpeg(_shrunk(image)), faces, " ".join(filter(None, notes)))
+    problem, moving = _check_header(data)
+    seen = None
+    if not problem:
+        seen, problem = look_at_photo(data, lambda image: (image, tuple(predictor.faces(image))))
+    if seen is None:
+        return SeenPhoto(name, note=sentence(problem.removeprefix("this photo: ")))
+    image, faces = seen
+    notes = ["An animation: only its first picture was looked at."] * moving + ["No face found."] * (not faces)
+    return SeenPhoto(name, image.shape[1], image.shape[0], _jpeg(_shrunk(image)), faces, " ".join(notes))
 
 
-def _check_photo(data):
-    """Return what is to be said of a photo before it is decoded; raise DataError where it must not be."""
-    from PIL import Image, UnidentifiedImageError
+def _check_header(data: bytes) -> tuple[str, bool]:
+    """Return why a photo must not be decoded ("" where it may), and whether it is an animation."""
+    from PIL import Image
 
     if len(data) > MAX_BYTES:
-        raise DataError(f"larger than {MAX_BYTES >> 20} MB; shrink it first")
-    if is_heic(data) and not heic_readable():
-        raise DataError("HEIC cannot be read here (pip install pillow-heif); send it as JPEG")
+        return f"larger than {MAX_BYTES >> 20} MB; shrink it first", False
+    pixels, moving = 0, False
     try:
         quieten_pillow()
         with Image.open(io.BytesIO(data)) as image:  # reads the header only
-            pixels, moving = image.width * image.height, getattr(image, "n_frames", 1) > 1
+            pixels = image.width * image.height
+            moving = getattr(image, "is_animated", False)
     except Image.DecompressionBombError:
-        pixels = MAX_PIXELS + 1
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError):
-        return ""  # read_photo says what is wrong
-    if pixels > MAX_PIXELS:
-        raise DataError(f"too many pixels (at most {MAX_PIXELS // 10**6} million); shrink it first")
-    return "An animation: only its first picture was looked at." if moving else ""
+        pixels = MAX_SENT_PIXELS + 1
+    except Exception:  # damaged headers raise errors of any kind; read_photo says what is wrong
+        pass
+    if pixels > MAX_SENT_PIXELS:
+        return f"too many pixels (at most {MAX_SENT_PIXELS // 10**6} million); shrink it first", False
+    return "", moving
 
 
-def sentence(text):
+def sentence(text: str) -> str:
+    """Return an error's text with a capital letter and a full stop."""
     return text[:1].upper() + text[1:].rstrip(".") + "."
 
 
-def _shrunk(image):
+def _shrunk(image: np.ndarray) -> np.ndarray:
     scale = KEPT_SIDE / max(image.shape[:2])
     if scale >= 1:
         return image
-    size = tuple(max(round(side * scale), 1) for side in image.shape[1::-1])
+    size = [max(round(side * scale), 1) for side in image.shape[1::-1]]
     return cv2.resize(image, size, interpolation=cv2.INTER_AREA)
 
 
-def _jpeg(image, quality=88):
+def _jpeg(image: np.ndarray) -> bytes:
     bgr = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
-    return cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, quality])[1].tobytes()
+    return cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, 88])[1].tobytes()
 
 
-def annotated_photo(photo, unsure=0.0):
+def annotated_photo(photo: SeenPhoto, unsure: float = 0.0) -> np.ndarray:
     """Return a photo with its faces drawn on it: uint8 (H, W, 3) RGB, at most `KEPT_SIDE` pixels."""
     image = read_photo(photo.jpeg)
     scale = image.shape[1] / photo.width
-    faces = [replace(face, box=tuple(round(v * scale) for v in face.box)) for face in photo.faces]
-    return draw.annotate(image, faces, unsure)
+    faces = []
+    for face in photo.faces:
+        x, y, width, height = (round(v * scale) for v in face.box)
+        faces.append(replace(face, box=(x, y, width, height)))
+    return annotate(image, faces, unsure)
 
 
-def face_table(photos, unsure=0.0):
-    """Tabulate the faces of photos.
+def face_table(photos: Sequence[SeenPhoto], unsure: float = 0.0) -> pd.DataFrame:
+    """Tabulate the faces of photos: a row for each face, and one for each photo without any.
 
-    Parameters
-    ----------
-    photos : sequence of Photo
-    unsure : float
-        Under this confidence, 0 to 1, a face's emotion is "unsure".
-
-    Returns
-    -------
-    DataFrame
-        A row for each face, and one for a photo without any: number and name of the photo; number, box (pixels),
-        detector score, emotion and confidence of the face; seven probabilities; the photo's note.
+    The columns are the photo's number and name, the face's number, box (pixels), detector's score, emotion and
+    confidence, the seven probabilities, and the photo's note. Under the confidence `unsure` the emotion is "unsure".
     """
     rows = []
     for number, photo in enumerate(photos, 1):
@@ -144,41 +120,36 @@ def face_table(photos, unsure=0.0):
             row = {"number": number, "photo": photo.name, "note": photo.note}
             if face:
                 row |= dict(zip(("x", "y", "width", "height"), face.box)) | dict(zip(EMOTIONS, face.probabilities))
-                row |= {"face": i, "score": face.score, "emotion": _called(face, unsure), "confidence": face.confidence}
+                row |= {"face": i, "score": face.score, "emotion": shown_emotion(face, unsure),
+                        "confidence": face.confidence}
             rows.append(row)
-    columns = ["number", "photo", "face", "x", "y", "width", "height", "score", "emotion", "confidence", *EMOTIONS,
-               "note"]
     whole = dict.fromkeys(["number", "face", "x", "y", "width", "height"], "Int64")
-    return pd.DataFrame(rows, columns=columns).astype(whole)
+    return pd.DataFrame(rows, columns=["number", "photo", "face", "x", "y", "width", "height", "score", "emotion",
+                                       "confidence", *EMOTIONS, "note"]).astype(whole)
 
 
-def _called(face, unsure):
-    return face.emotion if face.confidence >= unsure else draw.UNSURE
+def escape_formula(text: str) -> str:
+    """Put a quote before a text that a spreadsheet would take for a formula and run.
+
+        >>> escape_formula("=cmd()"), escape_formula("me.jpg")
+        ("'=cmd()", 'me.jpg')
+    """
+    return "'" + text if text[:1] in tuple("=+-@\t\r") else text
 
 
-def faces_csv(photos, unsure=0.0):
-    """Return `face_table` as the bytes of a CSV file that spreadsheets open: UTF-8 with its mark."""
+def faces_csv(photos: Sequence[SeenPhoto], unsure: float = 0.0) -> bytes:
+    """Return `face_table` as a CSV file that spreadsheets open: UTF-8 with a byte order mark."""
     table = face_table(photos, unsure)
-    # A name such as "=cmd()" is a formula to a spreadsheet, unless a quote stands before it.
-    table["photo"] = ["'" + name if name[:1] in tuple("=+-@\t\r") else name for name in table["photo"]]
+    table["photo"] = table["photo"].map(escape_formula)
     return table.to_csv(index=False, float_format="%.4f").encode("utf-8-sig")
 
 
-def results_zip(photos, unsure=0.0, progress=None):
-    """Return the annotated photos and the table as the bytes of a ZIP file, made in memory.
+def results_zip(photos: Sequence[SeenPhoto], unsure: float = 0.0,
+                progress: Callable[[int, int], None] | None = None) -> bytes:
+    """Return the annotated photos and their table as a ZIP file, made in memory.
 
-    Parameters
-    ----------
-    photos : sequence of Photo
-    unsure : float
-        Under this confidence, 0 to 1, a face is called unsure.
-    progress : callable, optional
-        Called with (done, of) after each photo.
-
-    Returns
-    -------
-    bytes
-        ``01_name.jpg`` and so on, numbered as in ``faces.csv``; photos that could not be read are left out.
+    It holds ``faces.csv`` and ``01_name.jpg`` and so on, numbered as in the table; photos that could not be read are
+    left out. `progress` is called with (done, of) after each photo.
     """
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w") as archive:  # JPEGs do not get smaller
@@ -191,7 +162,7 @@ def results_zip(photos, unsure=0.0, progress=None):
     return file.getvalue()
 
 
-def _safe_stem(name):
-    """Return a file name's stem as any system takes it; the number before it makes it unique."""
+def _safe_stem(name: str) -> str:
+    """Return a file name's stem in characters that any system takes; the number before it makes it unique."""
     stem = re.sub(r"\.\w{1,5}$", "", re.split(r"[/\\]", name)[-1])
     return re.sub(r"[^\w-]+", "_", stem).strip("_")[:60] or "photo"

@@ -1,13 +1,15 @@
-"""Widgets for a browser: its own camera for kernels that have none, and the photo app.
+"""Widgets for a browser: its own camera, for kernels that have none, and the photo app.
 
-Pictures travel in messages and never in traits, which Jupyter may save into the notebook file. The browser asks and
-the kernel answers, one answer to a question, so that no more is sent than is dealt with.
+Pictures travel in messages and never in traits, because Jupyter may save those in the notebook file. The browser asks
+and the kernel answers, one answer to each question, so no more is sent than can be dealt with.
 """
 import sys
 import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import anywidget
 import cv2
@@ -16,230 +18,205 @@ import numpy as np
 from .. import paths
 from ..errors import DataError
 from ..labels import COLOURS, EMOTIONS
-from ..vision import emoji
+from ..vision.emoji import draw_emoji
 from ..vision.images import heic_readable, read_photo
-from ..vision.predict import Face
-from ..vision.track import Smoother
-from .photos import MAX_BYTES, MAX_PHOTOS, analyse_photo, faces_csv, results_zip, sentence
+from ..vision.pipeline import Pipeline
+from ..vision.predict import Face, Predictor
+from .photos import MAX_BYTES, MAX_PHOTOS, SeenPhoto, analyse_photo, faces_csv, results_zip, sentence
 
 STATIC = Path(__file__).parent / "static"
 MAX_CAPTURES = 50
 """Captures that a camera widget keeps: the last ones."""
 
+Message = dict[str, Any]
+Files = Sequence[bytes | memoryview]
 
-def browser_camera(predictor, mirror=True):
+
+def browser_camera(predictor: Predictor, mirror: bool = True) -> "BrowserCamera":
     """Return a widget that shows the browser's own camera with what a network sees in each face.
 
-    Start asks for the camera; Space captures; Esc stops and gives the camera back; each is a button too. Frames of at
-    most 640 pixels are sent as JPEG, the next one when the last has been answered.
+    Start asks for the camera, Space captures, Esc stops and gives the camera back; each is also a button. Frames of at
+    most 640 pixels are sent as JPEG, the next one when the last one has been answered. The widget's `captures` hold
+    what was captured, oldest first. With `mirror` the picture is shown, and captured, as in a mirror.
 
-    Where it works: JupyterLab 4, Notebook 7 and Voilà, on a page from https or localhost (browsers give no camera to
-    other pages). Google Colab shows widgets of this kind and asks for the camera for its output frame: allow it. VS
-    Code shows the widget, but its notebook page has no camera permission, so Start says that it is refused: open the
-    notebook in a browser (JupyterLab) instead. A kernel that is busy with a cell answers no frame until it is done.
-
-    Parameters
-    ----------
-    predictor : predict.Predictor
-    mirror : bool
-        Show the picture as a mirror does, and capture it so.
-
-    Returns
-    -------
-    BrowserCamera
-        Its `captures` hold what was captured, oldest first.
+    It works in JupyterLab 4, Notebook 7 and Voilà, on a page from https or localhost (browsers give no camera to other
+    pages). Google Colab asks for the camera for its output frame: allow it. VS Code's notebook page has no camera
+    permission, so Start says that it is refused: open the notebook in JupyterLab instead. A kernel that is busy with a
+    cell answers no frame until it is done.
     """
     return BrowserCamera(predictor, mirror)
 
 
-def photo_app(predictor, unsure=0.4):
+def photo_app(predictor: Predictor, unsure: float = 0.4) -> "PhotoApp":
     """Return the photo app: photos in, faces with their expressions out, as pictures, table, CSV and ZIP.
 
     Photos are sent to the kernel and held there in memory, at most `MAX_PHOTOS` and shrunk to `KEPT_SIDE`, until they
-    are cleared or the kernel ends. Nothing is written to disk, to the notebook file or to a log.
-
-    Parameters
-    ----------
-    predictor : predict.Predictor
-    unsure : float
-        Under this confidence, 0 to 1, a face is called unsure; a slider moves it.
-
-    Returns
-    -------
-    PhotoApp
-        Its `photos` hold what was looked at, in order.
+    are cleared or the kernel ends. Nothing is written to disk, to the notebook file or to a log. Below the confidence
+    `unsure`, 0 to 1, a face is called unsure; a slider changes that. The app's `photos` hold what was looked at.
     """
     return PhotoApp(predictor, unsure)
 
 
-# The browser's side of both widgets.
+# The kernel's side of both widgets.
 
-def _static(*names):
+def _static(*names: str) -> str:
     return "\n".join((STATIC / name).read_text(encoding="utf-8") for name in names)
 
 
-class _Answering(anywidget.AnyWidget):
-    """Answer each of the browser's messages with one message, mistakes included.
+class _AnsweringWidget(anywidget.AnyWidget):
+    """Answers each of the browser's messages with one message, also where something fails.
 
-    A message is ``{"kind", "view", "id", ...}`` with binary buffers; its answer has the same view and id, so that
-    two views of one widget do not take each other's. Nothing of a message is printed or logged.
+    A message is ``{"kind", "view", "id", ...}`` with binary files. Its answer has the same view and id, so that two
+    views of one widget do not take each other's. Nothing of a message is printed or logged.
     """
 
     _css = _static("widgets.css")
 
-    def __init__(self, predictor):
+    def __init__(self, predictor: Predictor):
         super().__init__()
         self.predictor = predictor
-        self._answers = {"hello": self._hello}
+        self._answers: dict[str, Callable[[Message, Files], tuple[Message, Files]]] = {"hello": self._hello}
         self.on_msg(self._receive)
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"{type(self).__name__}, alive while the notebook runs"
 
-    def _receive(self, _, content, buffers):
-        asked = {name: content.get(name) for name in ("view", "id")}
+    def _receive(self, _: object, content: Message, files: Files) -> None:
         try:
-            answer, files = self._answers[content["kind"]](content, buffers)
+            answer, files = self._answers[content["kind"]](content, files)
         except DataError as error:
             answer, files = {"error": sentence(str(error))}, []
         except Exception as error:  # a traceback would go to the log, and may hold a photo's name
             answer, files = {"error": f"That did not work ({type(error).__name__})."}, []
-        self.send(asked | answer, files)
+        self._reply(content, answer, files)
 
-    def _hello(self, content, buffers):
-        pictures = [cv2.imencode(".png", cv2.cvtColor(emoji.draw_emoji(name, 64), cv2.COLOR_RGBA2BGRA))[1].tobytes()
+    def _reply(self, question: Message, answer: Message, files: Files = ()) -> None:
+        self.send({name: question.get(name) for name in ("view", "id")} | answer, files)
+
+    def _hello(self, content: Message, files: Files) -> tuple[Message, Files]:
+        pictures = [cv2.imencode(".png", cv2.cvtColor(draw_emoji(name, 64), cv2.COLOR_RGBA2BGRA))[1].tobytes()
                     for name in EMOTIONS]
         return {"emotions": EMOTIONS, "colours": [COLOURS[name] for name in EMOTIONS]} | self._settings(), pictures
 
-    def _settings(self):
-        return {}
+    def _settings(self) -> Message:
+        raise NotImplementedError
 
 
-def _plain_face(face):
-    return {"box": list(face.box), "probabilities": [round(float(p), 4) for p in face.probabilities]}
+def _described(faces: Sequence[Face]) -> list[Message]:
+    return [{"box": list(face.box), "probabilities": [round(float(p), 4) for p in face.probabilities]}
+            for face in faces]
 
+
+# The camera.
 
 @dataclass(frozen=True)
-class Capture:
-    """A captured picture: when, uint8 (H, W, 3) RGB, and its faces."""
+class BrowserCapture:
+    """A picture that was captured in the browser, uint8 (H, W, 3) RGB, and the faces that it shows."""
 
     time: datetime
     image: np.ndarray
     faces: list[Face]
 
 
-class BrowserCamera(_Answering):
+class BrowserCamera(_AnsweringWidget):
     """The browser's camera; see `browser_camera`."""
 
     _esm = _static("common.js", "camera.js")
 
-    def __init__(self, predictor, mirror=True):
+    def __init__(self, predictor: Predictor, mirror: bool = True):
         super().__init__(predictor)
-        self.mirror, self.captures = mirror, []
-        self._smoother = Smoother()
+        self.mirror = mirror
+        self.captures: list[BrowserCapture] = []
+        self._pipeline = Pipeline(predictor)
         self._answers |= {"frame": self._frame, "capture": self._capture}
 
-    def _settings(self):
+    def _settings(self) -> Message:
         return {"mirror": self.mirror}
 
-    def _frame(self, content, buffers):
-        faces = self.predictor.faces(read_photo(buffers[0]))
-        faces = self._smoother.update(faces, time.monotonic()).values()
-        return {"faces": [_plain_face(face) for face in faces]}, []
+    def _frame(self, content: Message, files: Files) -> tuple[Message, Files]:
+        faces = self._pipeline.look(read_photo(bytes(files[0])))
+        return {"faces": _described([*self._pipeline.follow(faces, time.monotonic()).values()])}, []
 
-    def _capture(self, content, buffers):
-        image = read_photo(buffers[0])
-        faces = self.predictor.faces(image)
-        self.captures.append(Capture(datetime.now(), image, faces))
+    def _capture(self, content: Message, files: Files) -> tuple[Message, Files]:
+        image = read_photo(bytes(files[0]))
+        faces = self.predictor.faces(image)  # as this picture alone shows them, not averaged over time
+        self.captures.append(BrowserCapture(datetime.now(), image, faces))
         del self.captures[:-MAX_CAPTURES]
-        return {"faces": [_plain_face(face) for face in faces]}, []
+        return {"faces": _described(faces)}, []
 
 
-class PhotoApp(_Answering):
+# The photo app.
+
+class PhotoApp(_AnsweringWidget):
     """The photo app; see `photo_app`."""
 
     _esm = _static("common.js", "photos.js")
 
-    def __init__(self, predictor, unsure=0.4):
+    def __init__(self, predictor: Predictor, unsure: float = 0.4):
         super().__init__(predictor)
         self.unsure = float(unsure)
-        self._photos = {}  # the browser's number: Photo, in order
-        self._coming = (None, bytearray())
+        self._photos: dict[str, SeenPhoto] = {}  # by the browser's number, in order
+        self._coming: tuple[str | None, bytearray] = (None, bytearray())
         self._answers |= {"part": self._part, "photo": self._photo, "show": self._show, "remove": self._remove,
                           "csv": self._csv, "zip": self._zip}
 
     @property
-    def photos(self):
-        """The photos that were looked at and not cleared, in order; list of `Photo`."""
+    def photos(self) -> list[SeenPhoto]:
+        """The photos that were looked at and not cleared, in order."""
         return list(self._photos.values())
 
-    def _settings(self):
+    def _settings(self) -> Message:
         return {"unsure": self.unsure, "max_bytes": MAX_BYTES, "max_photos": MAX_PHOTOS, "heic": heic_readable(),
                 "photos": list(self._photos)}
 
-    def _part(self, content, buffers):
+    def _part(self, content: Message, files: Files) -> tuple[Message, Files]:
         """Take a part of a photo: one message of 20 MB is more than Jupyter's servers let through."""
         number, data = self._coming
-        if number != content["photo"]:  # the one before was broken off
+        if number != content["photo"]:  # the photo before was broken off
             number, data = self._coming = (content["photo"], bytearray())
-        for buffer in buffers:
-            if len(data) + len(buffer) > MAX_BYTES:
+        for part in files:
+            if len(data) + len(part) > MAX_BYTES:
                 raise DataError(f"larger than {MAX_BYTES >> 20} MB; shrink it first")
-            data += buffer
+            data += part
         return {}, []
 
-    def _photo(self, content, buffers):
-        """Look at the photo whose parts have come."""
-        self._part(content, buffers)
+    def _photo(self, content: Message, files: Files) -> tuple[Message, Files]:
+        """Look at the photo whose last part comes with this message."""
+        self._part(content, files)
         data, self._coming = bytes(self._coming[1]), (None, bytearray())
         if len(self._photos) >= MAX_PHOTOS:
             raise DataError(f"left out: {MAX_PHOTOS} photos at once is the limit; remove some first")
-        photo = analyse_photo(data, str(content["name"]), self.predictor)
-        self._photos[content["photo"]] = photo
+        self._photos[content["photo"]] = analyse_photo(data, str(content["name"]), self.predictor)
         return self._show(content, ())
 
-    def _show(self, content, buffers):
-        """Answer with a photo that was looked at: also when the page was loaded anew."""
+    def _show(self, content: Message, files: Files) -> tuple[Message, Files]:
+        """Answer with a photo that was looked at; a page that was loaded anew asks for it again."""
         photo = self._photos[content["photo"]]
-        answer = {"name": photo.name, "width": photo.width, "height": photo.height, "note": photo.note,
-                  "faces": [_plain_face(face) for face in photo.faces]}
-        return answer, [photo.jpeg] if photo.jpeg else []
+        return {"name": photo.name, "width": photo.width, "height": photo.height, "note": photo.note,
+                "faces": _described(photo.faces)}, [photo.jpeg] if photo.jpeg else []
 
-    def _remove(self, content, buffers):
+    def _remove(self, content: Message, files: Files) -> tuple[Message, Files]:
         for number in content["photos"]:
             self._photos.pop(number, None)
         return {}, []
 
-    def _csv(self, content, buffers):
+    def _csv(self, content: Message, files: Files) -> tuple[Message, Files]:
         return {}, [faces_csv(self.photos, content["unsure"])]
 
-    def _zip(self, content, buffers):
-        def progress(done, of):
-            self.send({name: content.get(name) for name in ("view", "id")} | {"done": done, "of": of})
-
-        return {}, [results_zip(self.photos, content["unsure"], progress)]
+    def _zip(self, content: Message, files: Files) -> tuple[Message, Files]:
+        return {}, [results_zip(self.photos, content["unsure"],
+                                lambda done, of: self._reply(content, {"done": done, "of": of}))]
 
 
-def app_command(host="127.0.0.1", port=8866, browser=True):
-    """Return the command that serves the photo app: notebook 07 by Voilà.
+def app_command(host: str = "127.0.0.1", port: int = 8866, browser: bool = True) -> list[str]:
+    """Return the command that serves the photo app, for `subprocess.run`: notebook 07 by Voilà.
 
-    Parameters
-    ----------
-    host : str
-        The address to listen on. Any but this computer's own also asks visitors for a token, which Voilà prints.
-    port : int
-    browser : bool
-        Open a browser on it.
-
-    Returns
-    -------
-    list of str
-        For `subprocess.run`.
+    `host` is the address to listen on. Any but this computer's own also asks visitors for a token, which Voilà prints.
     """
-    # voila.json: a page may talk to its own server alone, so what it shows cannot go elsewhere, and fonts that Voilà
-    # would fetch are not waited for; cells for readers are left out; kernels that no page uses for 30 minutes end.
-    # A page that is left ends its kernel at once: Voilà's only POST, which its pages send without the XSRF token that
-    # Jupyter Server would ask for (the kernel's unguessable id stands for it).
+    # voila.json: a page may talk to its own server alone, so what it shows cannot go elsewhere, and it waits for no
+    # fonts that Voilà would fetch; cells for readers are left out; kernels that no page uses for 30 minutes end.
+    # A page that is left ends its kernel at once. That is Voilà's only POST, which its pages send without the XSRF
+    # token that Jupyter Server would ask for (instead the request needs the kernel's id, which cannot be guessed).
     command = [sys.executable, "-m", "voila", str(paths.NOTEBOOKS / "07_photos.ipynb"), f"--Voila.ip={host}",
                f"--port={port}", f"--Voila.config_file_paths={STATIC}"]
     if host not in ("127.0.0.1", "localhost", "::1"):

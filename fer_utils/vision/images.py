@@ -65,8 +65,10 @@ def look_at_photo(source: str | Path | bytes, look: Callable[[np.ndarray], T]) -
     except DataError as error:
         return None, str(error)
     except Exception as error:
-        name = source if isinstance(source, (str, Path)) else "this photo"
-        return None, f"{name}: could not be looked at ({type(error).__name__}: {error})"
+        kind = type(error).__name__
+        if isinstance(source, (str, Path)):
+            return None, f"{source}: could not be looked at ({kind}: {error})"
+        return None, f"this photo: could not be looked at ({kind})"  # a sent photo is private; `error` may quote it
 
 
 def is_animated(path: str | Path) -> bool:

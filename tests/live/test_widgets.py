@@ -7,6 +7,7 @@ import sys
 import zipfile
 import zlib
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -27,10 +28,15 @@ SURE, TORN = (np.eye(7, dtype=np.float32)[3] * 0.94 + 0.06 / 7), np.full(7, 1 / 
 class Stub:
     """Answers with the same faces whatever the picture."""
 
+    detector = SimpleNamespace(name="stub", detect=lambda image: [])
+
     def __init__(self, *probabilities):
         self.found = [Face((10 * i, 20, 8, 9), 0.9, p) for i, p in enumerate(probabilities)]
 
     def faces(self, image):
+        return self.found
+
+    def classify(self, image, detections):
         return self.found
 
 
