@@ -5,6 +5,6 @@ import lazy_loader
 __getattr__, __dir__, __all__ = lazy_loader.attach(__name__, submod_attrs={
     "collect": ["collect_event"],
     "people": ["participants", "summarise"],
-    "report": ["LIMITS", "REPORT", "run_event", "write_report"],
+    "report": ["LIMITS", "REPORT", "report_event", "run_event", "write_report"],
     "shares": ["check_correction", "known_confusion"],
 })

@@ -26,14 +26,15 @@ from .store import EventTable, Recording, Settings, open_table, read_errors
 if TYPE_CHECKING:
     from tqdm import tqdm
 
-Item, Result = TypeVar("Item"), TypeVar("Result")
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 PHOTO_SIDES, FRAME_SIDES = (640, 1280), (640,)
 """Where YuNet searches (`YuNetDetector`): faces that it misses then are too small for a network of 48 pixels."""
 
 
-def collect_event(sources: str | Path | int | Sequence[str | Path | int], out: str | Path, model: str | Path = "fer_net",
-                  detector: str = "auto", every: float = 0.1, seconds: float | None = None,
-                  progress: bool = True) -> dict[str, int]:
+def collect_event(sources: str | Path | int | Sequence[str | Path | int], out: str | Path,
+                  model: str | Path = "fer_net", detector: str = "auto", every: float = 0.1,
+                  seconds: float | None = None, progress: bool = True) -> dict[str, int]:
     """Find and classify the faces of photos, videos or a camera, and write each to disk as it comes.
 
     A kill loses nothing that was finished. Called again with the same `out`, it skips the photos and videos that are
@@ -147,7 +148,8 @@ class _Workers:
         self._pool.shutdown(cancel_futures=True)
         cv2.setNumThreads(self._opencv_threads)
 
-    def ahead(self, work: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[tuple[Item, Callable[[], Result]]]:
+    def ahead(self, work: Callable[[Item], Result],
+              items: Iterable[Item]) -> Iterator[tuple[Item, Callable[[], Result]]]:
         """Yield (item, function that returns or raises what its work did), in order, with a few under way."""
         waiting: deque[tuple[Item, Callable[[], Result]]] = deque()
         for item in items:
@@ -197,16 +199,18 @@ def _collect_video(path: str, table: EventTable, workers: _Workers, bar: "tqdm")
     every = table.settings.every
     pipeline, position = workers.pipeline(every), table.position(path)
     if position:
-        for seconds, faces in table.frames_before(path).items():  # the same faces in the same order get the same numbers
-            pipeline.follow(faces, seconds)
+        for seconds, faces in table.frames_before(path).items():
+            pipeline.follow(faces, seconds)  # the same faces in the same order get the same numbers
     state, problem = "done", ""
     try:
         with VideoFile(path) as video:
             recording = Recording(path, "video", _video_start(path, video))
             last = position / video.fps
-            for frame, faces in _looked_at(video.frames(position, every_moment(every)), pipeline, workers):
-                _store(frame, faces, recording, pipeline, table)
-                position, last = frame.index + 1, frame.time
+            wanted = video.frames(position, every_moment(every))
+            for frame, look in workers.ahead(lambda frame: pipeline.look(frame.image), wanted):
+                last = round(frame.time, 3)
+                table.add_frame(recording, frame.index, last, pipeline.follow(look(), last))
+                position = frame.index + 1
                 bar.update()
             # Headers count up to a second too much, and after the last frame looked at there may be `every` seconds.
             if video.cut_short(last + every + 1):
@@ -215,3 +219,52 @@ def _collect_video(path: str, table: EventTable, workers: _Workers, bar: "tqdm")
         state, problem = "failed", str(error) if isinstance(error, DataError) else (
             f"{path}: could not be looked at ({type(error).__name__}: {error})")
     table.mark(path, "video", state, position, note=problem)
+
+
+def _video_start(path: str, video: VideoFile) -> datetime:
+    """Return when a video began: a recorder writes the file's time when it stops."""
+    return datetime.fromtimestamp(os.path.getmtime(path)) - timedelta(seconds=video.duration or 0)
+
+
+def _collect_camera(source: Source, table: EventTable, workers: _Workers, bar: "tqdm", seconds: float | None) -> None:
+    """Follow the faces of a camera until it ends, `seconds` have passed or Ctrl-C is pressed."""
+    pipeline = workers.pipeline(table.settings.every)
+    with open_source(source) as camera:
+        began = datetime.now()
+        name = f"camera {public_address(source.address)}, {began:%Y-%m-%d %H:%M:%S}"
+        recording, frames = Recording(name, "camera", began), _CameraFrames(camera, table.settings.every, seconds)
+        try:
+            for frame, look in workers.ahead(lambda frame: pipeline.look(frame.image), frames):
+                try:
+                    faces = look()
+                except KeyboardInterrupt:
+                    frames.stopped, faces = True, look()
+                moment = round(frame.time, 3)
+                table.add_frame(recording, frame.index, moment, pipeline.follow(faces, moment))
+                bar.update()
+        finally:
+            table.mark(name, "camera", "done", note=frames.problem and f"{name}: {frames.problem}")
+
+
+class _CameraFrames:
+    """The frames of a camera that are looked at.
+
+    They end without an error, because what was seen counts, and the last few frames are still being looked at. Set
+    `stopped` to end them; `problem` says how the camera failed.
+    """
+
+    def __init__(self, camera: FrameSource, every: float, seconds: float | None):
+        self._camera, self._wanted, self._seconds = camera, every_moment(every), seconds
+        self.stopped, self.problem = False, ""
+
+    def __iter__(self) -> Iterator[Frame]:
+        try:
+            for frame in self._camera:
+                if self.stopped or (self._seconds is not None and frame.time > self._seconds):
+                    return
+                if self._wanted(frame.time, frame.index):
+                    yield frame
+        except CameraError as error:  # unplugged, or taken by another program
+            self.problem = str(error)
+        except KeyboardInterrupt:
+            pass
