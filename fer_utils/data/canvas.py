@@ -1,13 +1,17 @@
 """Painting of drawn faces: shapes, curves, the turn of a head, and the camera."""
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
 import cv2
 import numpy as np
 
+from .person import Pose
+
+Points = Sequence[tuple[float, float]] | np.ndarray
 SUPERSAMPLE = 4  # canvas pixels to one of the face, each way: smooth edges after INTER_AREA
-FIXED_BITS = 3  # OpenCV draws at 1/8 of a canvas pixel
-RELIEF_HALF, RELIEF_CELLS = 1.3, 48  # the relief's grid reaches beyond the crop, so that a turned head stays on it
+_FIXED_BITS = 3  # OpenCV draws at 1/8 of a canvas pixel
+_RELIEF_HALF, _RELIEF_CELLS = 1.3, 48  # the relief's grid extends beyond the crop, so that a turned head stays on it
 SKIN, HAIR, OTHER = (255, 0), (90, 255), (0, 0)
 """How far each material takes the light on the face's relief, and how far it is made of strands (0 to 255)."""
 # Curves over a mouth, an eye (-1 to 1) and a brow (0 to 1), and a circle.
@@ -19,9 +23,9 @@ U = np.linspace(0, 1, 7)
 _ANGLE = np.linspace(0, 2 * np.pi, 16, endpoint=False)
 _CIRCLE = np.stack([np.cos(_ANGLE), np.sin(_ANGLE)], 1)
 # The relief's grid, and the slopes of a head without features on it.
-GRID = np.linspace(-RELIEF_HALF, RELIEF_HALF, RELIEF_CELLS, dtype=np.float32)
-SLOPE_X = -(0.55 * GRID + 1.9 * GRID * np.abs(GRID) ** 4)[None, :]
-SLOPE_Y = -(0.25 * GRID + 0.35 * GRID**3)[:, None]
+_GRID = np.linspace(-_RELIEF_HALF, _RELIEF_HALF, _RELIEF_CELLS, dtype=np.float32)
+_SLOPE_X = -(0.55 * _GRID + 1.9 * _GRID * np.abs(_GRID) ** 4)[None, :]
+_SLOPE_Y = -(0.25 * _GRID + 0.35 * _GRID**3)[:, None]
 
 
 class Shape(NamedTuple):
@@ -31,10 +35,10 @@ class Shape(NamedTuple):
     tone: float
     width: float = 0.0
     depth: float = 1.0  # how far it moves when the head turns: 1 on the front of the face, 0 on the silhouette
-    material: tuple = SKIN
+    material: tuple[int, int] = SKIN
 
 
-def turn_points(points, depth, pose):
+def _turned(points: np.ndarray, depth: float | np.ndarray, pose: Pose) -> np.ndarray:
     """Turn points about the head's vertical axis and nod them; those at the front move most."""
     x, y = points[:, 0], points[:, 1]
     front = depth * np.sqrt(np.clip(1 - (x / 0.95) ** 2 - (y / 1.5) ** 2, 0, 1))
@@ -44,13 +48,13 @@ def turn_points(points, depth, pose):
     return turned
 
 
-def _to_crop(pose):
-    """2×2 matrix and offset from the turned head to the crop."""
+def _to_crop(pose: Pose) -> tuple[np.ndarray, np.ndarray]:
+    """Return the 2×2 matrix and offset from the turned head to the crop."""
     cos, sin = pose.scale * np.cos(pose.roll), pose.scale * np.sin(pose.roll)
     return np.array([[cos, -sin], [sin, cos]]), np.array([pose.x - 0.25 * np.sin(pose.yaw), pose.y])
 
 
-def paint_shapes(canvas, shapes, pose):
+def paint_shapes(canvas: np.ndarray, shapes: list[Shape], pose: Pose) -> None:
     """Draw shapes in order on a square canvas of one channel (tone) or three (tone and material)."""
     if not shapes:
         return
@@ -59,22 +63,22 @@ def paint_shapes(canvas, shapes, pose):
     depth = np.repeat([shape.depth for shape in shapes], lengths)
     matrix, offset = _to_crop(pose)
     half = canvas.shape[0] / 2
-    points = (turn_points(points, depth, pose) @ matrix.T + offset + 1) * half - 0.5
-    points = np.rint(points * (1 << FIXED_BITS)).astype(np.int32)
+    points = (_turned(points, depth, pose) @ matrix.T + offset + 1) * half - 0.5
+    points = np.rint(points * (1 << _FIXED_BITS)).astype(np.int32)
     start = 0
     for shape, length in zip(shapes, lengths):
         corners, start = points[start:start + length], start + length
         colour = (float(shape.tone), *shape.material)
         if shape.width:
             width = max(1, round(shape.width * half * pose.scale))
-            cv2.polylines(canvas, [corners], False, colour, width, cv2.LINE_8, FIXED_BITS)
+            cv2.polylines(canvas, [corners], False, colour, width, cv2.LINE_8, _FIXED_BITS)
         else:
-            cv2.fillPoly(canvas, [corners], colour, cv2.LINE_8, FIXED_BITS)
+            cv2.fillPoly(canvas, [corners], colour, cv2.LINE_8, _FIXED_BITS)
 
 
 @lru_cache
-def _spline(controls, closed):
-    """Basis matrix of a uniform cubic B-spline, six points to each of its control points."""
+def _spline(controls: int, closed: bool) -> np.ndarray:
+    """Return the basis matrix of a uniform cubic B-spline, six points to each of its control points."""
     step = np.arange(6)[:, None] / 6
     blend = np.hstack([(1 - step) ** 3, 3 * step**3 - 6 * step**2 + 4, -3 * step**3 + 3 * step**2 + 3 * step + 1,
                        step**3]) / 6
@@ -86,40 +90,64 @@ def _spline(controls, closed):
     return basis
 
 
-def smooth_outline(points, closed=True):
+def smooth_outline(points: Points, closed: bool = True) -> np.ndarray:
     """Smooth a polygon or a line by a cubic B-spline."""
     points = np.asarray(points, float)
     return _spline(len(points), closed) @ points
 
 
-def ellipse_outline(x, y, a, b):
+def ellipse_outline(x: float, y: float, a: float, b: float) -> np.ndarray:
+    """Return a polygon with the half axes a and b."""
     return _CIRCLE * (a, b) + (x, y)
 
 
-def mirror_outline(points):
-    """A left half, listed from top to bottom, closed with its mirror image."""
+def mirror_outline(points: Points) -> np.ndarray:
+    """Close a left half, listed from top to bottom, with its mirror image."""
     points = np.asarray(points, float)
     return np.concatenate([points, points[::-1] * (-1, 1)])
 
 
-def polygon_between(x, top, bottom):
-    """Polygon between two curves over the same x."""
+def polygon_between(x: np.ndarray, top: np.ndarray, bottom: np.ndarray) -> np.ndarray:
+    """Return the polygon between two curves over the same x."""
     return np.stack([np.concatenate([x, x[::-1]]), np.concatenate([top, bottom[::-1]])], 1)
 
 
-def line_points(x, y):
+def line_points(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Return the points of a line, float (n, 2)."""
     return np.stack([x, y], 1)
 
 
-def paint_background(side, rng):
-    """A wall, a studio's white or black, or something out of focus."""
+def background(side: int, rng: np.random.Generator) -> np.ndarray:
+    """Return a wall, a studio's white or black, or something out of focus."""
     chance = rng.random()
     base = rng.uniform(225, 255) if chance < 0.2 else rng.uniform(0, 30) if chance < 0.38 else rng.uniform(30, 220)
     rough = rng.normal(base, rng.choice((4, 15, 40)), (5, 5)).astype(np.float32)
     return np.clip(cv2.resize(rough, (side, side), interpolation=cv2.INTER_LINEAR), 0, 255).astype(np.uint8)
 
 
-def photograph(canvas, creases, shade, pose, rng):
+def relief_light(bumps: np.ndarray, pose: Pose, rng: np.random.Generator) -> np.ndarray:
+    """Light the relief by Lambert's law; 1 is skin that faces the light.
+
+    Returns a float32 array (48, 48) over face coordinates, before roll, scale and shift.
+    """
+    centre, half, rise = _turned(bumps[:, :2], 1, pose), bumps[:, 2:4], bumps[:, 4:]
+    dx = (_GRID - centre[:, :1]) / half[:, :1]
+    dy = (_GRID - centre[:, 1:]) / half[:, 1:]
+    # A bump is a product of a curve over x and one over y, so that a sum of bumps, or of slopes, is a matrix product.
+    over_x, over_y = np.exp(-0.5 * dx**2), rise * np.exp(-0.5 * dy**2)
+    slope_x = over_y.T @ (-dx / half[:, :1] * over_x) + _SLOPE_X - np.float32(0.6 * np.sin(pose.yaw))
+    slope_y = (-dy / half[:, 1:] * over_y).T @ over_x + _SLOPE_Y
+    light = np.array((rng.normal(0, 0.55), rng.normal(-0.4, 0.25), 1), np.float32)
+    light /= np.linalg.norm(light)
+    facing = (light[2] - light[0] * slope_x - light[1] * slope_y) / np.sqrt(1 + slope_x**2 + slope_y**2)
+    ambient = np.float32(rng.uniform(0.2, 0.55))
+    facing = np.maximum(facing, 0)
+    shine = np.float32(rng.uniform(0, 0.2)) * facing**12
+    return ambient + (1.05 - ambient) * facing + shine
+
+
+def photograph(canvas: np.ndarray, creases: np.ndarray, shade: np.ndarray, pose: Pose,
+               rng: np.random.Generator) -> np.ndarray:
     """Light the painting, then take it: lens, sensor, and FER2013's spread of brightness and contrast."""
     size = canvas.shape[0] // SUPERSAMPLE
     small = cv2.resize(canvas, (size, size), interpolation=cv2.INTER_AREA).astype(np.float32)
@@ -129,9 +157,9 @@ def photograph(canvas, creases, shade, pose, rng):
     # From a pixel of the crop to its place on the face, and on to its cell of the relief.
     matrix, offset = _to_crop(pose)
     back = np.linalg.inv(matrix)
-    cells = (RELIEF_CELLS - 1) / (2 * RELIEF_HALF)
+    cells = (_RELIEF_CELLS - 1) / (2 * _RELIEF_HALF)
     warp = np.column_stack([back * (2 / size) * cells,
-                            (back @ (1 / size - 1 - offset) + RELIEF_HALF) * cells])
+                            (back @ (1 / size - 1 - offset) + _RELIEF_HALF) * cells])
     shade = cv2.warpAffine(shade, warp, (size, size), flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
                            borderMode=cv2.BORDER_REPLICATE)
     face = face * (1 + skin * (shade * (1 - creases / np.float32(255)) - 1))

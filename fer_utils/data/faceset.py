@@ -18,25 +18,20 @@ SIZE = 48
 
 @dataclass(frozen=True, eq=False)
 class FaceSet:
-    """Hold faces with their labels and their official parts.
+    """Faces with their labels and their official parts.
 
-    Parameters
-    ----------
-    pixels : ndarray of uint8, shape (N, 48, 48)
+    pixels : uint8, shape (N, 48, 48)
         Gray faces, 0 black to 255 white.
-    emotion : ndarray of int8, shape (N,)
+    emotion : int8, shape (N,)
         Labels 0 to 6 in the order of `EMOTIONS`; -1 where the label is not known.
-    usage : ndarray of str, shape (N,)
+    usage : str, shape (N,)
         ``Training``, ``PublicTest``, ``PrivateTest``, or ``Test`` for faces without labels.
-    source : str
+    source
         The file or folder they were read from, or "drawn faces".
-    layout : str
+    layout
         "fer2013.csv", "icml", "challenge", "folders", "validation", "arrays" or "drawn".
 
-    Raises
-    ------
-    DataError
-        When shapes, dtypes, labels or usages are not as above.
+    A `DataError` says which shape, dtype, label or usage is not so.
     """
 
     pixels: np.ndarray
@@ -45,7 +40,7 @@ class FaceSet:
     source: str
     layout: str
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         n = len(self.pixels) if self.pixels.ndim else 0
         if self.pixels.shape != (n, SIZE, SIZE) or self.pixels.dtype != np.uint8:
             raise DataError(f"{self.source}: pixels are {self.pixels.dtype} {self.pixels.shape}, "
@@ -66,52 +61,38 @@ class FaceSet:
             raise DataError(f"{self.source}, face {wrong[0]}: unknown usage {str(self.usage[wrong[0]])!r}; "
                             f"the usages are {', '.join(USAGES)} and {UNLABELLED_USAGE}")
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.pixels)
 
-    def __getitem__(self, keep):
-        """Return the faces of a mask, of indices or of a slice as a `FaceSet`."""
-        if isinstance(keep, (int, np.integer)):
-            keep = [keep]
-        return FaceSet(self.pixels[keep], self.emotion[keep], self.usage[keep], self.source, self.layout)
+    def __getitem__(self, keep: int | slice | list[int] | np.ndarray) -> "FaceSet":
+        """Return the faces of a mask, of indices or of a slice."""
+        rows = [keep] if isinstance(keep, (int, np.integer)) else keep
+        return FaceSet(self.pixels[rows], self.emotion[rows], self.usage[rows], self.source, self.layout)
 
     @property
-    def labelled(self):
+    def labelled(self) -> np.ndarray:
         """Mask of the faces whose emotion is known, bool (N,)."""
         return self.emotion != UNLABELLED
 
     @property
-    def drawn(self):
+    def drawn(self) -> bool:
         """Whether the faces are drawn ones and not FER2013."""
         return self.layout == "drawn"
 
     @property
-    def title(self):
+    def title(self) -> str:
         """What to call the faces in a figure's title."""
         return "drawn faces, not FER2013" if self.drawn else "FER2013"
 
-    def usages(self):
+    def usages(self) -> list[str]:
         """Return the usages present, in official order."""
         return [usage for usage in (*USAGES, UNLABELLED_USAGE) if (self.usage == usage).any()]
 
-    def of(self, usage, *, labelled=False):
+    def of(self, usage: str, *, labelled: bool = False) -> "FaceSet":
         """Return the faces of one usage.
 
-        Parameters
-        ----------
-        usage : str
-            One of `USAGES`, or "Test".
-        labelled : bool
-            Whether every face must have a label, as it must for training and for evaluation.
-
-        Returns
-        -------
-        FaceSet
-
-        Raises
-        ------
-        DataError
-            When there are no faces of this usage, or when labels are asked for and there are none.
+        A `DataError` says when there are none, or when `labelled` asks for labels, as training and evaluation do, and
+        some face has none.
         """
         part = self[self.usage == usage]
         if len(part) and (part.labelled.all() or not labelled):
@@ -124,21 +105,18 @@ class FaceSet:
                         "The challenge's train.csv and test.csv hold labels for Training only: "
                         "use fer2013.csv or icml_face_data.csv, which hold the labels of all three usages")
 
-    def counts(self):
-        """Return how many faces each class has in each usage.
+    def counts(self) -> pd.DataFrame:
+        """Return how many faces each class (rows) has in each usage present (columns).
 
-        Returns
-        -------
-        DataFrame of int
-            Rows `EMOTIONS`, columns the usages present. Unlabelled faces are in no row, so a column may be all 0.
+        Unlabelled faces are in no row, so a column may be all 0.
         """
         return pd.DataFrame({usage: np.bincount(self.emotion[(self.usage == usage) & self.labelled],
                                                 minlength=N_CLASSES) for usage in self.usages()},
                             index=list(EMOTIONS))
 
-    def fingerprint(self):
+    def fingerprint(self) -> str:
         """Return the SHA-256, in hex, of pixels, labels and usages in their order."""
         digest = hashlib.sha256()
         for array in (self.pixels, self.emotion, self.usage):
-            digest.update(np.ascontiguousarray(array))
+            digest.update(np.ascontiguousarray(array).data)
         return digest.hexdigest()

@@ -12,74 +12,97 @@ import numpy as np
 
 from .. import paths
 from ..errors import DataError
-from .layouts import nothing_recognised, recognise_layout
-from .parse import CACHE_VERSION, read_cache, read_faces, write_cache
+from ..files import cached_arrays
+from .drawn import draw_faces
+from .faceset import FaceSet
+from .layouts import Found, nothing_recognised, recognise_layout
+from .parse import read_faces
 
 KAGGLE = "msambare/fer2013"
 """The public data set that `download` fetches; it needs no account."""
+CACHE_VERSION = 1
+_MANY_FILES = 9  # from so many on the cache's key goes by their sizes and times only: 35,887 images take too long
+_DRAWN = 3000  # faces, where nobody says how many
+_DRAWN_TO_CACHE = 200  # fewer are drawn in a second
 
 
-def load(source=None, *, cache=True, drawn=None):
+def load(source: str | Path | None = None, *, cache: bool = True, drawn: int | None = None) -> FaceSet:
     """Read a data set, whichever layout it has.
 
-    Parameters
-    ----------
-    source : str or Path, optional
-        A file (``.csv``, ``.csv.gz``, ``.zip``, ``.npz``) or a folder that holds one or the image folders, itself or
-        one or two levels further down. "drawn" and "drawn:8000" mean drawn faces. Without it: what `find` finds,
-        and drawn faces where that is nothing.
-    cache : bool
-        Whether to keep the arrays in `paths.CACHE`, so that the next time is some fifty times as fast (for a CSV, and
-        for 200 drawn faces or more).
-    drawn : int, optional
-        Draw this many faces instead of reading any.
+    `source` is a file (``.csv``, ``.csv.gz``, ``.zip``, ``.npz``), or a folder that holds one or the image folders,
+    itself or one or two levels further down. "drawn" and "drawn:8000" mean drawn faces, and so does `drawn`, their
+    number. Without a source it reads what `find` finds, or draws faces where that is nothing.
 
-    Returns
-    -------
-    FaceSet
-        In the file's order; image folders by usage, then by the number in the file name. The arrays are writable.
+    The faces are in the file's order; those of image folders by usage, then by the number in the file name. `cache`
+    keeps the arrays in `paths.CACHE`: a CSV is then read some fifty times as fast. A `DataError` names the file, the
+    row and the remedy where the source does not exist, has no layout of FER2013, or holds a wrong value.
 
-    Raises
-    ------
-    DataError
-        When the source does not exist, holds no layout of FER2013, or a wrong value; it names file, row and remedy.
+    >>> len(load("drawn:50"))
+    50
     """
     if drawn is None and isinstance(source, str) and re.match(r"drawn(:|$)", source):
-        number = source.partition(":")[2] or "3000"
-        drawn = int(number) if number.isdigit() else 0
+        number = source.partition(":")[2] or str(_DRAWN)
+        drawn = int(number) if number.isdecimal() else 0
     if drawn is not None:
         if drawn < 1:
             raise DataError(f"{source or drawn}: there must be faces to draw; write drawn, or drawn:8000 for 8,000")
-        return _draw(drawn, cache)
+        return _load_drawn(drawn, cache)
     if source is None and not paths.DATA.exists() and not os.environ.get("FER_DATA"):
-        return _draw(cache=cache)
+        return _load_drawn(_DRAWN, cache)
     path = Path(paths.DATA if source is None else source).expanduser()
     found = recognise_layout(path)
     if found is None and source is None and path.is_dir():
-        return _draw(cache=cache)
+        return _load_drawn(_DRAWN, cache)
     if found is None:
         raise nothing_recognised(path)
     with closing(found.place):
-        return read_faces(found, cache)
+        return _load_found(found, cache)
 
 
-def find(place=None):
-    """Return the data set that lies in a place.
+def _load_found(found: Found, cache: bool) -> FaceSet:
+    if cache and found.layout != "arrays":  # arrays are as fast to read as a cache of them
+        file = paths.CACHE / f"{hashlib.sha256(str(found.source.resolve()).encode()).hexdigest()[:16]}.npz"
+        arrays = cached_arrays(file, _source_key(found), lambda: read_faces(found))
+    else:
+        arrays = read_faces(found)
+    return FaceSet(**arrays, source=str(found.source), layout=found.layout)
 
-    Parameters
-    ----------
-    place : str or Path, optional
-        A file or a folder, by default `paths.DATA`. The cache in it does not count.
 
-    Returns
-    -------
-    Path or None
-        The file or folder to give to `load`; None when a folder holds no layout of FER2013 or does not exist.
+def _source_key(found: Found) -> str:
+    """Return what changes when a source does: paths, sizes, times, and the hash of each file's first MiB."""
+    facts: list[object] = [CACHE_VERSION, found.layout, found.names]
+    files = found.place.real_files(found.names)
+    few = len(files) < _MANY_FILES
+    for file in files:
+        status = file.stat()
+        facts.append([str(file.resolve()) if few else str(file), status.st_size, status.st_mtime_ns])
+        if few:
+            with open(file, "rb") as start:
+                facts.append(hashlib.sha256(start.read(1 << 20)).hexdigest())
+    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
 
-    Raises
-    ------
-    DataError
-        When what lies there is meant to be FER2013 but cannot be read as such.
+
+def _load_drawn(n: int, cache: bool) -> FaceSet:
+    def draw() -> dict[str, np.ndarray]:
+        faces = draw_faces(n)
+        return {"pixels": faces.pixels, "emotion": faces.emotion, "usage": faces.usage}
+
+    if cache and n >= _DRAWN_TO_CACHE:
+        # Other versions of the code, or of what it draws with, draw other faces.
+        code = [Path(__file__).with_name(f"{name}.py").read_text(encoding="utf-8")
+                for name in ("drawn", "person", "portrait", "canvas")]
+        facts = json.dumps([CACHE_VERSION, n, cv2.__version__, np.__version__, *code])
+        arrays = cached_arrays(paths.CACHE / f"drawn-{n}.npz", hashlib.sha256(facts.encode()).hexdigest(), draw)
+    else:
+        arrays = draw()
+    return FaceSet(**arrays, source="drawn faces", layout="drawn")
+
+
+def find(place: str | Path | None = None) -> Path | None:
+    """Return the file or folder to give to `load` that is in a place, by default `paths.DATA`.
+
+    None when it does not exist or is a folder without a layout of FER2013; the cache in it does not count. A
+    `DataError` says what is wrong with a file that is meant to be FER2013.
     """
     path = Path(paths.DATA if place is None else place).expanduser()
     if not path.exists():
@@ -93,20 +116,10 @@ def find(place=None):
     return found.source
 
 
-def sample(faces, n, seed=0):
-    """Draw some faces so that usages and classes keep their proportions.
+def sample(faces: FaceSet, n: int, seed: int = 0) -> FaceSet:
+    """Draw `n` faces so that usages and classes keep their proportions; all where there are no more than that.
 
-    Parameters
-    ----------
-    faces : FaceSet
-    n : int
-        How many to keep; all of them when there are no more than that.
-    seed : int
-
-    Returns
-    -------
-    FaceSet
-        In the original order; the same for the same seed.
+    They are in the original order, and the same for the same seed.
     """
     if n >= len(faces):
         return faces
@@ -117,23 +130,11 @@ def sample(faces, n, seed=0):
     return faces[np.sort(keep)]
 
 
-def download(dest=None):
+def download(dest: str | Path | None = None) -> Path:
     """Fetch FER2013 from Kaggle (`KAGGLE`, 60 MB, no account needed) with a progress bar.
 
-    Parameters
-    ----------
-    dest : str or Path, optional
-        The folder to put it in, by default `paths.DATA`.
-
-    Returns
-    -------
-    Path
-        ``dest/fer2013``, whole or not there at all. When it is there already, nothing is fetched.
-
-    Raises
-    ------
-    DataError
-        When Kaggle cannot be reached; it says how to download by hand.
+    Returns ``fer2013`` in the folder `dest`, by default `paths.DATA`: whole or not there at all. When it is there
+    already, nothing is fetched. A `DataError` says how to download by hand when Kaggle cannot be reached.
     """
     dest = Path(paths.DATA if dest is None else dest).expanduser()
     target = dest / "fer2013"
@@ -143,21 +144,15 @@ def download(dest=None):
         raise DataError(f"{target}: is there, but holds no layout of FER2013; remove it and download again")
     if dest.is_file():
         raise DataError(f"{dest}: is a file, so nothing can be downloaded into it; name a folder (FER_DATA)")
-    import kagglehub
-
-    # Kept between tries: kagglehub goes on from what it has.
-    part = dest / ".download"
+    part = dest / ".download"  # kept between tries: kagglehub goes on from what it has
     part.mkdir(parents=True, exist_ok=True)
-    before = os.environ.get("KAGGLEHUB_CACHE")
-    os.environ["KAGGLEHUB_CACHE"] = str(part)
     try:
-        fetched = Path(kagglehub.dataset_download(KAGGLE))
+        fetched = _fetch(part)
         if find(fetched) is None:
             raise DataError(f"{fetched}: the download holds no layout of FER2013")
         whole = part / "whole"
         shutil.rmtree(whole, ignore_errors=True)
-        # A copy, for on Colab and Kaggle the folder is mounted read-only.
-        shutil.copytree(fetched, whole)
+        shutil.copytree(fetched, whole)  # a copy, because on Colab and Kaggle the folder is mounted read-only
         if target.is_dir():
             target.rmdir()  # empty
         os.replace(whole, target)
@@ -171,27 +166,22 @@ def download(dest=None):
             f"  2. put the file, as it is, into {dest}\n"
             "  3. python -m fer_utils data   says what was found") from error
     finally:
-        if before is None:
-            del os.environ["KAGGLEHUB_CACHE"]
-        else:
-            os.environ["KAGGLEHUB_CACHE"] = before
         if not any(part.iterdir()):
             part.rmdir()
     shutil.rmtree(part, ignore_errors=True)
     return target
 
 
-def _draw(n=3000, cache=True):
-    from . import canvas, drawn, portrait
+def _fetch(folder: Path) -> Path:
+    """Download into a folder, where kagglehub makes folders of its own; return the one with the data."""
+    import kagglehub
 
-    if not cache or n < 200:
-        return drawn.draw_faces(n)
-    # Another version of the code, or of what it draws with, draws other faces.
-    facts = [CACHE_VERSION, n, cv2.__version__, np.__version__, *(Path(m.__file__).read_text(encoding="utf-8") for m in (drawn, portrait, canvas))]
-    key = hashlib.sha256(json.dumps(facts).encode()).hexdigest()
-    file = paths.CACHE / f"drawn-{n}.npz"
-    faces = read_cache(file, key, "drawn faces", "drawn")
-    if faces is None:
-        faces = drawn.draw_faces(n)
-        write_cache(file, key, faces)
-    return faces
+    before = os.environ.get("KAGGLEHUB_CACHE")
+    os.environ["KAGGLEHUB_CACHE"] = str(folder)
+    try:
+        return Path(kagglehub.dataset_download(KAGGLE))
+    finally:
+        if before is None:
+            del os.environ["KAGGLEHUB_CACHE"]
+        else:
+            os.environ["KAGGLEHUB_CACHE"] = before

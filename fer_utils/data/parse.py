@@ -1,90 +1,85 @@
-"""From the bytes of a data set to pixels, labels and usages; what was read is kept in a cache."""
-import hashlib
-import json
+"""From the bytes of a data set in a known layout to pixels, labels and usages."""
 import os
 import re
-import tempfile
-import warnings
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import cv2
 import numpy as np
 import pandas as pd
 
-from .. import paths
 from ..errors import DataError
 from ..labels import N_CLASSES, UNLABELLED, emotion_index
-from .faceset import SIZE, UNLABELLED_USAGE, USAGES, FaceSet
-from .layouts import FOLDER_USAGES, IMAGE_PATH, open_table, reading_errors, table_columns, table_role
+from .faceset import SIZE, UNLABELLED_USAGE, USAGES
+from .layouts import EACH_ROW, IMAGE_PATH, Found, table_usage
+from .places import IMAGE_FOLDERS, Place, open_table, reading_errors, table_columns
 
-CACHE_VERSION = 1
-
-
-# ---- reading ----
-
-
-def read_faces(found, cache):
-    key = _cache_key(found) if cache and found.layout != "arrays" else None
-    file = paths.CACHE / f"{hashlib.sha256(str(found.source.resolve()).encode()).hexdigest()[:16]}.npz"
-    if key and (faces := read_cache(file, key, str(found.source), found.layout)):
-        return faces
-    read = {"arrays": _read_arrays, "folders": _read_images, "validation": _read_images}.get(found.layout, _read_tables)
-    faces = FaceSet(*read(found), str(found.source), found.layout)
-    if key:
-        write_cache(file, key, faces)
-    return faces
+Arrays = tuple[np.ndarray, np.ndarray, np.ndarray]
+"""Pixels, labels and usages, as in `FaceSet`."""
 
 
-def _read_tables(found):
-    parts = [_read_table(found.place, name) for name in found.names]
-    return [np.concatenate(arrays) for arrays in zip(*parts)]
+def read_faces(found: Found) -> dict[str, np.ndarray]:
+    """Return the arrays of a `FaceSet`; a `DataError` names the file, the row and what is wrong."""
+    pixels, emotion, usage = READERS[found.layout](found)
+    return {"pixels": pixels, "emotion": emotion, "usage": usage}
 
 
-def _read_table(place, name):
+def _joined(parts: list[Arrays]) -> Arrays:
+    pixels, emotion, usage = (np.concatenate(arrays) for arrays in zip(*parts))
+    return pixels, emotion, usage
+
+
+# --- tables ---
+
+
+def _read_tables(found: Found) -> Arrays:
+    return _joined([_read_table(found.place, name) for name in found.names])
+
+
+def _read_table(place: Place, name: str) -> Arrays:
     label = place.label(name)
     columns = table_columns(place, name)
-    role = table_role(name, columns)
+    table = table_usage(name, columns)
     wanted = {column: column.strip().lower() for column in columns
               if column.strip().lower() in ("emotion", "pixels", "usage")}
 
-    def parse(chunk):
+    def parse(chunk: pd.DataFrame) -> Arrays:
         chunk = chunk.rename(columns=wanted)
-        chunk = chunk[(chunk != "").any(axis=1)]  # blank lines, often one at the end
-        return _parse_rows(label, chunk, role)
+        return _parse_rows(label, chunk[(chunk != "").any(axis=1)], table)  # blank lines are often at the end
 
-    # In chunks: 300 MB of text never stand in memory at once. Threads were measured here and gain nothing.
+    # In chunks: 300 MB of text are never in memory at once. Threads were measured here and gain nothing.
     with reading_errors(label), open_table(place, name) as file:
         chunks = pd.read_csv(file, dtype=str, usecols=list(wanted), keep_default_na=False, skip_blank_lines=False,
                              encoding_errors="replace", chunksize=1024)
         parts = [parse(chunk) for chunk in chunks]
     if not sum(len(emotion) for _, emotion, _ in parts):
         raise DataError(f"{label}: has a header and no rows; download or copy it again")
-    return [np.concatenate(arrays) for arrays in zip(*parts)]
+    return _joined(parts)
 
 
-def _parse_rows(label, chunk, role):
-    """Turn rows of text into pixels, labels and usages; the index counts rows from 0 under the header."""
-    problems = []  # (row, what), the first of each kind
+def _parse_rows(label: str, chunk: pd.DataFrame, table: str | None) -> Arrays:
+    """Turn rows of text into arrays; `table` is the table's usage, the index counts rows from 0 under the header."""
+    problems: list[tuple[int, str]] = []  # row and what is wrong there, the first of each kind
 
-    def check(wrong, describe):
+    def check(wrong: np.ndarray, describe: Callable[[int], str]) -> None:
         if wrong.any():
             first = int(np.argmax(wrong))
             problems.append((chunk.index[first], describe(first)))
 
     n = len(chunk)
-    if role == UNLABELLED_USAGE:
+    if table == UNLABELLED_USAGE:
         emotion = np.full(n, UNLABELLED, np.int8)
     else:
         number = pd.to_numeric(chunk["emotion"].str.strip(), errors="coerce")
         check(~number.isin(range(N_CLASSES)).to_numpy(),
               lambda i: f"emotion {chunk['emotion'].iloc[i][:20]!r} is not one of 0–{N_CLASSES - 1}")
         emotion = number.fillna(UNLABELLED).to_numpy().clip(UNLABELLED, N_CLASSES).astype(np.int8)
-    if role == "all":
+    if table == EACH_ROW:
         usage = chunk["usage"].str.strip().to_numpy().astype("<U11")
         check(~chunk["usage"].str.strip().isin(USAGES).to_numpy(),
               lambda i: f"unknown usage {chunk['usage'].iloc[i][:20]!r}, not one of {', '.join(USAGES)}")
     else:
-        usage = np.full(n, role, "<U11")
+        usage = np.full(n, table, "<U11")
     texts = chunk["pixels"].tolist()
     blocks = []
     for start in range(0, n, 128):  # blocks that fit the processor's cache
@@ -92,7 +87,7 @@ def _parse_rows(label, chunk, role):
         pixels = _parse_pixels(block)
         if pixels is None:
             pixels, bad, problem = _parse_slowly(block)
-            if problem:
+            if pixels is None:
                 problems.append((chunk.index[start + bad], problem))
                 break
         blocks.append(pixels)
@@ -103,10 +98,10 @@ def _parse_rows(label, chunk, role):
     return np.concatenate(blocks) if blocks else np.empty((0, SIZE, SIZE), np.uint8), emotion, usage
 
 
-def _parse_pixels(texts):
-    """Return the pixels, uint8 (n, 48, 48), of blank-separated decimals; None unless all is exactly as it should be.
+def _parse_pixels(texts: list[str]) -> np.ndarray | None:
+    """Return the pixels, uint8 (n, 48, 48), of blank-separated decimals; None unless all is as it should be.
 
-    Works on all the bytes at once, several times as fast as splitting and converting each row.
+    It works on all the bytes at once, several times as fast as splitting and converting each row.
     """
     data = np.frombuffer(f"   {' '.join(texts)} ".encode(), np.uint8)
     digit = data - np.uint8(ord("0"))
@@ -116,7 +111,7 @@ def _parse_pixels(texts):
     if (is_digit[3:] & is_digit[2:-1] & is_digit[1:-2] & is_digit[:-3]).any():
         return None  # a number of four digits
     digit *= is_digit
-    tens = digit.copy()  # at each digit: what it and the digit before it say
+    tens = digit.copy()  # at each digit: the number that it makes with the digit before it
     tens[1:] += digit[:-1] * np.uint8(10)
     tens *= is_digit
     ends = np.flatnonzero(is_digit[:-1] & ~is_digit[1:])
@@ -128,7 +123,7 @@ def _parse_pixels(texts):
     return None if values.max() > 255 else values.astype(np.uint8).reshape(-1, SIZE, SIZE)
 
 
-def _parse_slowly(texts):
+def _parse_slowly(texts: list[str]) -> tuple[np.ndarray | None, int, str]:
     """Return the pixels as `_parse_pixels` does, or else the first row in which something is wrong, and what."""
     rows = [text.split() for text in texts]
     for i, values in enumerate(rows):
@@ -139,20 +134,25 @@ def _parse_slowly(texts):
                 return None, i, f"pixel {j + 1} is {value[:20]}, outside 0–255"
         if len(values) != SIZE * SIZE:
             return None, i, f"{len(values)} pixel values instead of {SIZE * SIZE}"
-    return np.array(rows).astype(np.uint8).reshape(-1, SIZE, SIZE), None, None
+    return np.array(rows).astype(np.uint8).reshape(-1, SIZE, SIZE), 0, ""
 
 
-def _read_images(found):
+# --- image files ---
+
+
+def _read_images(found: Found) -> Arrays:
+    """Return the faces by usage, then by the last number in the file name."""
     usages = (*USAGES, UNLABELLED_USAGE)
 
-    def facts(name):
+    def facts(name: str) -> tuple[int, int, str, int | None]:
         match = IMAGE_PATH.fullmatch(name)
+        assert match, "recognised by this pattern"
         usage = next((usage for usage in USAGES if match["stem"].lower().startswith(usage.lower())),
-                     FOLDER_USAGES[match["split"].lower()])
+                     IMAGE_FOLDERS[match["split"].lower()])
         numbers = re.findall(r"\d+", match["stem"])
         return usages.index(usage), int(numbers[-1]) if numbers else -1, name, emotion_index(match["emotion"])
 
-    def decode(batch):
+    def decode(batch: list[str]) -> np.ndarray:
         return np.stack([_read_image(found.place, name) for name in batch])
 
     ordered = sorted(facts(name) for name in found.names)
@@ -163,7 +163,7 @@ def _read_images(found):
             np.array([usages[index] for index, *_ in ordered], "<U11"))
 
 
-def _read_image(place, name):
+def _read_image(place: Place, name: str) -> np.ndarray:
     with reading_errors(place.label(name)), place.open(name) as file:
         data = file.read()
     try:
@@ -176,49 +176,17 @@ def _read_image(place, name):
     return image if image.shape == (SIZE, SIZE) else cv2.resize(image, (SIZE, SIZE), interpolation=cv2.INTER_AREA)
 
 
-def _read_arrays(found):
-    label = found.place.label(found.names[0])
-    with reading_errors(label), found.place.open(found.names[0]) as file, np.load(file) as arrays:
+# --- arrays ---
+
+
+def _read_arrays(found: Found) -> Arrays:
+    name, = found.names
+    with reading_errors(found.place.label(name)), found.place.open(name) as file, np.load(file) as arrays:
         return arrays["pixels"], arrays["emotion"], arrays["usage"]
 
 
-# ---- the cache ----
-
-
-def _cache_key(found):
-    """Return what changes when a source does: paths, sizes, times, and the hash of each file's first MiB."""
-    facts = [CACHE_VERSION, found.layout, found.names]
-    files = found.place.real_files(found.names)
-    for file in files:
-        status = file.stat()
-        facts.append([str(file.resolve()) if len(files) < 9 else str(file), status.st_size, status.st_mtime_ns])
-        if len(files) < 9:  # not of each of 35,887 images
-            with open(file, "rb") as start:
-                facts.append(hashlib.sha256(start.read(1 << 20)).hexdigest())
-    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
-
-
-def read_cache(file, key, source, layout):
-    try:
-        with np.load(file) as arrays:
-            if str(arrays["key"]) == key:
-                return FaceSet(arrays["pixels"], arrays["emotion"], arrays["usage"], source, layout)
-    except Exception:
-        pass  # whatever is wrong with the cache, the source is still there
-    return None
-
-
-def write_cache(file, key, faces):
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        handle, part = tempfile.mkstemp(dir=file.parent, suffix=".part")
-        try:
-            with os.fdopen(handle, "wb") as output:
-                np.savez(output, pixels=faces.pixels, emotion=faces.emotion, usage=faces.usage, key=key)
-            os.replace(part, file)
-        except BaseException:
-            os.unlink(part)
-            raise
-    except OSError as error:
-        warnings.warn(f"{file.parent}: the data set could not be cached ({error}); it will be read anew each time",
-                      stacklevel=3)
+READERS: dict[str, Callable[[Found], Arrays]] = {
+    "fer2013.csv": _read_tables, "icml": _read_tables, "challenge": _read_tables,
+    "folders": _read_images, "validation": _read_images, "arrays": _read_arrays,
+}
+"""How each layout is read."""

@@ -1,15 +1,12 @@
-"""The parts of a drawn face: head, eyes, mouth, hair, creases, what hides them."""
+"""The parts of a drawn face: head, eyes, mouth, hair, folds, the relief, and what hides them."""
 import numpy as np
 
 from .canvas import (
     ARC,
     BOX,
-    GRID,
     HAIR,
     OTHER,
     ROUND,
-    SLOPE_X,
-    SLOPE_Y,
     Shape,
     T,
     U,
@@ -18,16 +15,12 @@ from .canvas import (
     mirror_outline,
     polygon_between,
     smooth_outline,
-    turn_points,
 )
+from .person import EYE_X, EYE_Y, Person, Units
 
-# Drawing is in face coordinates: the crop is -1 to 1 both ways (x to the right, y down), and the face fills it as it
-# fills a FER2013 crop.
-EYE_X, EYE_Y, BROW_Y, NOSE_Y, MOUTH_Y, CHIN_Y = 0.34, -0.24, -0.43, 0.2, 0.54, 1.0
-# Hairlines from temple to temple: height of the hair's lower edge at seven x.
+# Height of the hair's lower edge at seven x, from temple to temple.
 _HAIRLINE_X = np.array((-0.9, -0.66, -0.36, 0, 0.36, 0.66, 0.9))
 _HAIRLINES = {
-    "bald": None,
     "short": (-0.1, -0.66, -0.86, -0.88, -0.86, -0.66, -0.1),
     "receding": (-0.15, -0.8, -1.02, -0.9, -1.02, -0.8, -0.15),
     "side": (0.0, -0.5, -0.64, -0.84, -0.98, -0.76, -0.1),
@@ -37,27 +30,30 @@ _HAIRLINES = {
     "parted": (0.9, -0.42, -0.84, -0.98, -0.84, -0.42, 0.9),
     "cap": (-0.62, -0.66, -0.7, -0.71, -0.7, -0.66, -0.62),
 }
-HAIR_STYLES = tuple(_HAIRLINES)
-HAIR_SHARES = (0.07, 0.24, 0.09, 0.12, 0.11, 0.1, 0.12, 0.09, 0.06)
+# Left half of the hair behind the face.
+_SHORT_BACK = ((-0.3, -1.25), (-0.8, -1.1), (-0.98, -0.6), (-0.92, 0.1), (-0.6, 0.3))
+_LONG_BACK = ((-0.35, -1.35), (-0.85, -1.15), (-1.08, -0.5), (-1.08, 0.2), (-1.05, 0.8), (-0.95, 1.6))
+_BOB_BACK = ((-0.35, -1.35), (-0.85, -1.15), (-1.12, -0.4), (-1.12, 0.3), (-0.9, 0.75), (-0.4, 0.8))
+_BACKS = {"long": _LONG_BACK, "parted": _LONG_BACK, "fringe": _LONG_BACK, "bob": _BOB_BACK}
 
 
-def behind_shapes(person):
+def face_shapes(person: Person, units: Units, rng: np.random.Generator) -> list[Shape]:
+    """Return all that is painted, from back to front."""
+    return [*_behind(person), *_head(person, units), *_eyes(person, units, rng), *_nose(person, units),
+            *_mouth(person, units), *_brows(person, units), *_front_hair(person), *_glasses(rng),
+            *_occluder(person, rng)]
+
+
+def _behind(person: Person) -> list[Shape]:
     """Clothes, and the hair that falls behind the face."""
-    shoulders = mirror_outline([(-0.35, 1.0), (-1.2, 1.18), (-1.8, 2)])
-    shapes = [Shape(shoulders, person.cloth, 0, 0, OTHER)]
-    if person.style in ("long", "parted", "fringe"):
-        back = mirror_outline([(-0.35, -1.35), (-0.85, -1.15), (-1.08, -0.5), (-1.08, 0.2), (-1.05, 0.8), (-0.95, 1.6)])
-        shapes.insert(0, Shape(smooth_outline(back), 0.85 * person.hair, 0, 0, HAIR))
-    elif person.style == "bob":
-        back = mirror_outline([(-0.35, -1.35), (-0.85, -1.15), (-1.12, -0.4), (-1.12, 0.3), (-0.9, 0.75), (-0.4, 0.8)])
-        shapes.insert(0, Shape(smooth_outline(back), 0.85 * person.hair, 0, 0, HAIR))
-    elif person.style != "bald":
-        back = mirror_outline([(-0.3, -1.25), (-0.8, -1.1), (-0.98, -0.6), (-0.92, 0.1), (-0.6, 0.3)])
-        shapes.insert(0, Shape(smooth_outline(back), 0.85 * person.hair, 0, 0, HAIR))
-    return shapes
+    shoulders = Shape(mirror_outline(((-0.35, 1.0), (-1.2, 1.18), (-1.8, 2))), person.cloth, 0, 0, OTHER)
+    if person.style == "bald":
+        return [shoulders]
+    back = smooth_outline(mirror_outline(_BACKS.get(person.style, _SHORT_BACK)))
+    return [Shape(back, 0.85 * person.hair, 0, 0, HAIR), shoulders]
 
 
-def head_shapes(person, units):
+def _head(person: Person, units: Units) -> list[Shape]:
     """Neck, ears and the outline of the face; an open mouth takes the chin down."""
     width, jaw, chin = person.width, person.jaw * person.width, person.chin + 0.1 * units.open
     neck = mirror_outline([(-0.5, 0.4), (-0.46, 0.95), (-0.6, 1.3), (-1, 1.6)])
@@ -71,7 +67,7 @@ def head_shapes(person, units):
     return [*shapes, Shape(smooth_outline(outline), person.skin, 0, 0.08)]
 
 
-def eye_shapes(person, units, rng):
+def _eyes(person: Person, units: Units, rng: np.random.Generator) -> list[Shape]:
     """Whites, irises and lids. Everything inside an eye is cut off at its lids."""
     gaze = rng.normal(0, (0.03, 0.012))
     if rng.random() < 0.12:
@@ -106,7 +102,7 @@ def eye_shapes(person, units, rng):
     return shapes
 
 
-def brow_shapes(person, units):
+def _brows(person: Person, units: Units) -> list[Shape]:
     tone = min(0.5 * person.skin, 0.35 * person.skin + 0.35 * person.hair)
     shapes = []
     for side in (-1, 1):
@@ -120,7 +116,7 @@ def brow_shapes(person, units):
     return shapes
 
 
-def nose_shapes(person, units):
+def _nose(person: Person, units: Units) -> list[Shape]:
     y = person.nose_y - 0.035 * units.wrinkle - 0.015 * units.upper
     wide = person.nose_w * (1 + 0.15 * units.wrinkle + 0.06 * max(units.corners, 0))
     shapes = []
@@ -132,7 +128,7 @@ def nose_shapes(person, units):
     return shapes
 
 
-def _lips(person, units):
+def _lips(person: Person, units: Units) -> tuple[np.ndarray, ...]:
     """Curves of the mouth over x: outer and inner edge of the upper lip, inner and outer edge of the lower lip."""
     wide = person.mouth_w * (1 + 0.3 * units.stretch + 0.14 * max(units.corners, 0) - 0.1 * units.press)
     x = wide * T
@@ -149,7 +145,7 @@ def _lips(person, units):
     return x, upper_inner - 0.06 * thick * bow, upper_inner, lower_inner, lower_inner + 0.075 * thick * pout * ARC**0.7
 
 
-def mouth_shapes(person, units):
+def _mouth(person: Person, units: Units) -> list[Shape]:
     x, upper_outer, upper_inner, lower_inner, lower_outer = _lips(person, units)
     lip = person.lip_tone * person.skin
     shapes = [Shape(polygon_between(x, upper_outer, upper_inner), 0.9 * lip),
@@ -173,11 +169,11 @@ def mouth_shapes(person, units):
     return shapes
 
 
-def front_hair_shapes(person):
-    line = _HAIRLINES[person.style]
-    if line is None:
+def _front_hair(person: Person) -> list[Shape]:
+    if person.style == "bald":
         return []
-    edge = smooth_outline(line_points(_HAIRLINE_X, line + person.hairline), closed=False)
+    line = _HAIRLINES[person.style] + person.hairline
+    edge = smooth_outline(line_points(_HAIRLINE_X, line), closed=False)
     above = [(1.05, edge[-1, 1]), (1.08, -0.6), (0.9, -1.5), (-0.9, -1.5), (-1.08, -0.6), (-1.05, edge[0, 1])]
     cap = person.style == "cap"
     shapes = [Shape(np.concatenate([edge, above]), person.cloth if cap else person.hair, 0, 0.25,
@@ -187,7 +183,8 @@ def front_hair_shapes(person):
     return shapes
 
 
-def glasses_shapes(rng):
+def _glasses(rng: np.random.Generator) -> list[Shape]:
+    """Glasses on one face in ten."""
     if rng.random() > 0.1:
         return []
     tone, width = rng.uniform(10, 70), rng.uniform(0.02, 0.045)
@@ -205,7 +202,7 @@ def glasses_shapes(rng):
     return [*shapes, Shape(bridge, tone, width, 1.05, OTHER)]
 
 
-def occluder_shapes(person, rng):
+def _occluder(person: Person, rng: np.random.Generator) -> list[Shape]:
     """What hides part of one face in twelve: a hand, a microphone, a lock of hair, the edge of something."""
     chance = rng.random()
     if chance > 0.085:
@@ -227,7 +224,7 @@ def occluder_shapes(person, rng):
                    rng.uniform(10, 200), 0, 0, OTHER)]
 
 
-def _hand(person, side, rng):
+def _hand(person: Person, side: int, rng: np.random.Generator) -> list[Shape]:
     """Four fingers along the cheek, their gaps in shadow."""
     x, y = side * rng.uniform(0.5, 0.75), rng.uniform(0.25, 0.6)
     shapes = []
@@ -239,7 +236,7 @@ def _hand(person, side, rng):
     return shapes
 
 
-def crease_shapes(person, units):
+def crease_shapes(person: Person, units: Units) -> list[Shape]:
     """Folds and shadows of the skin; a shape's tone is how much light it takes away, 0 to 255."""
     x, upper_outer, _, _, lower_outer = _lips(person, units)
     smile, age = max(units.corners, 0), person.age
@@ -282,11 +279,8 @@ def crease_shapes(person, units):
     return shapes
 
 
-def relief_light(person, units, pose, rng):
-    """Light on the face, by Lambert's law, from a relief of Gaussian bumps; 1 is skin that faces the light.
-
-    Returns a float32 array (`RELIEF_CELLS`, `RELIEF_CELLS`) in face coordinates, before roll, scale and shift.
-    """
+def relief_bumps(person: Person, units: Units) -> np.ndarray:
+    """Return the Gaussian bumps of the face's relief: rows of x, y, half width, half height and rise, float32."""
     nose, mouth = person.nose_y, person.mouth_y
     middle = [  # y, half width, half height, rise
         (-0.72, 0.4, 0.2, 0.05), (person.brow_y, 0.07, 0.08, 0.02 + 0.04 * units.gather),
@@ -300,19 +294,5 @@ def relief_light(person, units, pose, rng):
         (0.43, 0.1 - 0.06 * units.cheeks, 0.17, 0.14, 0.055 + 0.06 * units.cheeks),
         (0.5, 0.45, 0.13, 0.2, -0.05 * person.age), (0.62, -0.55, 0.1, 0.2, -0.03),
     ]
-    bumps = np.array([(0, *bump) for bump in middle] + [(side * x, *bump) for x, *bump in sides for side in (-1, 1)],
-                     np.float32)
-    centre, half, rise = turn_points(bumps[:, :2], 1, pose), bumps[:, 2:4], bumps[:, 4:]
-    dx = (GRID - centre[:, :1]) / half[:, :1]
-    dy = (GRID - centre[:, 1:]) / half[:, 1:]
-    # A bump is a product of a curve over x and one over y, so that a sum of bumps, or of slopes, is a matrix product.
-    over_x, over_y = np.exp(-0.5 * dx**2), rise * np.exp(-0.5 * dy**2)
-    slope_x = over_y.T @ (-dx / half[:, :1] * over_x) + SLOPE_X - np.float32(0.6 * np.sin(pose.yaw))
-    slope_y = (-dy / half[:, 1:] * over_y).T @ over_x + SLOPE_Y
-    light = np.array((rng.normal(0, 0.55), rng.normal(-0.4, 0.25), 1), np.float32)
-    light /= np.linalg.norm(light)
-    facing = (light[2] - light[0] * slope_x - light[1] * slope_y) / np.sqrt(1 + slope_x**2 + slope_y**2)
-    ambient = np.float32(rng.uniform(0.2, 0.55))
-    facing = np.maximum(facing, 0)
-    shine = np.float32(rng.uniform(0, 0.2)) * facing**12
-    return ambient + (1.05 - ambient) * facing + shine
+    return np.array([(0, *bump) for bump in middle] + [(side * x, *bump) for x, *bump in sides for side in (-1, 1)],
+                    np.float32)

@@ -6,15 +6,16 @@ import os
 import sys
 import types
 import zipfile
+from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 
 from fer_utils import paths
-from fer_utils.data import drawn as drawn_module
 from fer_utils.data import load as load_module
 from fer_utils.data import parse
+from fer_utils.data.drawn import draw_faces
 from fer_utils.data.faceset import UNLABELLED_USAGE, USAGES, FaceSet
 from fer_utils.data.load import download, find, load, sample
 from fer_utils.errors import DataError
@@ -29,7 +30,7 @@ def own_places(tmp_path, monkeypatch):
     monkeypatch.setattr(paths, "CACHE", tmp_path / "data" / "cache")
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def faces():
     """Smooth random faces, ordered by usage as FER2013 is."""
     rng = np.random.default_rng(5)
@@ -102,7 +103,7 @@ def zipped(place, path, under=""):
 
 def gzipped(path):
     packed = path.with_name(path.name + ".gz")
-    packed.write_bytes(gzip.compress(path.read_bytes()))
+    packed.write_bytes(gzip.compress(path.read_bytes(), 1))
     path.unlink()
     return packed
 
@@ -258,12 +259,12 @@ def test_drawn_on_demand(faces, tmp_path, how):
 
 def test_drawn_without_data(monkeypatch):
     drawn = []
-    monkeypatch.setattr(load_module, "_draw", lambda *n, cache: drawn.append(n))
+    monkeypatch.setattr(load_module, "_load_drawn", lambda n, cache: drawn.append(n))
     monkeypatch.delenv("FER_DATA", raising=False)
     load()
     paths.DATA.mkdir()
     load()
-    assert drawn == [(), ()]
+    assert drawn == [3000, 3000]
     # A place that was named has to exist: a slip of the pen must not end in drawn faces.
     paths.DATA.rmdir()
     monkeypatch.setenv("FER_DATA", str(paths.DATA))
@@ -272,9 +273,8 @@ def test_drawn_without_data(monkeypatch):
 
 
 def test_drawn_faces_are_drawn_once(monkeypatch):
-    times = []
-    draw_faces = drawn_module.draw_faces
-    monkeypatch.setattr(drawn_module, "draw_faces", lambda n: times.append(n) or draw_faces(n))
+    times, some = [], draw_faces(201)
+    monkeypatch.setattr(load_module, "draw_faces", lambda n: times.append(n) or some[:n])
     first, again, fresh, other = load("drawn:200"), load("drawn:200"), load("drawn:200", cache=False), load("drawn:201")
     assert times == [200, 200, 201]
     for faces in (again, fresh):
@@ -605,7 +605,7 @@ def test_bench(faces, tmp_path, monkeypatch):
 
 @pytest.mark.skipif(not os.environ.get("FER_DATA"), reason="FER_DATA names no real FER2013")
 def test_real_data(monkeypatch):
-    monkeypatch.setattr(paths, "DATA", paths._place("FER_DATA", None))
+    monkeypatch.setattr(paths, "DATA", Path(os.environ["FER_DATA"]))
     got = load(cache=False)
     if len(got) != 35_887 or len(got.usages()) != 3:
         pytest.skip("not the whole of FER2013 with its official usages")
