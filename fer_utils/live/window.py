@@ -1,10 +1,10 @@
 """The live window: Space captures, Esc closes."""
 import contextlib
-import json
 import os
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -12,22 +12,21 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from .. import paths
+from .. import files, paths
 from ..errors import CameraError
 from ..vision.draw import annotate_live, mirrored
-from ..vision.predict import live_predictor
+from ..vision.predict import Face, Predictor, live_predictor
 from ..vision.sources import is_remote
-from ..vision.video import open_source
+from ..vision.video import Camera, FrameSource, open_source
 from .view import LiveView
 
-FREEZE_S = 2.0  # how long a capture stands still
+FREEZE_S = 2.0
+"""Seconds that a capture is shown before the live picture goes on."""
 TITLE = "Facial expressions"
 
 
-# Where this runs, and what can be shown there.
-
-def window_problem():
-    """Return what keeps OpenCV from opening a window here, with what to do; None where it can.
+def window_problem() -> str | None:
+    """Return why OpenCV cannot open a window here, and what to do; None where it can.
 
     It is tried in a process of its own: without a reachable display Qt ends the whole process, a kernel included.
     """
@@ -47,23 +46,11 @@ def window_problem():
     return f"the display {os.environ.get('DISPLAY', '')} cannot be opened: {hint}"
 
 
-def choose_view(how="auto"):
-    """Choose what notebook 06 shows: a window, the browser's camera, or a sample clip.
+def choose_view(how: str = "auto") -> str:
+    """Choose what notebook 06 shows: "window", "browser" (its own camera) or "clip" (a sample).
 
-    Parameters
-    ----------
-    how : str
-        "window", "browser" or "clip"; "auto" takes the clip where nobody can press a key (papermill, nbconvert), the
-        browser where the kernel is remote, has no display or is served by Voilà, and else the window.
-
-    Returns
-    -------
-    str
-
-    Raises
-    ------
-    ValueError
-        Another word.
+    "auto" takes the clip where nobody can press a key (papermill, nbconvert), the browser where the kernel is remote,
+    has no display or is served by Voilà, and else the window. Raises `ValueError` for another word.
     """
     if how in ("window", "browser", "clip"):
         return how
@@ -79,97 +66,67 @@ def choose_view(how="auto"):
     return "browser" if is_remote() or without_display else "window"
 
 
-# Captures.
-
 @dataclass(frozen=True)
-class Capture:
+class WindowCapture:
     """A frame that was captured by Space, with its faces; a notebook shows it as a picture.
 
-    Parameters
-    ----------
-    image : ndarray
-        uint8 (H, W, 3) RGB, as the camera saw it: not mirrored, nothing drawn on it.
-    faces : list of predict.Face
-        As this frame alone shows them, not averaged over time.
-    path : Path
-        The PNG; the JSON lies beside it.
-    unsure : float
-        As in `draw.annotate`.
+    `image` is uint8 (H, W, 3) RGB as the camera saw it: not mirrored, nothing drawn on it. `faces` are those of this
+    frame alone, not averaged over time. `path` is the PNG; the JSON has the same name. A face whose confidence is
+    below `unsure` is called "unsure" in the picture.
     """
 
     image: np.ndarray
-    faces: list
+    faces: list[Face]
     path: Path
     unsure: float = 0.0
 
-    def picture(self, mirror=False, status=()):
+    def picture(self, mirror: bool = False, status: Sequence[str] = ()) -> np.ndarray:
         """Return the image with boxes, emotions and bars drawn on it: uint8 (H, W, 3) RGB."""
         image, faces = mirrored(self.image, self.faces) if mirror else (self.image.copy(), self.faces)
         return annotate_live(image, faces, status, self.unsure)
 
-    def _repr_png_(self):
+    def _repr_png_(self) -> bytes:
         return _png(self.picture())
 
 
-def _png(rgb):
+def _png(rgb: np.ndarray) -> bytes:
     return cv2.imencode(".png", cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR))[1].tobytes()
 
 
-def save_capture(image, faces, predictor, folder=None, unsure=0.0):
-    """Write a frame as PNG and its faces as JSON beside it.
+def save_capture(image: np.ndarray, predictor: Predictor, folder: str | Path | None = None,
+                 unsure: float = 0.0) -> WindowCapture:
+    """Find the faces of a frame, uint8 (H, W, 3) RGB, and write it as PNG, its faces as JSON beside it.
 
-    Parameters
-    ----------
-    image : ndarray
-        uint8 (H, W, 3) RGB.
-    faces : list of predict.Face
-    predictor : predict.Predictor
-        What named them.
-    folder : Path, optional
-        By default ``captures`` in the project's folder.
-    unsure : float
-        As in `draw.annotate`; the JSON holds each face's most probable emotion all the same.
-
-    Returns
-    -------
-    Capture
+    The folder is by default ``captures`` in the project's folder. The JSON has each face's most probable emotion, also
+    where the face is unsure.
     """
-    folder = Path(folder or paths.ROOT / "captures")
-    folder.mkdir(parents=True, exist_ok=True)
     now = datetime.now().astimezone()
-    path = folder / f"capture_{now:%Y%m%d-%H%M%S}-{now.microsecond // 1000:03d}.png"
-    described = {"file": path.name, "taken": now.isoformat(timespec="milliseconds"),
-                 "width": image.shape[1], "height": image.shape[0], "model": predictor.card.name,
-                 "detector": predictor.detector.name, "faces": [face.to_dict() for face in faces]}
-    _write_whole(path, _png(image))
-    _write_whole(path.with_suffix(".json"), json.dumps(described, indent=1, ensure_ascii=False).encode())
-    return Capture(image, faces, path, unsure)
+    name = f"capture_{now:%Y%m%d-%H%M%S}-{now.microsecond // 1000:03d}.png"
+    capture = WindowCapture(image, predictor.faces(image), Path(folder or paths.ROOT / "captures") / name, unsure)
+    files.write_bytes(capture.path, _png(image))
+    files.write_json(capture.path.with_suffix(".json"), {
+        "file": name, "taken": now.isoformat(timespec="milliseconds"), "width": image.shape[1],
+        "height": image.shape[0], "model": predictor.card.name, "detector": predictor.detector.name,
+        "faces": [face.to_dict() for face in capture.faces]})
+    return capture
 
-
-def _write_whole(path, data):
-    part = path.with_name(f"part.{path.name}")
-    part.write_bytes(data)
-    os.replace(part, path)
-
-
-# The window.
 
 class _Window:
     """OpenCV's window: shows frames and reads keys."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         # GUI_NORMAL: without Qt's tool bar and its own meaning of the keys.
         cv2.namedWindow(TITLE, cv2.WINDOW_NORMAL | cv2.WINDOW_KEEPRATIO | cv2.WINDOW_GUI_NORMAL)
         self._sized = False
 
-    def show(self, rgb):
+    def show(self, rgb: np.ndarray) -> None:
         if not self._sized:
             scale = min(1280 / rgb.shape[1], 800 / rgb.shape[0], 1)
             cv2.resizeWindow(TITLE, max(int(rgb.shape[1] * scale), 160), max(int(rgb.shape[0] * scale), 120))
             self._sized = True
         cv2.imshow(TITLE, cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR))
 
-    def key(self, milliseconds):
+    def key(self, milliseconds: float) -> str:
         """Wait for a key: its character in lower case, "" for none, "esc" for Esc or a closed window, else "other"."""
         code = cv2.waitKeyEx(max(int(milliseconds), 1))
         try:
@@ -184,92 +141,88 @@ class _Window:
             return "esc"
         return chr(code).lower() if 32 <= code < 127 else "other"  # arrows end in the byte of a letter
 
-    def close(self):
+    def close(self) -> None:
         cv2.destroyAllWindows()
         for _ in range(4):  # macOS and Qt take the window away only while events are handled
             cv2.waitKey(1)
 
 
-def webcam(source=0, model="fer_net", detector=None, mirror=None, out=None, on_capture=None, unsure=0.0):
+def webcam(source: str | Path | int = 0, model: str | Path | Predictor = "fer_net", detector: str | None = None,
+           mirror: bool | None = None, out: str | Path | None = None,
+           on_capture: Callable[[WindowCapture], object] | None = None, unsure: float = 0.0) -> list[WindowCapture]:
     """Show a source live in a window: Space captures, Esc or q closes, m mirrors, d switches the detector.
 
     Parameters
     ----------
-    source : int, str or Path
+    source
         As `open_source` takes it. Every frame of a file is shown, no faster than at its own speed; its last frame
         stays until a key closes it.
     model, detector
         As `live_predictor` takes them.
-    mirror : bool, optional
+    mirror
         Show it as in a mirror; by default cameras are mirrored, files and streams are not.
-    out : Path, optional
+    out
         Folder for captures; as in `save_capture`.
-    on_capture : callable, optional
-        Called with each `Capture` at once; in a notebook pass ``display``.
-    unsure : float
+    on_capture
+        Called with each capture at once; in a notebook pass ``display``.
+    unsure
         A face whose confidence is below this is called "unsure".
-
-    Returns
-    -------
-    list of Capture
 
     Raises
     ------
     CameraError
         No window can be opened, the source does not open or stops; captures made before are on disk.
     """
-    problem = window_problem()
-    if problem:
+    if problem := window_problem():
         raise CameraError(problem)
-    live = LiveView(live_predictor(model, detector), mirror, unsure)
-    captures = []
+    live = LiveView(live_predictor(model, detector), bool(mirror), unsure)
+    captures: list[WindowCapture] = []
     with open_source(source) as frames, contextlib.closing(_Window()) as window:
         if mirror is None:
-            live.mirror = isinstance(getattr(frames, "source", None), int)
-        try:
-            _watch(frames, window, live, captures, out, on_capture)
-        except KeyboardInterrupt:  # the stop button of a notebook closes the window, and its captures are returned
-            pass
+            live.mirror = isinstance(frames, Camera) and isinstance(frames.source, int)
+
+        # Ctrl-C, and the stop button of a notebook, close the window; its captures are returned.
+        with contextlib.suppress(KeyboardInterrupt):
+            for capture in _watch(frames, window, live, out):
+                captures.append(capture)
+                if on_capture:
+                    on_capture(capture)
     return captures
 
 
-def _watch(frames, window, live, captures, out, on_capture):
-    """Show frames until the window is closed."""
-    late = time.perf_counter()  # when the first frame of a file was due
-    frame, ended = None, False
-    while True:
-        new = None if ended else frames.read()
-        ended = ended or new is None
-        if new is not None:
-            frame = new
+def _watch(frames: FrameSource, window: _Window, live: LiveView, out: str | Path | None) -> Iterator[WindowCapture]:
+    """Show frames until the window is closed; give each capture when it is shown."""
+    began = time.perf_counter()  # when the first frame of a file was due
+    frame, ended = frames.read(), False
+    while frame is not None:
+        if not ended:
             window.show(live.picture(frame))
-        if ended:  # the last frame stays, until a key closes it
-            wait = 50
-        else:
-            wait = 1 if frames.live else 1000 * (late + frame.time - time.perf_counter())
+        # The last frame stays until a key closes it.
+        wait = 50 if ended else 1 if frames.live else 1000 * (began + frame.time - time.perf_counter())
         key = window.key(wait)
         pressed = bool(key)
         if key == " ":
             before = time.perf_counter()
-            key = _capture(frame, window, live, captures, out, on_capture)
-            late += time.perf_counter() - before
+            capture = save_capture(frame.image, live.pipeline.predictor, out, live.unsure)
+            window.show(capture.picture(live.mirror, (f"saved {capture.path.name}", "any key goes on")))
+            yield capture
+            key = _freeze(window)
+            began += time.perf_counter() - before
         if key in ("esc", "q"):
             return
         if key == "m":
             live.mirror = not live.mirror
         if key == "d":
             live.switch_detector()
+        if not ended:
+            new = frames.read()
+            frame, ended = new or frame, new is None
         if ended and pressed:  # no further frame comes to show what a key changed, or to take a capture's place
             window.show(live.picture(frame))
 
 
-def _capture(frame, window, live, captures, out, on_capture):
-    """Freeze, classify and save a frame; return the key that ended the freeze."""
-    capture = save_capture(frame.image, live.pipeline.predictor.faces(frame.image), live.pipeline.predictor, out, live.unsure)
-    captures.append(capture)
-    window.show(capture.picture(live.mirror, (f"saved {capture.path.name}", "any key goes on")))
-    if on_capture:
-        on_capture(capture)
+def _freeze(window: _Window) -> str:
+    """Let a capture stand for `FREEZE_S`; return the key that ended it, "" for Space or none."""
     until = time.perf_counter() + FREEZE_S
     key = ""
     while not key and time.perf_counter() < until:

@@ -8,7 +8,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(__name__, submod_attrs={
     "images": ["look_at_photo", "read_photo"],
     "pipeline": ["Pipeline"],
     "predict": ["Face", "Predictor"],
-    "scenes": ["match", "write_clip", "write_crowd"],
+    "scenes": ["match_faces", "write_clip", "write_crowd"],
     "sources": ["find_sources"],
     "track": ["FaceFollower", "overlaps"],
     "video": ["VideoFile", "open_source", "read_frames"],

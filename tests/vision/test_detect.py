@@ -137,3 +137,8 @@ def test_opencv_without_cascades_says_what_to_install(monkeypatch):
     monkeypatch.delattr(cv2, "CascadeClassifier")
     with pytest.raises(DataError, match="opencv-python>=4.10,<5"):
         detect.HaarDetector()
+
+
+def test_haar_in_yunets_place_searches_live_frames_small_too(monkeypatch, capsys):
+    monkeypatch.setattr("fer_utils.vision.detect.yunet_file", lambda: None)
+    assert detect.live_detector("auto", 320).max_side == detect.live_detector("haar", 320).max_side == 320

@@ -1,0 +1,171 @@
+"""An annotated video and its table, without a window."""
+import csv
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from fer_utils.cli import main
+from fer_utils.errors import CameraError
+from fer_utils.labels import EMOTIONS
+from fer_utils.live import headless
+from fer_utils.live.headless import annotate_video
+from fer_utils.vision import scenes, video
+from fer_utils.vision.predict import Predictor
+from fer_utils.vision.video import open_source
+from tests.fakes import FakeCapture, FakePredictor, write_video
+
+MODEL = Path(__file__).resolve().parents[2] / "models" / "fer_net"
+
+
+def test_video_and_table_of_every_frame(tmp_path):
+    result = annotate_video(write_video(tmp_path / "in.mp4"), tmp_path / "out", FakePredictor(), progress=False)
+    assert (result["frames"], result["faces"], result["people"], result["complete"]) == (20, 20, 1, True)
+    with open(result["table"], newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert tuple(rows[0]) == ("time", "frame", "face", "x", "y", "width", "height", "score", "emotion", *EMOTIONS)
+    assert [int(r["frame"]) for r in rows] == list(range(20))
+    assert float(rows[5]["time"]) == pytest.approx(0.2, abs=1e-3)
+    first = [rows[0][name] for name in ("x", "y", "width", "height", "emotion", "happy")]
+    assert first == ["20", "20", "40", "40", "happy", "0.7000"]
+    with open_source(result["video"]) as written:
+        pictures = [f.image for f in written]
+    assert len(pictures) == 20 and pictures[0].shape == (120, 160, 3) and written.fps == 25
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["annotated.mp4", "faces.csv"]
+
+
+def test_a_video_without_faces(tmp_path):
+    predictor = FakePredictor()
+    predictor.detector.detect = lambda image: []
+    result = annotate_video(write_video(tmp_path / "in.mp4"), tmp_path, predictor, progress=False)
+    assert result["faces"] == 0 and (tmp_path / "faces.csv").read_text().splitlines() == [",".join(headless.COLUMNS)]
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (33, 57), (9000, 12000)])
+def test_a_photo_of_any_size(tmp_path, shape):
+    cv2.imwrite(str(tmp_path / "a.png"), np.zeros((*shape, 3), np.uint8))
+    result = annotate_video(tmp_path / "a.png", tmp_path, FakePredictor(), progress=False)
+    assert result["frames"] == 1
+    with open_source(result["video"]) as written:
+        assert max(written.read().image.shape) <= headless.MAX_VIDEO_SIDE
+
+
+def test_a_video_that_ends_in_the_middle_of_a_frame(tmp_path):
+    whole = write_video(tmp_path / "whole.avi", 40, codec="MJPG").read_bytes()
+    cut = tmp_path / "cut.avi"
+    cut.write_bytes(whole[:len(whole) * 6 // 10])
+    result = annotate_video(cut, tmp_path / "out", FakePredictor(), progress=False)
+    assert 15 <= result["frames"] <= 30 and not result["complete"]
+    with open_source(result["video"]) as written:
+        assert len(list(written)) == result["frames"]
+
+
+@pytest.mark.parametrize(("total", "complete"), [(21, True), (40, False)])
+def test_only_an_end_that_is_far_too_early_is_a_loss(tmp_path, monkeypatch, total, complete):
+    """Matroska counts by its longest track, and a trimmed MP4 the frames that it hides."""
+    source = open_source(write_video(tmp_path / "in.mp4"))
+    source.total = total
+    monkeypatch.setattr(headless, "open_source", lambda _: source)
+    result = annotate_video("any", tmp_path / "out", FakePredictor(), progress=False)
+    assert result["frames"] == 20 and result["complete"] == complete
+
+
+def test_a_video_with_frames_left_out_is_whole(tmp_path, monkeypatch):
+    """A screen's recording has a frame where something moved, and Matroska counts as if it had all."""
+    source = open_source(write_video(tmp_path / "in.mp4"))
+    read = source.read
+    source.read = lambda: next((frame for frame in iter(read, None) if frame.index % 3 == 0), None)
+    monkeypatch.setattr(headless, "open_source", lambda _: source)
+    result = annotate_video("any", tmp_path / "out", FakePredictor(), progress=False)
+    assert result["frames"] == 7 and result["complete"]
+
+
+@pytest.mark.parametrize("seconds", [0, -1, float("nan")])
+def test_no_time_is_refused(tmp_path, seconds):
+    with pytest.raises(ValueError, match="above 0"):
+        annotate_video(tmp_path, tmp_path, FakePredictor(), seconds=seconds)
+
+
+def test_ctrl_c_keeps_what_was_finished(tmp_path):
+    predictor = FakePredictor()
+    detect = predictor.detector.detect
+
+    def interrupted(image):
+        if predictor.asked == 7:
+            raise KeyboardInterrupt
+        return detect(image)
+
+    predictor.detector.detect = interrupted
+    with pytest.raises(KeyboardInterrupt):
+        annotate_video(write_video(tmp_path / "in.mp4"), tmp_path / "out", predictor, progress=False)
+    assert len((tmp_path / "out" / "faces.csv").read_text().splitlines()) == 8
+    with open_source(tmp_path / "out" / "annotated.mp4") as video:
+        assert len(list(video)) == 7
+
+
+def test_a_camera_that_stops_keeps_what_was_finished(tmp_path, fake_camera, monkeypatch):
+    monkeypatch.setattr(video, "SILENCE_S", 0.3)
+    fake_camera(frames=30, interval=0.02)
+    with pytest.raises(CameraError, match="stopped after"):
+        annotate_video(0, tmp_path, FakePredictor(), progress=False)
+    rows = (tmp_path / "faces.csv").read_text().splitlines()
+    assert len(rows) > 10 and FakeCapture.made[0].released and not (tmp_path / "part.faces.csv").exists()
+
+
+def test_a_slow_cameras_video_keeps_real_time(tmp_path, fake_camera, monkeypatch):
+    fake_camera(interval=0.1)  # ten frames a second, into a video of thirty
+    result = annotate_video(0, tmp_path, FakePredictor(), seconds=1.0, progress=False)
+    monkeypatch.undo()
+    assert result["frames"] <= 12
+    with open_source(result["video"]) as written:
+        assert len(list(written)) / written.fps == pytest.approx(result["seconds"], abs=0.15)
+
+
+def test_nothing_is_left_of_a_source_that_does_not_open(tmp_path):
+    (tmp_path / "bad.mp4").write_bytes(b"bad")
+    with pytest.raises(CameraError):
+        annotate_video(tmp_path / "bad.mp4", tmp_path / "out", FakePredictor(), progress=False)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.skipif(not MODEL.is_dir(), reason="models/fer_net is not here")
+def test_the_real_network_on_a_real_face(tmp_path):
+    scenes.write_clip(tmp_path / "clip.mp4", 1, 12)
+    result = annotate_video(tmp_path / "clip.mp4", tmp_path, MODEL, detector="haar", progress=False)
+    assert result["frames"] == 12 and result["people"] == 1 and result["faces"] >= 11
+    with open(result["table"], newline="") as file:
+        rows = list(csv.DictReader(file))
+    # A face's first frame is averaged with nothing before it: it must be what the picture by itself gets.
+    clip = cv2.VideoCapture(str(tmp_path / "clip.mp4"))
+    frames = [clip.read()[1] for _ in range(12)]
+    clip.release()
+    [alone] = Predictor(MODEL, "haar").faces(cv2.cvtColor(frames[int(rows[0]["frame"])], cv2.COLOR_BGR2RGB))
+    assert rows[0]["emotion"] == alone.emotion
+    assert [float(rows[0][name]) for name in EMOTIONS] == pytest.approx(alone.probabilities.tolist(), abs=1e-3)
+
+
+class TestCommand:
+    """``python -m fer_utils webcam``."""
+
+    @pytest.mark.skipif(not MODEL.is_dir(), reason="models/fer_net is not here")
+    def test_headless_says_what_it_wrote(self, tmp_path, capsys):
+        source, out = write_video(tmp_path / "in.mp4", frames=4), tmp_path / "out"
+        assert main(["webcam", "--source", str(source), "--headless", "--out", str(out), "--model", str(MODEL),
+                     "--detector", "haar", "--json"]) == 0
+        result = json.loads(capsys.readouterr().out)
+        assert (result["frames"], result["faces"], result["complete"]) == (4, 0, True)
+        assert [Path(result["video"]), Path(result["table"])] == [out / "annotated.mp4", out / "faces.csv"]
+        assert sorted(out.iterdir()) == [out / "annotated.mp4", out / "faces.csv"]
+
+    @pytest.mark.parametrize(("arguments", "says"), [
+        (["--seconds", "3"], "--headless"), (["--headless", "--seconds", "0"], "above 0"),
+        (["--unsure", "40"], "from 0 to 1"), (["--unsure", "nan"], "from 0 to 1"),
+        (["--headless", "--source", "none.mp4", "--model", str(MODEL), "--detector", "haar"], "no such file")])
+    def test_mistakes_are_said(self, capsys, arguments, says):
+        try:
+            status = main(["webcam", *arguments])
+        except SystemExit as stop:
+            status = stop.code
+        assert status == 1 and says in capsys.readouterr().err
