@@ -19,7 +19,6 @@ from fer_utils.data.drawn import draw_faces
 from fer_utils.data.faceset import UNLABELLED_USAGE, USAGES, FaceSet
 from fer_utils.data.load import download, find, load, sample
 from fer_utils.errors import DataError
-from fer_utils.lab import bench
 from fer_utils.labels import EMOTIONS
 
 
@@ -547,7 +546,7 @@ def test_sample_keeps_proportions_and_order(faces):
     assert len(sample(faces, 5)) == 5
 
 
-# ---- download, bench, the real data ----
+# ---- download, the real data ----
 
 
 def test_download(faces, tmp_path, monkeypatch):
@@ -591,16 +590,6 @@ def test_download_without_network(monkeypatch):
     with pytest.raises(DataError, match="could not be downloaded"):
         monkeypatch.setitem(sys.modules, "kagglehub", types.SimpleNamespace(dataset_download=lambda handle: "/nowhere"))
         download()
-
-
-def test_bench(faces, tmp_path, monkeypatch):
-    result = bench.bench_data(write_csv(faces, tmp_path / "fer2013.csv"))
-    assert result["rows"] == 70 and result["source"].endswith("fer2013.csv") and not paths.CACHE.exists()
-    assert result["load_over_pandas"] == pytest.approx(result["load_s"] / result["pandas_read_csv_s"])
-    write = bench._write_random_csv
-    monkeypatch.setattr(bench, "_write_random_csv", lambda path: write(path, rows=40))
-    result = bench.bench_data()
-    assert result["rows"] == 40 and result["source"] == "random faces"
 
 
 @pytest.mark.skipif(not os.environ.get("FER_DATA"), reason="FER_DATA names no real FER2013")

@@ -17,7 +17,6 @@ from fer_utils.data.drawn import draw_faces
 from fer_utils.data.faceset import FaceSet
 from fer_utils.data.split import Split
 from fer_utils.evaluation import evaluate, tables
-from fer_utils.lab import bench
 from fer_utils.networks import average, backend, recipes, runs, train, zoo
 from fer_utils.networks import batches as batches_module
 from fer_utils.networks import teach as teach_module
@@ -276,19 +275,6 @@ def test_auto_is_bfloat16_where_that_is_faster(vendor, flags, support, tmp_path,
     monkeypatch.setattr(train, "bfloat16_support", lambda: support)
     assert recipes.resolve_precision("auto") == ("mixed_bfloat16" if support == "faster" else "float32")
     assert recipes.resolve_precision("mixed_bfloat16") == "mixed_bfloat16"
-
-
-@pytest.mark.parametrize("support", ["emulated", "native", "faster"])
-def test_the_benchmark_leaves_bfloat16_out_where_it_is_emulated(support, monkeypatch):
-    monkeypatch.setattr(train, "bfloat16_support", lambda: support)
-    result = bench.bench_train("drawn:60", ["speck"], batch_size=8, batches=2)
-    speeds = result["networks"]["speck"]
-    assert result["faces"] == 16 and speeds["float32_images_s"] > 0 and speeds["fused_over_keras"] > 0
-    if support == "emulated":
-        assert speeds["bfloat16_images_s"] is None and speeds["bfloat16_over_float32"] is None
-    else:
-        assert speeds["bfloat16_over_float32"] == pytest.approx(
-            speeds["bfloat16_images_s"] / speeds["float32_images_s"], rel=0.1)
 
 
 @pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="TensorFlow's switch is for x86 alone")
