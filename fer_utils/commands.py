@@ -45,10 +45,10 @@ def data_command(args: Namespace) -> Outcome:
     faces = load.load(args.path)
     counts = faces.counts()
     across = copies.copies_in_training(faces)
-    result = {
+    result: dict[str, Any] = {
         "source": faces.source, "layout": faces.layout, "total": len(faces),
-        "usage": {usage: {name: int(counts.loc[name, usage]) for name in EMOTIONS}
-                  for usage in counts if counts[usage].sum()},
+        "usage": {usage: {name: int(column[name]) for name in EMOTIONS}
+                  for usage, column in counts.to_dict().items() if any(column.values())},
         "unlabelled": int((~faces.labelled).sum()),
         "exact_copies": int(copies.exact_copies(faces.pixels)),
         "test_faces_in_training": {usage: int(across.get(usage, 0)) for usage in ("PublicTest", "PrivateTest")},
@@ -187,10 +187,10 @@ def results_command(args: Namespace) -> Outcome:
     faces = load.load(args.data)
     votes = ferplus.find_ferplus(args.data)
     ensembles = [names.split("+") for names in args.ensemble]
-    table = tables.measure(faces, votes and ferplus.read_ferplus(votes, faces), ensembles)
+    table = tables.shared_table(faces, ferplus.read_ferplus(votes, faces) if votes else None, ensembles)
     table.to_csv(paths.MODELS / "results.csv", index=False, float_format="%.6g")
-    tables.write(paths.ROOT / "README.md", tables.readme_table(table), "results")
-    tables.write(paths.MODELS / "README.md", tables.class_table(table), "classes")
+    tables.write_between(paths.ROOT / "README.md", tables.readme_table(table), "results")
+    tables.write_between(paths.MODELS / "README.md", tables.class_table(table), "classes")
     return Outcome({"table": json.loads(table.to_json(orient="records"))}, tables.readme_table(table))
 
 
