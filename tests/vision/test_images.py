@@ -138,3 +138,15 @@ def test_heic_without_its_reader_is_said(tmp_path, monkeypatch):
     for source in (tmp_path / "a.heic", (tmp_path / "a.heic").read_bytes()):
         with pytest.raises(DataError, match="HEIC cannot be read here .pip install pillow-heif"):
             images.read_photo(source)
+
+
+def test_what_one_photo_breaks_becomes_one_line(tmp_path, colours):
+    path = tmp_path / "a.png"
+    Image.fromarray(colours).save(path)
+    assert images.look_at_photo(path, lambda image: image.shape) == ((20, 40, 3), "")
+    assert images.look_at_photo(path.read_bytes(), len) == (20, "")
+    assert images.look_at_photo(path, lambda image: 1 / 0) == (
+        None, f"{path}: could not be looked at (ZeroDivisionError: division by zero)")
+    path.write_bytes(b"text")
+    result, reason = images.look_at_photo(path, len)
+    assert result is None and reason.startswith(f"{path}: not an image that can be read")

@@ -1,7 +1,80 @@
 """What a user may name as a source."""
+import numpy as np
 import pytest
+from PIL import Image
 
+from fer_utils.errors import CameraError, DataError
 from fer_utils.vision import sources
+from fer_utils.vision.sources import Source, find_sources, parse_source, public_address
+from fer_utils.vision.video import open_source
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def save_gif(path, frames):
+    first, *others = (Image.fromarray(np.full((48, 64, 3), 40 * i, np.uint8)) for i in range(frames))
+    first.save(path, save_all=True, append_images=others, duration=100)
+    return path
+
+
+def test_what_exists_is_a_file_or_folder_whatever_its_name(here):
+    assert parse_source("2024") == Source("camera", "2024") == parse_source(2024)
+    (here / "2024").mkdir()
+    assert parse_source("2024") == Source("folder", str(here / "2024")) and parse_source(2024).kind == "camera"
+    (here / "0").write_bytes(b"")
+    assert parse_source("0") == Source("unknown", str(here / "0"))
+    (here / "C:").mkdir()
+    assert parse_source("C://").kind == "folder" and parse_source("D://").kind == "stream"
+
+
+def test_numbers_are_cameras_and_addresses_streams(here):
+    assert [parse_source(name) for name in (0, "0", "07", np.int64(3))] == [
+        Source("camera", "0"), Source("camera", "0"), Source("camera", "7"), Source("camera", "3")]
+    assert parse_source("rtsp://door/1") == Source("stream", "rtsp://door/1")
+    with pytest.raises(CameraError, match="none.jpg: there is no such file or folder"):
+        parse_source("none.jpg")
+
+
+@pytest.mark.parametrize(("name", "kind"), [
+    ("a.JFIF", "photo"), ("a.avif", "photo"), ("a.jp2", "photo"), ("a.heic", "photo"), ("a.TS", "video"),
+    ("a.flv", "video"), ("a.mp4", "video"), ("a.txt", "unknown"), ("mp4", "unknown")])
+def test_a_files_ending_says_its_kind(here, name, kind):
+    (here / name).write_bytes(b"")
+    assert parse_source(name).kind == kind
+
+
+def test_a_gif_that_moves_is_a_video_and_one_that_does_not_a_photo(here):
+    still, moving = save_gif(here / "still.gif", 1), save_gif(here / "moving.gif", 4)
+    (here / "broken.gif").write_bytes(b"GIF89a")
+    assert [(source.kind, source.address) for source in find_sources(here)] == [
+        ("photo", str(here / "broken.gif")), ("video", str(moving)), ("photo", str(still))]
+    for path, frames in ((still, 1), (moving, 4)):
+        with open_source(path) as source:
+            assert [frame.image.shape for frame in source] == [(48, 64, 3)] * frames
+
+
+def test_folders_are_searched_at_any_depth_each_picture_once(here):
+    for name in ("b.jpg", "a/c.mp4", "a/.hidden.jpg", ".git/d.jpg", "a/notes.txt", "a/a/e.png"):
+        (here / name).parent.mkdir(exist_ok=True, parents=True)
+        (here / name).write_bytes(b"")
+    found = find_sources([here / "a", 1, here, "rtsp://door"])
+    assert [source.address.removeprefix(f"{here}/") for source in found] == [
+        "a/c.mp4", "a/a/e.png", "1", "b.jpg", "rtsp://door"]
+    (here / "empty").mkdir()
+    with pytest.raises(DataError, match="empty: no photo .* or video .* in this folder"):
+        find_sources("empty")
+    with pytest.raises(DataError, match="notes.txt: neither a photo nor a video"):
+        find_sources(here / "a" / "notes.txt")
+
+
+@pytest.mark.parametrize(("address", "shown"), [
+    ("rtsp://ada:secret@door:554/user=ada&password=secret?key=secret", "rtsp://door:554"), ("rtsp://", "rtsp://")])
+def test_an_address_is_shown_without_what_may_be_a_password(address, shown):
+    assert public_address(address) == shown
 
 
 @pytest.mark.parametrize(("system", "release", "environment", "words"), [

@@ -1,13 +1,15 @@
 """Video files, photos and cameras as sources of frames: real files, and cameras that fail."""
+import os
 import time
 
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 
 from fer_utils.errors import CameraError
 from fer_utils.vision import video
-from fer_utils.vision.video import open_source
+from fer_utils.vision.video import VideoFile, every_moment, open_source, read_frames
 from tests.fakes import FakeCapture, write_video
 
 
@@ -18,6 +20,93 @@ def test_every_frame_of_a_video_in_order(tmp_path):
     assert [f.index for f in frames] == list(range(20))
     assert np.allclose([f.time for f in frames], np.arange(20) / 25, atol=1e-3)
     assert np.allclose([f.image.mean() for f in frames], 19.5 + 10 * np.arange(20), atol=4)
+
+
+def brightness(frames):
+    return [(frame.index, round(frame.image.mean() / 10 - 1.95)) for frame in frames]
+
+
+def test_wanted_frames_are_those_that_a_whole_reading_gives(tmp_path):
+    path = write_video(tmp_path / "a.mp4")
+    with VideoFile(path) as source:
+        assert brightness(source.frames(wanted=every_moment(0.2))) == [(0, 0), (5, 5), (10, 10), (15, 15)]
+    with VideoFile(path) as source:  # within a moment of which the first frame was seen before
+        assert brightness(source.frames(12, every_moment(0.2))) == [(15, 15)]
+    with VideoFile(path) as source:
+        assert brightness(source.frames(17, every_moment(0))) == [(17, 17), (18, 18), (19, 19)]
+    found = read_frames(path, {0, 7, 19, 40})
+    assert {index: round(image.mean() / 10 - 1.95) for index, image in found.items()} == {0: 0, 7: 7, 19: 19}
+    assert read_frames(path, set()) == {}
+
+
+def test_frames_have_their_own_times_not_those_of_a_nominal_rate(tmp_path):
+    first, *others = (Image.fromarray(np.full((48, 64, 3), 40 * i, np.uint8)) for i in range(5))
+    first.save(tmp_path / "a.gif", save_all=True, append_images=others, duration=[100, 2000, 100, 100, 100])
+    with open_source(tmp_path / "a.gif") as source:
+        assert [frame.time for frame in source] == pytest.approx([0, 0.1, 2.1, 2.2, 2.3])
+
+
+@pytest.mark.parametrize(("stamps", "times"), [
+    ([0, 40, 80, 120], [0, 0.04, 0.08, 0.12]), ([7000, 7040, 7120, 7130], [0, 0.04, 0.12, 0.13]),
+    ([-80, -40, 0, 40], [0, 0.04, 0.08, 0.12]), ([0, 0, 0, 0], [0, 0.02, 0.04, 0.06]),
+    ([0, 40, 10, 50], [0, 0.04, 0.06, 0.08])],
+    ids=["as they are", "a clock that starts late", "or early", "no times", "times that jump back"])
+def test_clocks_of_containers(monkeypatch, stamps, times):
+    class Capture:
+        def __init__(self, *_):
+            self.left, self.now = list(stamps), 0.0
+
+        def isOpened(self):
+            return True
+
+        def get(self, what):
+            return {cv2.CAP_PROP_POS_MSEC: self.now, cv2.CAP_PROP_FPS: 50.0}.get(what, 0.0)
+
+        def grab(self):
+            if not self.left:
+                return False
+            self.now = self.left.pop(0)
+            return True
+
+        def retrieve(self):
+            return True, np.zeros((4, 4, 3), np.uint8)
+
+        def release(self):
+            pass
+
+    monkeypatch.setattr(video.cv2, "VideoCapture", Capture)
+    assert [frame.time for frame in VideoFile("any.mp4")] == pytest.approx(times)
+
+
+def test_a_frame_that_cannot_be_decoded_is_skipped_and_counted(tmp_path):
+    path = write_video(tmp_path / "a.avi", codec="MJPG")
+    data = bytearray(path.read_bytes())
+    for _ in range(2):  # two frames of the middle become zeros
+        place = data.index(b"00dc", len(data) // 2)
+        while not any(data[place + 8:place + 16]):
+            place = data.index(b"00dc", place + 8)
+        size = int.from_bytes(data[place + 4:place + 8], "little")
+        data[place + 8:place + 8 + size] = bytes(size)
+    path.write_bytes(data)
+    with VideoFile(path) as source:
+        seen = brightness(source)
+        assert len(seen) == 18 and source.skipped == 2
+    assert [index for index, _ in seen] == [shade for _, shade in seen], "the others keep their numbers"
+
+
+def test_a_relative_name_with_a_colon_is_no_address(tmp_path, monkeypatch):
+    write_video(tmp_path / "a.mp4").rename(tmp_path / "12:30.mp4")
+    monkeypatch.chdir(tmp_path)
+    with open_source("12:30.mp4") as source:
+        assert source.read().index == 0
+
+
+@pytest.mark.skipif(os.name == "nt", reason="names are Unicode there")
+def test_a_name_that_is_not_utf8_is_refused_in_words(tmp_path):
+    path = os.fsencode(tmp_path) + b"/caf\xe9.mp4"
+    os.rename(write_video(tmp_path / "a.mp4"), path)
+    with pytest.raises(CameraError, match="not UTF-8"):  # OpenCV ends the process
+        open_source(os.fsdecode(path))
 
 
 def test_a_photo_is_one_frame(tmp_path):
