@@ -235,8 +235,9 @@ def _package_hash() -> str:
     package = Path(__file__).parents[1]
     digest = hashlib.sha256()
     for path in sorted(package.rglob("*")):
-        if path.is_file() and path.suffix != ".pyc":
-            digest.update(f"{path.relative_to(package).as_posix()}\0".encode() + path.read_bytes())
+        name = path.relative_to(package).as_posix()
+        if path.is_file() and not re.search(r"(^|/)(\.|__pycache__)", name):  # caches and hidden files are no part of it
+            digest.update(f"{name}\0".encode() + path.read_bytes())
     return digest.hexdigest()
 
 
