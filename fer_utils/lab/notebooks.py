@@ -236,7 +236,7 @@ def _package_hash() -> str:
     digest = hashlib.sha256()
     for path in sorted(package.rglob("*")):
         name = path.relative_to(package).as_posix()
-        if path.is_file() and not re.search(r"(^|/)(\.|__pycache__)", name):  # caches and hidden files are no part of it
+        if path.is_file() and not re.search(r"(^|/)(\.|__pycache__)", name):  # no caches, no hidden files
             digest.update(f"{name}\0".encode() + path.read_bytes())
     return digest.hexdigest()
 
