@@ -20,7 +20,7 @@ def plot_shares(table: pd.DataFrame, note: str = "", ax: Axes | None = None) -> 
     Parameters
     ----------
     table
-        Rows named by emotion or "valence: …" (`event.estimate`). Columns raw, raw_low, raw_high, corrected,
+        Rows named by emotion or "valence: …" (`estimate_shares`). Columns raw, raw_low, raw_high, corrected,
         corrected_low, corrected_high, as fractions.
     """
     table = check_columns(table, ["raw", "raw_low", "raw_high", "corrected", "corrected_low", "corrected_high"],
