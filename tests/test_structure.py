@@ -2,6 +2,8 @@
 
 import ast
 import collections
+import doctest
+import importlib
 import importlib.metadata
 import json
 import os
@@ -123,6 +125,14 @@ def test_public_functions_have_docstrings():
     assert missing == []
 
 
+@pytest.mark.parametrize("module", [name for name in MODULES if ">>> " in (PACKAGE / name).read_text(encoding="utf-8")])
+def test_examples_in_docstrings_are_true(module, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # an example may write a file
+    name = ".".join(["fer_utils", *Path(module).with_suffix("").parts]).removesuffix(".__init__")
+    result = doctest.testmod(importlib.import_module(name), optionflags=doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE)
+    assert result.failed == 0, "its report is printed above"
+
+
 def test_public_functions_are_annotated():
     missing = []
     for module, tree in MODULES.items():
@@ -154,7 +164,8 @@ def test_no_two_things_share_a_name():
 def test_tests_mirror_the_package():
     """A file of tests is named after a module beside whose package it is, or after the package."""
     # What belongs to no single module.
-    whole = {"test_structure", "test_installed", "lab/test_executed_notebooks", "live/test_browser"}
+    whole = {"test_structure", "test_installed", "lab/test_executed_notebooks", "live/test_browser",
+             "plots/test_every_figure"}
     strays = []
     for path in sorted((ROOT / "tests").rglob("test_*.py")):
         name = path.relative_to(ROOT / "tests").with_suffix("").as_posix()
