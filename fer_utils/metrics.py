@@ -1,87 +1,58 @@
 """Scores of predictions: accuracy, F1, their intervals, tests between networks, calibration."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
 import numpy as np
+from numpy.typing import ArrayLike
 
 from .labels import EMOTIONS, N_CLASSES
 
-
-def apply_temperature(probabilities, temperature):
-    """Soften (temperature > 1) or sharpen (< 1) probabilities; the winning class stays (Guo et al. 2017).
-
-    A softmax of log p / T is the logits' own softmax at temperature T, so that the logits are not needed.
-
-    Parameters
-    ----------
-    probabilities : ndarray
-        float (N, 7), rows sum to 1.
-    temperature : float
-
-    Returns
-    -------
-    ndarray
-        float32 (N, 7), rows sum to 1.
-    """
-    logits = np.log(np.clip(np.asarray(probabilities, np.float64), 1e-12, 1)) / temperature
-    logits -= logits.max(axis=1, keepdims=True)
-    out = np.exp(logits)
-    return (out / out.sum(axis=1, keepdims=True)).astype(np.float32)
+if TYPE_CHECKING:  # a webcam starts without pandas
+    import pandas as pd
 
 
-def confusion(true, predicted):
+def confusion(true: ArrayLike, predicted: ArrayLike) -> np.ndarray:
     """Count faces by true (rows) and predicted (columns) emotion: int64 (7, 7)."""
-    true, predicted = np.asarray(true, np.int64), np.asarray(predicted, np.int64)
-    return np.bincount(true * N_CLASSES + predicted, minlength=N_CLASSES**2).reshape(N_CLASSES, N_CLASSES)
+    cells = np.asarray(true, np.int64) * N_CLASSES + np.asarray(predicted, np.int64)
+    return np.bincount(cells, minlength=N_CLASSES**2).reshape(N_CLASSES, N_CLASSES)
 
 
-def _rates(matrix):
+def rates(matrix: ArrayLike) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Return accuracy (…), precision, recall and F1 (…, 7) of confusion matrices (…, 7, 7); 0/0 counts as 0."""
     matrix = np.asarray(matrix, float)
     hits = np.diagonal(matrix, axis1=-2, axis2=-1)
     true, predicted = matrix.sum(-1), matrix.sum(-2)
 
-    def ratio(a, b):
+    def ratio(a: np.ndarray, b: np.ndarray) -> np.ndarray:
         return np.divide(a, b, out=np.zeros_like(a), where=b > 0)
 
     return (hits.sum(-1) / np.maximum(matrix.sum((-2, -1)), 1),
             ratio(hits, predicted), ratio(hits, true), ratio(2 * hits, true + predicted))
 
 
-def _macro_f1(matrix):
-    """Return the mean F1 over the classes that occur, as scikit-learn does: true or predicted at least once."""
+def macro_f1(matrix: ArrayLike) -> np.ndarray:
+    """Return the mean F1 (…) of confusion matrices (…, 7, 7) over the classes that occur, true or predicted.
+
+    scikit-learn leaves the other classes out too.
+    """
     matrix = np.asarray(matrix)
-    f1 = _rates(matrix)[3]
     occurs = (matrix.sum(-1) + matrix.sum(-2)) > 0
-    return (f1 * occurs).sum(-1) / np.maximum(occurs.sum(-1), 1)
+    return (rates(matrix)[3] * occurs).sum(-1) / np.maximum(occurs.sum(-1), 1)
 
 
-def scores(true, probabilities, clean=None, resamples=2000, seed=0):
-    """Score predictions against labels.
+def scores(true: ArrayLike, probabilities: ArrayLike, clean: np.ndarray | None = None, resamples: int = 2000,
+           seed: int = 0) -> dict[str, Any]:
+    """Score probabilities, float (N, 7), against labels 0 to 6, (N,).
 
-    Parameters
-    ----------
-    true : array_like of int, (N,)
-        Labels 0 to 6.
-    probabilities : ndarray
-        float (N, 7).
-    clean : ndarray of bool, (N,), optional
-        Faces that stand neither exactly nor nearly in Training; scored apart.
-    resamples : int
-        Bootstrap resamples for the intervals.
-    seed : int
-        Of the bootstrap.
+    The result can be written as JSON: ``n``, ``accuracy``, ``macro_f1``, each with its ``…_interval`` [low, high];
+    ``per_class`` (emotion → precision, recall, f1, f1_interval, support); ``confusion`` (7×7 counts, rows true);
+    ``ece`` (expected calibration error); and with `clean`, a bool (N,) that says which faces have no exact or near copy
+    in Training, ``clean``: the scores of these faces alone (n, accuracy, macro_f1, their intervals, confusion; those
+    of macro_f1 are None where an emotion has no clean face). All scores are 0 to 1. The intervals hold 95 % of
+    `resamples` bootstrap samples of the faces.
 
-    Returns
-    -------
-    dict
-        ``n``, ``accuracy``, ``accuracy_interval`` [lo, hi], ``macro_f1``, ``macro_f1_interval``, ``per_class``
-        (emotion → precision, recall, f1, f1_interval, support), ``confusion`` (7×7 counts, rows true),
-        ``ece`` (expected calibration error) and, with `clean`, ``clean`` (n, accuracy, accuracy_interval, macro_f1,
-        macro_f1_interval, confusion; both of macro_f1 are None where an emotion has no clean face).
-        All shares are 0 to 1; intervals are 95 % percentile bootstrap over faces.
-
-    Raises
-    ------
-    ValueError
-        No faces, unlabelled faces, or lengths that differ.
+    ValueError: no faces, faces without a label, or lengths that differ.
     """
     true, probabilities = np.asarray(true), np.asarray(probabilities)
     if probabilities.ndim != 2 or probabilities.shape[1] != N_CLASSES or len(true) != len(probabilities):
@@ -92,79 +63,65 @@ def scores(true, probabilities, clean=None, resamples=2000, seed=0):
     if true.min() < 0 or true.max() >= N_CLASSES:
         raise ValueError(f"labels must be 0 to {N_CLASSES - 1}, got {true.min()} to {true.max()}; "
                          "unlabelled faces (-1) cannot be scored")
-    predicted = probabilities.argmax(axis=1)
-    matrix = confusion(true, predicted)
-    accuracy, precision, recall, f1 = _rates(matrix)
-    # Drawing N faces with replacement is drawing a confusion matrix from the multinomial of its cells.
-    rng = np.random.default_rng(seed)
-    draws = rng.multinomial(len(true), matrix.ravel() / len(true), resamples).reshape(-1, N_CLASSES, N_CLASSES)
-    drawn_accuracy, _, _, drawn_f1 = _rates(draws)
-
-    def interval(values):
-        return [round(float(v), 6) for v in np.percentile(values, [2.5, 97.5])]
-
-    result = {
-        "n": len(true),
-        "accuracy": round(float(accuracy), 6),
-        "accuracy_interval": interval(drawn_accuracy),
-        "macro_f1": round(float(_macro_f1(matrix)), 6),
-        "macro_f1_interval": interval(_macro_f1(draws)),
-        "per_class": {
-            name: {"precision": round(float(precision[i]), 6), "recall": round(float(recall[i]), 6),
-                   "f1": round(float(f1[i]), 6), "f1_interval": interval(drawn_f1[:, i]),
-                   "support": int(matrix[i].sum())}
-            for i, name in enumerate(EMOTIONS)},
-        "confusion": matrix.tolist(),
-        "ece": round(expected_calibration_error(true, probabilities), 6),
-    }
+    result = _scores_of(confusion(true, probabilities.argmax(axis=1)), resamples, seed)
+    result["ece"] = round(expected_calibration_error(true, probabilities), 6)
     if clean is not None:
-        result["clean"] = {"n": int(np.sum(clean)), "accuracy": None, "accuracy_interval": None, "macro_f1": None,
-                           "macro_f1_interval": None, "confusion": None}
-        if np.any(clean):
-            part = scores(true[clean], probabilities[clean], resamples=resamples, seed=seed)
-            result["clean"] = {key: part[key] for key in result["clean"]}
-            if np.unique(true[clean]).size < N_CLASSES:
-                result["clean"] |= {"macro_f1": None, "macro_f1_interval": None}
+        matrix = confusion(true[clean], probabilities[clean].argmax(axis=1))
+        kept = ("n", "accuracy", "accuracy_interval", "macro_f1", "macro_f1_interval", "confusion")
+        part = _scores_of(matrix, resamples, seed) if matrix.any() else dict.fromkeys(kept) | {"n": 0}
+        result["clean"] = {key: part[key] for key in kept}
+        if not matrix.sum(axis=1).all():
+            result["clean"] |= {"macro_f1": None, "macro_f1_interval": None}
     return result
 
 
-def with_interval(value, interval, percent=False):
-    """Write a score with its interval: "72.2% [70.7, 73.6]" or "0.708 [0.690, 0.726]".
+def _scores_of(matrix: np.ndarray, resamples: int, seed: int) -> dict[str, Any]:
+    n = int(matrix.sum())
+    accuracy, precision, recall, f1 = rates(matrix)
+    # Drawing N faces with replacement is drawing a confusion matrix from the multinomial of its cells.
+    rng = np.random.default_rng(seed)
+    draws = rng.multinomial(n, matrix.ravel() / n, resamples).reshape(-1, N_CLASSES, N_CLASSES)
+    drawn_accuracy, _, _, drawn_f1 = rates(draws)
 
-    Parameters
-    ----------
-    value : float or None
-        A score, 0 to 1; "–" where there is none.
-    interval : (float, float) or None
-        Left out where there is none: cards of earlier versions lack some.
-    percent : bool
+    def short(value: Any) -> float:
+        return round(float(value), 6)
+
+    def interval(values: np.ndarray) -> list[float]:
+        return [short(end) for end in np.percentile(values, [2.5, 97.5])]
+
+    return {
+        "n": n, "accuracy": short(accuracy), "accuracy_interval": interval(drawn_accuracy),
+        "macro_f1": short(macro_f1(matrix)), "macro_f1_interval": interval(macro_f1(draws)),
+        "per_class": {
+            name: {"precision": short(precision[i]), "recall": short(recall[i]), "f1": short(f1[i]),
+                   "f1_interval": interval(drawn_f1[:, i]), "support": int(matrix[i].sum())}
+            for i, name in enumerate(EMOTIONS)},
+        "confusion": matrix.tolist()}
+
+
+def with_interval(value: float | None, interval: Sequence[float | None] | None, percent: bool = False) -> str:
+    """Write a score, 0 to 1, with its interval; "–" where there is no score.
+
+    Example
+    -------
+    >>> with_interval(0.7216, (0.7067, 0.7363), percent=True), with_interval(0.7075, None)
+    ('72.2% [70.7, 73.6]', '0.708')
     """
     if value is None or np.isnan(value):
         return "–"
     text = f"{value:.1%}" if percent else f"{value:.3f}"
     if interval is None or any(end is None or np.isnan(end) for end in interval):
         return text
-    low, high = interval
-    return f"{text} [{100 * low:.1f}, {100 * high:.1f}]" if percent else f"{text} [{low:.3f}, {high:.3f}]"
+    ends = [f"{100 * end:.1f}" if percent else f"{end:.3f}" for end in interval if end is not None]
+    return f"{text} [{', '.join(ends)}]"
 
 
-def accuracy_on_mix(matrix, faces):
-    """Return the accuracy that a network would have on faces of another mix of classes, by its recall of each class.
+def accuracy_on_mix(matrix: ArrayLike, faces: ArrayLike) -> float:
+    """Return the accuracy that a network would have on another mix of classes, from its recall of each class.
 
-    Two accuracies on parts with other shares of the easy classes do not compare; on one mix they do (direct
-    standardisation).
-
-    Parameters
-    ----------
-    matrix : array_like of int, (7, 7)
-        A confusion matrix, rows true.
-    faces : array_like of int, (7,)
-        How many faces of each class the other mix has.
-
-    Returns
-    -------
-    float
-        NaN where the mix has a class of which the matrix has no face.
+    Accuracies on parts with different shares of the easy classes cannot be compared; on one mix they can (direct
+    standardisation). `matrix` is its confusion matrix, (7, 7), rows true; `faces`, (7,), counts each class of the
+    other mix. NaN where the mix has a class of which the matrix has no face.
     """
     matrix, faces = np.asarray(matrix, float), np.asarray(faces, float)
     there = faces > 0
@@ -174,8 +131,17 @@ def accuracy_on_mix(matrix, faces):
     return float((recall * faces[there]).sum() / faces.sum())
 
 
-def per_class_table(result):
-    """Return the per-class part of `scores` as a DataFrame, one row an emotion."""
+def clean_same_mix(part: dict[str, Any]) -> float:
+    """Return the accuracy on the clean faces of `scores`, as if their classes were mixed as in the whole part.
+
+    NaN where it is not known.
+    """
+    matrix = (part.get("clean") or {}).get("confusion")
+    return float("nan") if matrix is None else accuracy_on_mix(matrix, np.sum(part["confusion"], axis=1))
+
+
+def per_class_table(result: dict[str, Any]) -> "pd.DataFrame":
+    """Return the per-class part of `scores`: precision, recall, f1, support, f1_low, f1_high for each emotion."""
     import pandas as pd
 
     table = pd.DataFrame(result["per_class"]).T
@@ -184,34 +150,22 @@ def per_class_table(result):
     return pd.concat([table, interval], axis=1)
 
 
-def confused_pairs(matrix, top=5):
-    """Return the most frequent confusions of a 7×7 count matrix.
+def confused_pairs(matrix: ArrayLike, top: int = 5) -> "pd.DataFrame":
+    """Return the most frequent confusions of a confusion matrix: true, predicted, faces, share (of the true class)."""
+    import pandas as pd
 
-    Returns
-    -------
-    DataFrame
-        Columns true, predicted, faces, share (of the true class), most faces first.
-    """
     matrix = np.asarray(matrix)
     rows = [(EMOTIONS[i], EMOTIONS[j], int(matrix[i, j]), matrix[i, j] / max(matrix[i].sum(), 1))
             for i in range(N_CLASSES) for j in range(N_CLASSES) if i != j]
-    import pandas as pd
-
     table = pd.DataFrame(rows, columns=["true", "predicted", "faces", "share"])
     return table.sort_values("faces", ascending=False, kind="stable").head(top).reset_index(drop=True)
 
 
-def mcnemar(correct_a, correct_b):
-    """Test whether two models err alike on the same faces (exact McNemar test).
+def mcnemar(correct_a: ArrayLike, correct_b: ArrayLike) -> dict[str, Any]:
+    """Test whether two models make errors on the same faces (exact McNemar test).
 
-    Parameters
-    ----------
-    correct_a, correct_b : array_like of bool, (N,)
-
-    Returns
-    -------
-    dict
-        ``only_a``, ``only_b`` (faces that only one of them gets right) and the two-sided ``p``.
+    Both arguments, bool (N,), say which faces a model has right. The result has ``only_a`` and ``only_b``, the faces
+    that only one of them has right, and the two-sided ``p``.
     """
     from scipy.stats import binomtest
 
@@ -223,22 +177,19 @@ def mcnemar(correct_a, correct_b):
     return {"only_a": only_a, "only_b": only_b, "p": float(p)}
 
 
-def reliability(true, probabilities, bins=15):
-    """Compare confidence with accuracy, in bins of equal width.
+def reliability(true: ArrayLike, probabilities: ArrayLike, bins: int = 15) -> "pd.DataFrame":
+    """Compare confidence with accuracy in bins of equal width.
 
-    Returns
-    -------
-    DataFrame
-        Columns low, high (the bin's edges), n, confidence (mean top probability), accuracy; bins without faces are
-        left out.
+    The columns are low and high (the bin's edges), n, confidence (mean of the highest probabilities) and accuracy;
+    bins without faces are left out.
     """
+    import pandas as pd
+
     true, probabilities = np.asarray(true), np.asarray(probabilities)
     top = probabilities.max(axis=1)
     right = probabilities.argmax(axis=1) == true
     edges = np.linspace(0, 1, bins + 1)
     which = np.clip(np.digitize(top, edges[1:-1], right=True), 0, bins - 1)
-    import pandas as pd
-
     table = pd.DataFrame({"bin": which, "confidence": top, "accuracy": right.astype(float)})
     table = table.groupby("bin").agg(n=("accuracy", "size"), confidence=("confidence", "mean"),
                                      accuracy=("accuracy", "mean")).reset_index()
@@ -247,49 +198,34 @@ def reliability(true, probabilities, bins=15):
     return table.drop(columns="bin")
 
 
-def expected_calibration_error(true, probabilities, bins=15):
+def expected_calibration_error(true: ArrayLike, probabilities: ArrayLike, bins: int = 15) -> float:
     """Return the mean gap between confidence and accuracy, 0 to 1 (Guo et al. 2017)."""
     table = reliability(true, probabilities, bins)
     return float((table["n"] * (table["confidence"] - table["accuracy"]).abs()).sum() / table["n"].sum())
 
 
-def fit_temperature(true, probabilities):
-    """Find the temperature with the least log loss (Guo et al. 2017); fit it on PublicTest.
+def log_loss(true: ArrayLike, probabilities: ArrayLike, least: float = 1e-7) -> float:
+    """Return the mean of -log p of the true classes (cross-entropy); probabilities count as at least `least`."""
+    picked = np.asarray(probabilities)[np.arange(np.size(true)), np.asarray(true)]
+    return float(-np.log(np.clip(picked, least, 1)).mean())
 
-    Parameters
-    ----------
-    true : array_like of int, (N,)
-    probabilities : ndarray
-        float (N, 7).
 
-    Returns
-    -------
-    float
-        0.1 to 10.
+def apply_temperature(probabilities: ArrayLike, temperature: float) -> np.ndarray:
+    """Soften (temperature > 1) or sharpen (< 1) probabilities (N, 7); the winning class stays (Guo et al. 2017).
+
+    The softmax of log p / T equals the softmax of the logits at temperature T, so the logits are not needed.
+    The result is float32 (N, 7), rows sum to 1.
     """
+    logits = np.log(np.clip(np.asarray(probabilities, np.float64), 1e-12, 1)) / temperature
+    logits -= logits.max(axis=1, keepdims=True)
+    out = np.exp(logits)
+    return (out / out.sum(axis=1, keepdims=True)).astype(np.float32)
+
+
+def fit_temperature(true: ArrayLike, probabilities: ArrayLike) -> float:
+    """Find the temperature, 0.1 to 10, with the least log loss (Guo et al. 2017); fit it on PublicTest."""
     from scipy.optimize import minimize_scalar
 
-    true = np.asarray(true)
-
-    def log_loss(log_temperature):
-        picked = apply_temperature(probabilities, np.exp(log_temperature))[np.arange(len(true)), true]
-        return -np.log(np.clip(picked, 1e-12, 1)).mean()
-
-    best = minimize_scalar(log_loss, bounds=(np.log(0.1), np.log(10)), method="bounded")
+    best = minimize_scalar(lambda log_t: log_loss(true, apply_temperature(probabilities, np.exp(log_t)), least=1e-12),
+                           bounds=(np.log(0.1), np.log(10)), method="bounded")
     return float(np.exp(best.x))
-
-
-def clean_same_mix(part):
-    """Return the accuracy on a part's clean faces if their classes were mixed as in the whole part; NaN if unknown.
-
-    Parameters
-    ----------
-    part : dict
-        As `scores` returns it.
-    """
-    matrix = (part.get("clean") or {}).get("confusion")
-    return float("nan") if matrix is None else accuracy_on_mix(matrix, np.sum(part["confusion"], axis=1))
-
-
-def log_loss(true, probabilities):
-    return float(-np.log(np.clip(probabilities[np.arange(len(true)), true], 1e-7, 1)).mean())

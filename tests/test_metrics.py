@@ -1,21 +1,12 @@
-import json
-
 import numpy as np
-import pandas as pd
 import pytest
 from sklearn.metrics import accuracy_score, confusion_matrix, f1_score, precision_recall_fscore_support
 
 from fer_utils import metrics
-from fer_utils.data.drawn import draw_faces
-from fer_utils.data.faceset import FaceSet
-from fer_utils.errors import DataError
-from fer_utils.evaluation import evaluate, tables
 from fer_utils.labels import EMOTIONS
-from fer_utils.networks import runs
-from fer_utils.networks.spec import FaceSpec
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def judged():
     """Labels and probabilities of a classifier that is right more often than not."""
     rng = np.random.default_rng(0)
@@ -150,105 +141,3 @@ def test_confused_pairs_by_hand():
     matrix[2, 4], matrix[0, 6] = 30, 10
     table = metrics.confused_pairs(matrix, top=2)
     assert table.values.tolist() == [["fear", "sad", 30, 0.75], ["angry", "neutral", 10, 0.5]]
-
-
-def test_batches_do_not_change_predictions():
-    import keras
-
-    model = keras.Sequential([keras.Input((48, 48, 1)), keras.layers.Flatten(),
-                              keras.layers.Dense(7, activation="softmax")])
-    pixels = np.random.default_rng(0).integers(0, 256, (10, 48, 48), np.uint8)
-    whole = runs.predict_probabilities(model, pixels, FaceSpec())
-    np.testing.assert_allclose(whole, model.predict(pixels[..., None] / 255, verbose=0), atol=1e-5)
-    np.testing.assert_allclose(runs.predict_probabilities(model, pixels, FaceSpec(), batch_size=4), whole,
-                               atol=1e-6)
-    assert runs.predict_probabilities(model, pixels[:0], FaceSpec()).shape == (0, 7)
-
-
-def test_a_missing_network_is_named_with_a_remedy(tmp_path):
-    with pytest.raises(DataError, match="train one with"):
-        runs.load_model("nothing")
-    (tmp_path / "state.json").write_text("{}")
-    with pytest.raises(DataError, match="has not finished"):
-        runs.run_folder(tmp_path)
-
-
-def test_a_damaged_network_is_named(tmp_path):
-    (tmp_path / "card.json").write_text("{}")
-    (tmp_path / "model.keras").write_bytes(b"not a zip")
-    with pytest.raises(DataError, match="model.keras"):
-        runs.load_model(tmp_path)
-    (tmp_path / "card.json").write_text("{")
-    with pytest.raises(DataError, match="card.json"):
-        runs.read_card(tmp_path)
-
-
-def test_submission_has_a_row_a_face_in_order(tmp_path):
-    faces = draw_faces(30)
-    probabilities = np.eye(7)[np.arange(30) % 7]
-    path = evaluate.write_submission(tmp_path / "new" / "submission.csv", faces, probabilities)
-    table = pd.read_csv(path)
-    assert table["row"].tolist() == list(range(1, 31))
-    assert table["emotion"].tolist() == [i % 7 for i in range(30)]
-    assert table["name"][3] == "happy"
-    with pytest.raises(ValueError, match="one row"):
-        evaluate.write_submission(path, faces, probabilities[:3])
-
-
-def test_scoring_unlabelled_faces_says_why_not():
-    faces = draw_faces(30)
-    hidden = FaceSet(faces.pixels, np.full(30, -1, np.int8), np.full(30, "Test"), "test.csv", "challenge")
-    with pytest.raises(DataError, match="PrivateTest"):
-        evaluate.evaluate_run("any", hidden)
-
-
-def test_results_table_ranks_honest_runs_and_puts_exhibits_last():
-    def card(name, protocol, accuracy, **config):
-        part = {"accuracy": accuracy, "accuracy_interval": [0, 1], "macro_f1": 0.5, "macro_f1_interval": [0, 1],
-                "n": 3}
-        config = {"model": "cnn3", "protocol": protocol, "balance": "none", "augment": "none", "seed": 0} | config
-        return {"name": name, "model": "cnn3", "config": config,
-                "scores": {"leaky test" if protocol == "leaky" else "PrivateTest": part}, "parameters": 1,
-                "mflops": 1.0, "epochs_run": 1, "seconds": 60, "data": {"title": "FER2013"}}
-
-    table = tables.results_table([card("a", "official", 0.5), card("b", "leaky", 0.9), card("c", "official", 0.6)])
-    assert table["name"].tolist() == ["c", "a", "b"]
-    assert json.loads(table.to_json(orient="records"))[0]["minutes"] == 1.0
-    assert len(tables.results_table([])) == 0
-    cards = [card("a", "official", 0.5, balance="class_weights", augment="strong"),
-             card("b", "official", 0.4, balance="over"), card("c", "official", 0.3, seed=2), card("d", "official", 0.2),
-             card("e", "official", 0.1, teachers=["a"])]
-    assert tables.results_table(cards)["label"].tolist() == [
-        "cnn3, strong, class weights", "cnn3, over-sampled", "cnn3, seed 2", "cnn3", "cnn3, distilled"]
-
-
-def test_the_spread_of_seeds_is_of_runs_that_differ_in_nothing_else():
-    def card(accuracy, macro_f1, fingerprint="f", **config):
-        part = {"accuracy": accuracy, "accuracy_interval": [accuracy - 0.02, accuracy + 0.01], "macro_f1": macro_f1}
-        config = {"model": "cnn3", "protocol": "official", "balance": "none", "augment": "none", "seed": 0} | config
-        return {"config": config, "scores": {"PrivateTest": part}, "data": {"fingerprint": fingerprint}}
-
-    cards = [card(0.60, 0.5), card(0.64, 0.6, seed=1, teachers=[], teacher_views=0), card(0.62, 0.4, seed=2),
-             card(0.9, 0.9, seed=3, augment="strong"), card(0.1, 0.1, seed=4, fingerprint="other"),
-             card(0.8, 0.8, seed=5, teachers=["a"]), card(0.99, 0.99, seed=6, protocol="leaky")]
-    table = tables.seed_table(cards)
-    assert len(table) == 1
-    row = table.iloc[0]
-    assert (row.label, row.seeds) == ("cnn3", 3)
-    assert row[["mean", "sd", "lowest", "highest", "half_width", "macro_f1", "macro_f1_sd"]].tolist() == pytest.approx(
-        [0.62, 0.02, 0.60, 0.64, 0.015, 0.5, 0.1])
-    assert tables.seed_table([card(0.6, 0.5), card(0.7, 0.5)]).empty  # one seed twice says nothing of seeds
-    assert tables.seed_table(cards, "PublicTest").empty
-
-
-def test_the_best_network_is_chosen_on_publictest_among_honest_ones():
-    def card(name, protocol, public, private):
-        return {"name": name, "config": {"protocol": protocol},
-                "scores": {"PublicTest": {"accuracy": public}, "PrivateTest": {"accuracy": private}}}
-
-    cards = [card("a", "official", 0.6, 0.9), card("b", "official", 0.7, 0.5), card("c", "leaky", 0.9, 0.9)]
-    assert runs.best_card(cards)["name"] == "b"
-    with pytest.raises(DataError, match="leaky"):
-        runs.best_card(cards[2:])
-    with pytest.raises(DataError, match="no network"):
-        runs.trained_cards(fingerprint="of no data")

@@ -4,9 +4,10 @@ import lazy_loader
 
 __getattr__, __dir__, __all__ = lazy_loader.attach(__name__, submod_attrs={
     "augment": ["AUGMENTATIONS", "augment_faces"],
+    "card": ["Card"],
     "export": ["export_onnx"],
     "recipes": ["TrainConfig"],
-    "runs": ["answers", "predict_probabilities", "run_folder", "trained_cards"],
+    "runs": ["predict_probabilities", "run_folder", "trained_cards"],
     "spec": ["FaceSpec", "face_to_tensor", "one_hot"],
     "zoo": ["NETWORKS", "multiply_adds", "network"],
 })

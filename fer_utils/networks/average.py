@@ -51,21 +51,21 @@ def average(names, faces, out):
     cards = [card for _, card in runs]
     model, card = runs[-1]
     for name, other in zip(names, cards):
-        if other["model"] != card["model"]:
-            raise ValueError(f"average: {name} is a {other['model']} and {names[-1]} a {card['model']}; only weights "
+        if other.model != card.model:
+            raise ValueError(f"average: {name} is a {other.model} and {names[-1]} a {card.model}; only weights "
                              "of one network have a mean")
-        if other["data"]["fingerprint"] != faces.fingerprint():
+        if other.fingerprint != faces.fingerprint():
             raise ValueError(f"average: {name} was trained on other faces than {faces.source}; name its data with "
                              "--data")
     weights = [run.get_weights() for run, _ in runs]
     model.set_weights([np.mean(same, axis=0) for same in zip(*weights)])
-    config = TrainConfig.from_dict(card["config"])
+    config = TrainConfig.from_dict(card.config)
     parts = split(faces, config.protocol, config.balance, config.seed)
     results, temperature = score_parts(model, zoo.network(config.model).spec, faces, parts)
     out.mkdir(parents=True, exist_ok=True)
     save_model(out, model)
     pd.read_csv(run_folder(names[-1]) / "history.csv").to_csv(out / "history.csv", index=False)
-    write_json(out / "card.json", {**card, "name": out.name, "averaged": [c["name"] for c in cards],
+    write_json(out / "card.json", {**card.values, "name": out.name, "averaged": [c.name for c in cards],
                                     "scores": results, "temperature": temperature, "versions": library_versions(),
                                     "finished": datetime.now(UTC).isoformat(timespec="seconds")})
     return out

@@ -1,30 +1,31 @@
-"""Trained networks on disk: their folder, card, weights and answers."""
-import json
+"""Trained networks on disk: find their folder, read card and weights, and let them answer."""
+
 import zipfile
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from .. import paths
 from ..errors import DataError
 from ..labels import N_CLASSES
+from ..metrics import scores
 from .backend import import_keras
+from .card import Card, pack_answers
 from .spec import FaceSpec, face_to_tensor
 
+if TYPE_CHECKING:  # the webcam starts without Keras and pandas
+    import keras
 
-def run_folder(name, weights=True):
-    """Find a trained network's folder by name (in models/ or models/runs/) or by path.
+    from ..data.faceset import FaceSet
 
-    Parameters
-    ----------
-    name : str or Path
-    weights : bool
-        False finds also a card that stands alone: the weights are too large to share, or an exhibit's.
 
-    Raises
-    ------
-    DataError
-        There is none; the message lists those that are.
+def run_folder(name: Path | str, weights: bool = True) -> Path:
+    """Find the folder of a trained network by its name (in models/ or models/runs/) or path.
+
+    `weights=False` also finds a card without weights: these are too large to share, or an exhibit's. DataError lists
+    the networks that are there.
     """
     for folder in (Path(name), paths.MODELS / str(name), paths.RUNS / str(name)):
         if (folder / "card.json").is_file() and (not weights or (folder / "model.keras").is_file()):
@@ -37,72 +38,23 @@ def run_folder(name, weights=True):
                     "train one with: python -m fer_utils train --model cnn3")
 
 
-def read_card(name):
-    """Return the card.json of a trained network as a dict."""
-    path = run_folder(name, weights=False) / "card.json"
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except json.JSONDecodeError as error:
-        raise DataError(f"{path}: not readable as JSON ({error}); delete the folder and train again") from error
+def read_card(name: Path | str) -> Card:
+    """Read the card of a trained network, found as `run_folder` finds it, with or without weights."""
+    return Card.read(run_folder(name, weights=False))
 
 
-def predict_probabilities(model, pixels, spec, batch_size=256):
-    """Return a network's probabilities for faces.
+def trained_cards(names: Sequence[Path | str] = (), fingerprint: str | None = None) -> list[Card]:
+    """Read the cards of the named networks; no names mean every network in models/ and models/runs/.
 
-    Parameters
-    ----------
-    model : keras.Model
-    pixels : ndarray
-        uint8 (N, H, W).
-    spec : FaceSpec
-    batch_size : int
-        Faces made into tensors and sent through the network at a time, so that memory stays flat.
-
-    Returns
-    -------
-    ndarray
-        float32 (N, 7), rows sum to 1, columns in `EMOTIONS` order.
-    """
-    if len(pixels) == 0:
-        return np.empty((0, N_CLASSES), np.float32)
-    batch_size = min(batch_size, len(pixels))
-    parts = []
-    for start in range(0, len(pixels), batch_size):
-        x = face_to_tensor(pixels[start:start + batch_size], spec)
-        # Every batch has one shape, for another would be compiled anew.
-        x = np.pad(x, [(0, batch_size - len(x)), (0, 0), (0, 0), (0, 0)])
-        # predict_on_batch has none of predict's fixed cost.
-        parts.append(np.asarray(model.predict_on_batch(x), np.float32))
-    return np.concatenate(parts)[:len(pixels)]
-
-
-def trained_cards(names=(), fingerprint=None):
-    """Return the cards of trained networks.
-
-    Parameters
-    ----------
-    names : sequence of str
-        Those; none means every network in models/ and models/runs/. In models/ a card may stand without weights too
-        large to share.
-    fingerprint : str, optional
-        Only networks trained on the data with this fingerprint (`FaceSet.fingerprint`).
-
-    Returns
-    -------
-    list of dict
-        As `read_card` gives them, each with its ``folder`` (str).
-
-    Raises
-    ------
-    DataError
-        A named network does not exist, or there is none at all.
+    In models/ a card may come without weights, which are too large to share. `fingerprint` keeps only the networks
+    that were trained on the faces with this `FaceSet.fingerprint`. DataError: a named network is not there, or no
+    network is left.
     """
     folders = [run_folder(name, weights=False) for name in names] or sorted(
         p.parent for root in (paths.MODELS, paths.RUNS) for p in root.glob("*/card.json")
         if root == paths.MODELS or (p.parent / "model.keras").is_file())
-    cards = [{**read_card(folder), "folder": str(folder)} for folder in folders]
-    if fingerprint is not None:
-        cards = [card for card in cards if card["data"]["fingerprint"] == fingerprint]
+    cards = [Card.read(folder) for folder in folders]
+    cards = [card for card in cards if fingerprint in (None, card.fingerprint)]
     if not cards:
         raise DataError("no network has been trained on these faces yet: run notebook 03, or "
                         "python -m fer_utils train --model cnn3. The shared networks were trained on fer2013.csv; "
@@ -110,42 +62,22 @@ def trained_cards(names=(), fingerprint=None):
     return cards
 
 
-def best_card(cards):
+def best_card(cards: Iterable[Card]) -> Card:
     """Return the card that is best on PublicTest among those of the official protocol; PrivateTest has no say.
 
-    Raises
-    ------
-    DataError
-        All are exhibits of the leaky protocol.
+    DataError: all of them are exhibits of the leaky protocol.
     """
-    honest = [card for card in cards if card["config"]["protocol"] == "official"]
+    honest = [card for card in cards if card.honest]
     if not honest:
         raise DataError("every network here was trained under the leaky protocol: train one under the official one")
-    # Where the data has no PublicTest, the part held out of Training stands first in its place.
-    return max(honest, key=lambda card: next(iter(card["scores"].values()))["accuracy"])
+    # Where the data has no PublicTest, a part held out of Training takes its place.
+    return max(honest, key=lambda card: card.scores[card.chosen_by]["accuracy"])
 
 
-def load_model(name):
-    """Read a trained network.
-
-    Parameters
-    ----------
-    name : str or Path
-        A name in models/ or models/runs/, or a folder.
-
-    Returns
-    -------
-    model : keras.Model
-    card : dict
-
-    Raises
-    ------
-    DataError
-        No such network, or its file is damaged.
-    """
-    keras = import_keras()
-
+def load_model(name: Path | str) -> "tuple[keras.Model, Card]":
+    """Read a trained network and its card; DataError if there is none of that name or a file is damaged."""
     folder, card = run_folder(name), read_card(name)
+    keras = import_keras()
     try:
         return keras.saving.load_model(folder / "model.keras", compile=False, safe_mode=True), card
     except (ValueError, OSError, KeyError, zipfile.BadZipFile) as error:
@@ -153,49 +85,41 @@ def load_model(name):
                         "fetch or train it again") from error
 
 
-def ensemble_probabilities(names, pixels, flip=False):
-    """Return the mean of trained networks' probabilities.
+def predict_probabilities(model: "keras.Model", pixels: np.ndarray, spec: FaceSpec,
+                          batch_size: int = 256) -> np.ndarray:
+    """Return the probabilities, float32 (N, 7), that a network gives to faces, uint8 (N, H, W).
 
-    Parameters
-    ----------
-    names : sequence of str
-        As `load_model` takes them; one name gives that network's own probabilities.
-    pixels : ndarray
-        uint8 (N, 48, 48).
-    flip : bool
-        Let each network also see every face mirrored (test-time augmentation), at twice the cost.
+    Tensors are made for `batch_size` faces at a time, so that memory stays flat.
+    """
+    if len(pixels) == 0:
+        return np.empty((0, N_CLASSES), np.float32)
+    batch_size = min(batch_size, len(pixels))
+    parts = []
+    for start in range(0, len(pixels), batch_size):
+        x = face_to_tensor(pixels[start:start + batch_size], spec)
+        # All batches have one shape: for another one the network would be compiled again.
+        x = np.pad(x, [(0, batch_size - len(x)), (0, 0), (0, 0), (0, 0)])
+        # predict_on_batch has none of predict's fixed cost.
+        parts.append(np.asarray(model.predict_on_batch(x), np.float32))
+    return np.concatenate(parts)[:len(pixels)]
 
-    Returns
-    -------
-    ndarray
-        float32 (N, 7), rows sum to 1.
+
+def ensemble_probabilities(names: Sequence[Path | str], pixels: np.ndarray, flip: bool = False) -> np.ndarray:
+    """Return the mean of the probabilities, float32 (N, 7), that trained networks give to faces, uint8 (N, 48, 48).
+
+    With `flip` each network also sees every face mirrored (test-time augmentation), at twice the cost.
     """
     views = [pixels, np.ascontiguousarray(pixels[:, :, ::-1])] if flip else [pixels]
     total = np.zeros((len(pixels), N_CLASSES), np.float32)
     for name in names:
         model, card = load_model(name)
-        spec = FaceSpec.from_dict(card["spec"])
-        total += sum(predict_probabilities(model, view, spec) for view in views)
+        total += sum(predict_probabilities(model, view, card.spec) for view in views)
     return total / (len(names) * len(views))
 
 
-def pack_answers(predicted):
-    """Write predicted emotions, int (N,), as one digit a face, as cards keep them."""
-    return "".join(map(str, predicted))
+def score_faces(faces: "FaceSet", probabilities: np.ndarray, clean: np.ndarray | None = None) -> dict[str, Any]:
+    """Score the probabilities, float (N, 7), of labelled faces: `metrics.scores`, and the answers as a card keeps them.
 
-
-def answers(card, part, usage="PrivateTest"):
-    """Return a trained network's predicted emotions, int (N,): from its card, or from its weights.
-
-    Parameters
-    ----------
-    card : dict
-        One of `trained_cards`.
-    part : FaceSet
-        The faces of `usage` that the card's network was scored on.
-    usage : str
+    With the answers, networks can later be compared face by face without their weights.
     """
-    kept = card["scores"].get(usage, {}).get("answers", "")
-    if len(kept) == len(part):
-        return np.array(list(kept), dtype=int)
-    return ensemble_probabilities([card["folder"]], part.pixels).argmax(axis=1)
+    return scores(faces.emotion, probabilities, clean) | {"answers": pack_answers(probabilities.argmax(axis=1))}

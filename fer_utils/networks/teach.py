@@ -5,7 +5,7 @@ import numpy as np
 
 from .backend import import_keras, xla_setting
 from .runs import load_model, predict_probabilities, read_card
-from .spec import FaceSpec, one_hot
+from .spec import one_hot
 
 
 def soft_targets(faces, config):
@@ -31,9 +31,8 @@ def soft_targets(faces, config):
     seen = np.zeros_like(targets)
     for name in config.teachers:
         model, card = honest_run(name, "teach")
-        spec = FaceSpec.from_dict(card["spec"])
         for pixels in (faces.pixels, np.ascontiguousarray(faces.pixels[:, :, ::-1])):
-            seen += predict_probabilities(model, pixels, spec)
+            seen += predict_probabilities(model, pixels, card.spec)
     share = np.float32(config.teacher_share)
     return (1 - share) * targets + share * seen / np.float32(2 * len(config.teachers))
 
@@ -67,7 +66,7 @@ def teach_views(config, spec, precision):
     teachers, kept = [], {}
     for name in config.teachers:
         model, card = honest_run(name, "teach")
-        if FaceSpec.from_dict(card["spec"]) != spec:
+        if card.spec != spec:
             raise ValueError(f"teacher_views: {name} takes other inputs than {config.model}; teachers that see the "
                              "same views must take the same, others can teach with teacher_views=0")
         teachers.append(_in_precision(model, precision))
@@ -97,15 +96,15 @@ def _in_precision(model, precision):
 
 def honest_run(name, purpose):
     model, card = load_model(name)
-    if card["config"]["protocol"] != "official":
-        raise ValueError(f"{name} was trained under the {card['config']['protocol']} protocol, on test faces: "
+    if not card.honest:
+        raise ValueError(f"{name} was trained under the {card.protocol} protocol, on test faces: "
                          f"it must not {purpose} another network")
     return model, card
 
 
 def warn_of_other_data(config, fingerprint):
     for name in filter(None, (*config.teachers, config.start)):
-        if read_card(name)["data"]["fingerprint"] != fingerprint:
+        if read_card(name).fingerprint != fingerprint:
             warnings.warn(f"{name} was trained on other data (another file, order or sample) than the network that "
                           "learns from it: where its training faces are among the test faces here, the scores flatter",
                           stacklevel=3)
@@ -113,6 +112,6 @@ def warn_of_other_data(config, fingerprint):
 
 def start_weights(config):
     model, card = honest_run(config.start, "start")
-    if card["model"] != config.model:
-        raise ValueError(f"start: {config.start} is a {card['model']}, not a {config.model}")
+    if card.model != config.model:
+        raise ValueError(f"start: {config.start} is a {card.model}, not a {config.model}")
     return model.get_weights()

@@ -13,12 +13,12 @@ import pandas as pd
 from .. import errors, paths
 from ..data.copies import clean_mask, face_ids
 from ..data.split import split
-from ..metrics import fit_temperature, log_loss, scores
+from ..metrics import fit_temperature, log_loss
 from . import zoo
 from .backend import fuse_batch_norm, import_keras, xla_setting
 from .batches import even_batch_size, make_batches
 from .recipes import TrainConfig, resolve_precision
-from .runs import pack_answers, predict_probabilities
+from .runs import predict_probabilities, score_faces
 from .teach import soft_targets, start_weights, teach_views, warn_of_other_data
 
 
@@ -305,9 +305,7 @@ def score_parts(model, spec, faces, parts):
     results, temperature = {}, None
     for usage, part in _scored_parts(faces, parts):
         probabilities = predict_probabilities(model, part.pixels, spec)
-        results[usage] = scores(part.emotion, probabilities, _clean(faces, parts, usage))
-        # Comparing networks face by face later needs their answers, but not their weights.
-        results[usage]["answers"] = pack_answers(probabilities.argmax(axis=1))
+        results[usage] = score_faces(part, probabilities, _clean(faces, parts, usage))
         if usage in ("PublicTest", "validation"):
             temperature = round(fit_temperature(part.emotion, probabilities), 4)
     return results, temperature

@@ -58,7 +58,7 @@ def test_a_leaky_runs_curves_are_not_called_publictest(tmp_path):
     [cell] = [c.source for c in nbformat.read(ROOT / "notebooks" / "03_train.ipynb", 4).cells
               if c.cell_type == "code" and "plot_history" in c.source]
     names = {"pd": pd, "plots": style, "folder": tmp_path, "model": "cnn3", "faces": SimpleNamespace(title="FER2013"),
-             "parts": SimpleNamespace(exhibit=True), "card": {"name": "run", "scores": {"leaky test": {}}}}
+             "parts": SimpleNamespace(exhibit=True), "card": SimpleNamespace(name="run", chosen_by="leaky test")}
     exec(cell, names)
     figure = names["figure"]
     assert "leaky split: an exhibit" in figure.get_suptitle()

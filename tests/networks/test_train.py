@@ -1,3 +1,4 @@
+import dataclasses
 import gc
 import json
 import os
@@ -58,20 +59,20 @@ def test_a_run_folder_holds_the_model_its_card_and_history(finished, faces):
 def test_the_saved_model_has_the_cards_scores(finished, faces):
     model, card = runs.load_model(finished)
     test = faces.of("PrivateTest")
-    probabilities = runs.predict_probabilities(model, test.pixels, FaceSpec.from_dict(card["spec"]))
+    probabilities = runs.predict_probabilities(model, test.pixels, card.spec)
     predicted = probabilities.argmax(1)
-    assert card["scores"]["PrivateTest"]["accuracy"] == pytest.approx((predicted == test.emotion).mean(), abs=1e-4)
-    assert card["scores"]["PrivateTest"]["macro_f1"] == pytest.approx(
+    assert card.scores["PrivateTest"]["accuracy"] == pytest.approx((predicted == test.emotion).mean(), abs=1e-4)
+    assert card.scores["PrivateTest"]["macro_f1"] == pytest.approx(
         f1_score(test.emotion, predicted, average="macro"), abs=1e-4)
     again = evaluate.evaluate_run(finished, faces)
-    assert again["confusion"] == card["scores"]["PrivateTest"]["confusion"] and again["clean"]["n"] <= again["n"]
+    assert again["confusion"] == card.scores["PrivateTest"]["confusion"] and again["clean"]["n"] <= again["n"]
 
 
 def test_the_best_epoch_is_chosen_on_publictest_alone(finished):
     card, rows = runs.read_card(finished), history(finished)
-    assert card["best_epoch"] == rows["val_accuracy"].idxmax() + 1
-    assert card["scores"]["PublicTest"]["accuracy"] == pytest.approx(rows["val_accuracy"].max(), abs=1e-4)
-    assert list(card["scores"]) == ["PublicTest", "PrivateTest"]
+    assert card.best_epoch == rows["val_accuracy"].idxmax() + 1
+    assert card.scores["PublicTest"]["accuracy"] == pytest.approx(rows["val_accuracy"].max(), abs=1e-4)
+    assert list(card.scores) == ["PublicTest", "PrivateTest"]
 
 
 def test_a_finished_run_is_returned_at_once_and_another_is_refused(finished, faces, monkeypatch):
@@ -149,7 +150,7 @@ def test_two_processes_do_not_train_one_run(faces, tmp_path, monkeypatch):
     with pytest.raises(errors.DataError, match="another process trains this very run"):
         train.train(config, faces, folder, progress=None)
     card = runs.read_card(folder)
-    assert len(history(folder)) == card["epochs_run"] == 3, "the other one's work is whole"
+    assert len(history(folder)) == card.epochs_run == 3, "the other one's work is whole"
 
 
 def test_an_interrupted_training_lets_go_of_the_faces(tmp_path, monkeypatch):
@@ -191,7 +192,7 @@ def test_labels_may_be_missing_in_a_part(tmp_path):
     none = FaceSet(faces.pixels, emotion, faces.usage, "none", "arrays")
     for part, chosen_by in ((some, "PublicTest"), (none, "validation")):
         folder = train.train(TrainConfig(**{**QUICK, "epochs": 1}), part, tmp_path / chosen_by, progress=None)
-        scored = runs.read_card(folder)["scores"]
+        scored = runs.read_card(folder).scores
         assert list(scored) == [chosen_by, "PrivateTest"]
         usage, test, clean = split.report_part(part)
         assert scored["PrivateTest"]["n"] == (faces.usage == "PrivateTest").sum() - 3 == len(test) == len(clean)
@@ -216,14 +217,14 @@ def test_a_network_learns_what_can_be_learnt(tmp_path):
     faces = FaceSet(pixels, emotion, usage, "bars", "arrays")
     config = TrainConfig(model="cnn3", epochs=4, batch_size=16, learning_rate=1e-3)
     card = runs.read_card(train.train(config, faces, tmp_path / "run", progress=None))
-    assert card["scores"]["PrivateTest"]["accuracy"] > 0.95
+    assert card.scores["PrivateTest"]["accuracy"] > 0.95
 
 
 def test_the_leaky_exhibit_also_reports_faces_it_never_saw(faces, tmp_path):
     config = TrainConfig.for_model("speck", protocol="leaky", epochs=1, batch_size=64)
     card = runs.read_card(train.train(config, faces, tmp_path / "run", progress=None))
-    assert list(card["scores"]) == ["leaky test"] and "exhibit" in card["split"]
-    part = card["scores"]["leaky test"]
+    assert list(card.scores) == ["leaky test"] and "exhibit" in card.split
+    part = card.scores["leaky test"]
     assert 0 < part["clean"]["n"] < part["n"]
     result = evaluate.evaluate_run(tmp_path / "run", faces)
     assert result["exhibit"] and result["clean"]["n"] == 0, "it has trained on PrivateTest too"
@@ -368,7 +369,7 @@ class TestTeachersAndStarts:
     def test_soft_targets_mix_labels_with_the_teachers_two_views(self, finished, faces):
         part = faces.of("Training")
         model, card = runs.load_model(finished)
-        spec = FaceSpec.from_dict(card["spec"])
+        spec = card.spec
         seen = (runs.predict_probabilities(model, part.pixels, spec)
                 + runs.predict_probabilities(model, part.pixels[:, :, ::-1].copy(), spec)) / 2
         config = TrainConfig(**QUICK, teachers=(str(finished), str(finished)), teacher_share=0.25)
@@ -422,7 +423,7 @@ class TestTeachersAndStarts:
         for a, b in zip(before.trainable_weights, after.trainable_weights):
             assert np.allclose(a, b, atol=1e-6)
         card = runs.read_card(folder)
-        assert TrainConfig.from_dict(card["config"]) == config and card["config"]["teachers"] == [str(finished)]
+        assert TrainConfig.from_dict(card.config) == config and card.config["teachers"] == [str(finished)]
 
     def test_another_networks_weights_are_refused(self, finished, faces, tmp_path):
         with pytest.raises(ValueError, match="is a speck, not a cnn3"):
@@ -451,15 +452,15 @@ class TestTeachersAndStarts:
         for a, b, c in zip(first.get_weights(), last.get_weights(), mean.get_weights()):
             np.testing.assert_allclose(c, (a + 2 * b) / 3, rtol=1e-5, atol=1e-6)
         card = runs.read_card(folder)
-        assert card["averaged"] == [finished.name, "second", "second"] and card["name"] == "mean"
+        assert card.averaged == (finished.name, "second", "second") and card.name == "mean"
         again = evaluate.evaluate_run(folder, faces)
-        assert {name: card["scores"]["PrivateTest"][name] for name in ("confusion", "ece")} == {
+        assert {name: card.scores["PrivateTest"][name] for name in ("confusion", "ece")} == {
             name: again[name] for name in ("confusion", "ece")}
-        assert again["ece"] != runs.read_card(second)["scores"]["PrivateTest"]["ece"]
-        assert card["config"] == going_on.to_dict()
+        assert again["ece"] != runs.read_card(second).scores["PrivateTest"]["ece"]
+        assert card.config == going_on.to_dict()
         assert (folder / "history.csv").read_text() == (second / "history.csv").read_text()
         assert tables.results_table([card])["label"].item().endswith(", averaged")
-        assert tables.seed_table([card, card | {"config": card["config"] | {"seed": 5}}]).empty
+        assert tables.seed_table([card, dataclasses.replace(card, config=card.config | {"seed": 5})]).empty
 
     def test_what_has_no_mean_is_refused(self, finished, faces, tmp_path):
         import shutil

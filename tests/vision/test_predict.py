@@ -6,28 +6,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from matplotlib import cbook
 from PIL import Image
 
 from fer_utils import metrics
 from fer_utils.cli import main
-from fer_utils.data import copies as copies_module
-from fer_utils.data import drawn as drawn_module
+from fer_utils.data.drawn import draw_faces
 from fer_utils.errors import DataError
-from fer_utils.evaluation import robustness
 from fer_utils.labels import EMOTIONS
 from fer_utils.networks import export, runs
 from fer_utils.vision import predict
-from fer_utils.vision.detect import Detection
-from fer_utils.vision.images import read_photo
 
 SHARED = Path(__file__).resolve().parents[2] / "models"
 NETWORKS = [p.parent for p in SHARED.glob("*/model.onnx")]
-
-
-@pytest.fixture(scope="module")
-def portrait():
-    return read_photo(cbook.get_sample_data("grace_hopper.jpg", asfileobj=False))
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +27,7 @@ def predictor():
 
 @pytest.mark.parametrize("folder", NETWORKS, ids=lambda p: p.name)
 def test_onnx_and_keras_give_the_same_probabilities(folder):
-    crops = drawn_module.draw_faces(40, seed=3).pixels
+    crops = draw_faces(40, seed=3).pixels
     noise = np.random.default_rng(0).integers(0, 256, (24, 48, 48), np.uint8)
     crops = np.concatenate([crops, noise])
     a = predict.Predictor(folder, "haar").probabilities(crops)
@@ -50,10 +40,10 @@ def test_every_shared_network_of_ours_has_onnx():
 
 
 def test_probabilities_are_calibrated_by_the_cards_temperature(predictor):
-    crops = drawn_module.draw_faces(7).pixels
+    crops = draw_faces(7).pixels
     network, card = runs.load_model(SHARED / "fer_net")
     raw = runs.predict_probabilities(network, crops, predictor.spec)
-    assert np.allclose(predictor.probabilities(crops), metrics.apply_temperature(raw, card["temperature"]), atol=1e-5)
+    assert np.allclose(predictor.probabilities(crops), metrics.apply_temperature(raw, card.temperature), atol=1e-5)
 
 
 def test_the_portraits_face_is_found_and_read(predictor, portrait):
@@ -176,90 +166,3 @@ class TestCommand:
         assert main(["predict", *files, "--json", *self.OPTIONS]) == 1
         photos = json.loads(capsys.readouterr().out)["photos"]
         assert "ZeroDivisionError" in photos[0]["error"] and len(photos[1]["faces"]) == 1
-
-
-class TestRobustness:
-    def test_every_condition_keeps_a_faces_shape_and_changes_it(self):
-        face = drawn_module.draw_faces(7).pixels[3]
-        for condition in robustness.CONDITIONS:
-            changed = condition.change(face, 1)
-            assert changed.shape == (48, 48) and changed.dtype == np.uint8
-            assert np.array_equal(changed, face) == (condition.kind == "none")
-
-    def test_known_changes(self):
-        face = np.full((48, 48), 64, np.uint8)
-        changed = {(c.kind, c.level): c.change(face, 0) for c in robustness.CONDITIONS}
-        assert changed["gamma", "0.5"][0, 0] == round(255 * (64 / 255) ** 0.5)
-        assert changed["contrast", "0.5×"][0, 0] == round((64 - 127.5) * 0.5 + 127.5)
-        assert (changed["hidden", "50% of a side"] == 96).mean() == 0.5
-
-    def test_a_scene_holds_the_face_where_it_says(self):
-        import cv2
-
-        face = drawn_module.draw_faces(7).pixels[3]
-        image, (x, y, w, h) = robustness.scene(face, 5)
-        back = cv2.resize(image[y:y + h, x:x + w, 0], (48, 48), interpolation=cv2.INTER_AREA)
-        assert np.abs(back.astype(int) - face).mean() < 12
-        assert np.array_equal(image, robustness.scene(face, 5)[0])
-
-    def test_faces_found_where_they_are_lose_little(self, predictor):
-        drawn = drawn_module.draw_faces(60, seed=1)
-        part = drawn.of("Training")
-        squares = [robustness.scene(part.pixels[i], i)[1] for i in range(12)]
-
-        class Detector:
-            """Finds every second face, and once another place."""
-
-            name, margin = "fake", 1.0
-
-            def __init__(self):
-                self.asked = 0
-
-            def detect(self, image):
-                self.asked += 1
-                square = squares[self.asked - 1]
-                if self.asked % 2:
-                    return []
-                elsewhere = Detection((square[0] - 3 * square[2], 0, 20, 20))
-                return [Detection(square), elsewhere] if self.asked == 2 else [Detection(square)]
-
-        row = robustness.detection_table(predictor, drawn, [Detector()], "Training", sample=12).iloc[0]
-        assert (row["faces"], row["found"], row["false"], row["side"]) == (12, 0.5, 1, 1)
-        assert row["missed_as_wrong"] == row["detected"] / 2
-        guess = predictor.probabilities(part.pixels[:12]).argmax(1)
-        assert row["direct"] == pytest.approx((guess == part.emotion[:12])[1::2].mean())
-
-    def test_unlabelled_faces_are_not_scored(self, predictor):
-        drawn = drawn_module.draw_faces(60, seed=1)
-        drawn.emotion[drawn.usage == "PrivateTest"] = -1
-        for table in (robustness.robustness_table, robustness.detection_table):
-            with pytest.raises(DataError, match="PrivateTest faces have no labels"):
-                table(predictor, drawn)
-
-    def test_the_table_is_scored_as_scikit_learn_does(self, predictor):
-        from sklearn.metrics import accuracy_score
-
-        drawn = drawn_module.draw_faces(60, seed=1)
-        usage = drawn.usage[0]
-        table = robustness.robustness_table(predictor, drawn, usage)
-        part = drawn.of(usage)
-        guess = predictor.probabilities(part.pixels).argmax(1)
-        assert table["accuracy"][0] == pytest.approx(accuracy_score(part.emotion, guess))
-        assert table["lost"][0] == 0 and len(table) == len(robustness.CONDITIONS)
-
-    def test_copies_of_training_faces_can_be_left_out(self, predictor):
-        drawn = drawn_module.draw_faces(200, seed=1)
-        training, test = (np.flatnonzero(drawn.usage == usage) for usage in ("Training", "PublicTest"))
-        copies, others = test[:len(test) // 2], test[len(test) // 2:]
-        drawn.pixels[copies] = drawn.pixels[training[:len(copies)]]
-        # Drawn faces look alike; these do not.
-        drawn.pixels[others] = np.random.default_rng(0).integers(0, 256, (len(others), 48, 48))
-        assert copies_module.clean_mask(drawn, "PublicTest").tolist() == [False] * len(copies) + [True] * len(others)
-        table = robustness.robustness_table(predictor, drawn, "PublicTest", clean=True)
-        right = predictor.probabilities(drawn.pixels[others]).argmax(1) == drawn.emotion[others]
-        assert table["accuracy"][0] == pytest.approx(right.mean())
-        with pytest.raises(DataError, match="have no copy in Training cannot be told"):
-            robustness.robustness_table(predictor, drawn[drawn.usage == "PublicTest"], "PublicTest", clean=True)
-        drawn.pixels[others] = drawn.pixels[training[:len(others)]]
-        with pytest.raises(DataError, match="each of the PublicTest faces has a copy"):
-            robustness.robustness_table(predictor, drawn, "PublicTest", clean=True)

@@ -1,0 +1,131 @@
+"""Cards and trained networks on disk."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fer_utils.data.drawn import draw_faces
+from fer_utils.errors import DataError
+from fer_utils.networks import runs
+from fer_utils.networks.card import Card, pack_answers
+from fer_utils.networks.spec import FaceSpec
+from tests.cards import card, card_values, scored
+
+SHARED = Path(__file__).parents[2] / "models"
+
+
+def write_card(folder, values):
+    (folder / "card.json").write_text(values if isinstance(values, str) else json.dumps(values))
+
+
+def test_every_shared_card_is_read():
+    cards = [Card.read(path.parent) for path in sorted(SHARED.glob("*/card.json"))]
+    assert len(cards) == 17
+    for one in cards:
+        assert one.folder.name == one.name and one.spec == FaceSpec.from_dict(one.values["spec"])
+        assert one.reported[0] == ("PrivateTest" if one.honest else "leaky test")
+        assert one.chosen_by == ("PublicTest" if one.honest else "leaky test")
+        assert one.clean["accuracy"] < one.reported[1]["accuracy"]
+        assert 0.5 < one.temperature < 4 and one.minutes > 10
+
+
+def test_a_card_says_what_sets_its_training_apart():
+    def words(**config):
+        one = card(**config)
+        return one.label, one.training
+
+    assert words() == ("cnn3", "plain")
+    assert words(augment="strong", seed=1) == ("cnn3, strong, seed 1", "augmentation strong, seed 1")
+    assert words(balance="class_weights", augment="strong")[0] == "cnn3, strong, class weights"
+    assert words(balance="under")[1] == "under-sampled" and words(balance="smote")[1] == "smote"
+    assert words(teachers=["a"])[1] == "distilled"
+    assert words(protocol="leaky", balance="over") == ("cnn3, over-sampled", "leaky protocol, over-sampled")
+    assert Card.from_dict(card_values() | {"averaged": ["a", "b"]}, "mean").training == "averaged"
+
+
+def test_a_card_reports_privatetest_or_what_takes_its_place():
+    assert card(scores={"PublicTest": scored(), "PrivateTest": scored()}).reported[0] == "PrivateTest"
+    assert card(scores={"validation": scored()}).reported[0] == "validation"
+    assert card(protocol="leaky").reported[0] == "leaky test"
+
+
+@pytest.mark.parametrize("change, says", [
+    ("{", "not readable as JSON"),
+    ("[]", "config.balance is missing"),
+    ({"data": {"title": "FER2013"}}, "data.fingerprint is missing"),
+    ({"temperature": 0}, "temperature must be a positive number or null, got 0"),
+    ({"temperature": float("nan")}, "temperature must be a positive number or null, got nan"),
+    ({"temperature": float("inf")}, "temperature must be"),
+    ({"parameters": "many"}, "parameters must be a whole number, got many"),
+    ({"config": card_values()["config"] | {"protocol": "other"}}, "config.protocol must be official or leaky"),
+    ({"spec": {"size": 48, "colour": True}}, "spec is wrong: FaceSpec has no"),
+    ({"scores": {}}, "scores must be an object"),
+    ({"scores": {"PublicTest": scored(accuracy_interval=[0.5])}}, "scores.PublicTest.accuracy_interval must be two"),
+    ({"scores": {"PublicTest": scored(confusion=[[1] * 7] * 6)}}, "confusion must be 7 rows of 7 counts"),
+    ({"scores": {"PublicTest": scored(answers="0x")}}, "answers must be a digit from 0 to 6"),
+    ({"scores": {"PublicTest": scored(clean={"confusion": 3})}}, "scores.PublicTest.clean.confusion must be"),
+])
+def test_a_damaged_card_names_its_file_the_field_and_what_to_do(tmp_path, change, says):
+    write_card(tmp_path, change if isinstance(change, str) else card_values() | change)
+    with pytest.raises(DataError, match=says) as error:
+        Card.read(tmp_path)
+    assert str(tmp_path / "card.json") in str(error.value) and "train again" in str(error.value)
+
+
+def test_a_missing_field_is_named_whatever_it_is(tmp_path):
+    for field in set(card_values()) - {"config"}:
+        values = card_values()
+        del values[field]
+        write_card(tmp_path, values)
+        with pytest.raises(DataError, match=f"{field}.* is missing"):
+            runs.read_card(tmp_path)
+
+
+def test_a_card_gives_the_answers_that_it_keeps():
+    faces = draw_faces(70)
+    predicted = np.arange(70) % 7
+    kept = card(scores={"PrivateTest": scored(answers=pack_answers(predicted))})
+    assert np.array_equal(kept.answers(faces), predicted)
+    with pytest.raises(DataError, match="no trained network"):  # without them its weights would have to answer
+        card("nowhere").answers(faces)
+
+
+def test_a_missing_network_is_named_with_a_remedy(tmp_path):
+    with pytest.raises(DataError, match="train one with"):
+        runs.load_model("nothing")
+    (tmp_path / "state.json").write_text("{}")
+    with pytest.raises(DataError, match="has not finished"):
+        runs.run_folder(tmp_path)
+
+
+def test_a_damaged_network_is_named(tmp_path):
+    write_card(tmp_path, card_values())
+    (tmp_path / "model.keras").write_bytes(b"not a zip")
+    with pytest.raises(DataError, match="model.keras"):
+        runs.load_model(tmp_path)
+
+
+def test_the_best_network_is_chosen_on_publictest_among_honest_ones():
+    cards = [card("a", {"PublicTest": scored(0.6), "PrivateTest": scored(0.9)}),
+             card("b", {"PublicTest": scored(0.7), "PrivateTest": scored(0.5)}),
+             card("c", {"leaky test": scored(0.9)}, protocol="leaky")]
+    assert runs.best_card(cards).name == "b"
+    with pytest.raises(DataError, match="leaky"):
+        runs.best_card(cards[2:])
+    with pytest.raises(DataError, match="no network"):
+        runs.trained_cards(fingerprint="of no data")
+
+
+def test_batches_do_not_change_predictions():
+    import keras
+
+    model = keras.Sequential([keras.Input((48, 48, 1)), keras.layers.Flatten(),
+                              keras.layers.Dense(7, activation="softmax")])
+    pixels = np.random.default_rng(0).integers(0, 256, (10, 48, 48), np.uint8)
+    whole = runs.predict_probabilities(model, pixels, FaceSpec())
+    np.testing.assert_allclose(whole, model.predict(pixels[..., None] / 255, verbose=0), atol=1e-5)
+    np.testing.assert_allclose(runs.predict_probabilities(model, pixels, FaceSpec(), batch_size=4), whole,
+                               atol=1e-6)
+    assert runs.predict_probabilities(model, pixels[:0], FaceSpec()).shape == (0, 7)
