@@ -26,7 +26,7 @@ def test_save_figure_writes_png_and_pdf(tmp_path):
 
 @pytest.mark.parametrize("name", ["faces", "history", "gradcam_of_two"])
 def test_saved_files_are_the_same_bytes_each_time(name, tmp_path):
-    for folder in ("a", "b"):  # both drawn anew: each further drawing of one figure moves its layout by parts of a pixel
+    for folder in ("a", "b"):  # drawn anew: saving one figure twice moves its layout by parts of a pixel
         style.save_figure(EVERY[name](note=DRAWN), name, tmp_path / folder)
     for suffix in ("png", "pdf"):
         assert (tmp_path / "a" / f"{name}.{suffix}").read_bytes() == (tmp_path / "b" / f"{name}.{suffix}").read_bytes()
