@@ -1,20 +1,16 @@
+import time
+from concurrent.futures import ThreadPoolExecutor
+
 import cv2
 import numpy as np
 import pytest
-from matplotlib import cbook
 
 from fer_utils import paths
 from fer_utils.errors import DataError
 from fer_utils.vision import detect
-from fer_utils.vision.images import read_photo
 
 yunet = pytest.mark.skipif(detect.yunet_file(download=False) is None, reason="YuNet's file is not on this computer")
-
-
-@pytest.fixture(scope="module")
-def portrait():
-    """A real photo, which matplotlib ships; the face lies about here."""
-    return read_photo(cbook.get_sample_data("grace_hopper.jpg", asfileobj=False)), (195, 130, 150, 190)
+PLACE = (195, 130, 150, 190)  # the portrait's face lies about here
 
 
 @pytest.fixture(params=["haar", pytest.param("yunet", marks=yunet)])
@@ -28,26 +24,23 @@ def inside(box, outer):
 
 
 def test_a_real_portrait_has_one_face_in_its_place(detector, portrait):
-    image, place = portrait
-    found = detector.detect(image)
-    assert len(found) == 1 and inside(found[0].box, place)
+    found = detector.detect(portrait)
+    assert len(found) == 1 and inside(found[0].box, PLACE)
     assert 0 < found[0].score <= 1
 
 
 def test_boxes_are_in_pixels_of_the_large_image(detector, portrait):
-    image, place = portrait
-    large = cv2.resize(image, None, fx=4, fy=4)
+    large = cv2.resize(portrait, None, fx=4, fy=4)
     found = detector.detect(large)
-    assert any(inside(d.box, [4 * v for v in place]) for d in found)
-    assert np.isclose(found[0].box[2], 4 * detector.detect(image)[0].box[2], rtol=0.15)
+    assert any(inside(d.box, [4 * v for v in PLACE]) for d in found)
+    assert np.isclose(found[0].box[2], 4 * detector.detect(portrait)[0].box[2], rtol=0.15)
 
 
 @yunet
 def test_yunet_finds_large_and_small_faces_of_one_photo(portrait):
-    image, _ = portrait
     photo = np.full((2400, 3200, 3), 128, np.uint8)
-    photo[100:1900, 100:1636] = cv2.resize(image, (1536, 1800))
-    small = cv2.resize(image, (128, 150), interpolation=cv2.INTER_AREA)
+    photo[100:1900, 100:1636] = cv2.resize(portrait, (1536, 1800))
+    small = cv2.resize(portrait, (128, 150), interpolation=cv2.INTER_AREA)
     for i in range(4):
         photo[2200:2350, 100 + 500 * i:228 + 500 * i] = small
     assert len(detect.YuNetDetector().detect(photo)) == 5
@@ -72,8 +65,7 @@ def test_a_huge_image(detector):
 
 
 def test_a_face_at_the_edge_gives_a_square_crop(detector, portrait):
-    image, _ = portrait
-    cut = image[:, 170:]  # Haar finds no face that is cut further
+    cut = portrait[:, 170:]  # Haar finds no face that is cut further
     (found,) = detector.detect(cut)
     crop = detect.crop_face(cut, found, margin=1.5)  # and so reaches over the edge
     assert crop.shape[0] == crop.shape[1] == round(max(found.box[2:]) * 1.5)
@@ -142,3 +134,29 @@ def test_opencv_without_cascades_says_what_to_install(monkeypatch):
 def test_haar_in_yunets_place_searches_live_frames_small_too(monkeypatch, capsys):
     monkeypatch.setattr("fer_utils.vision.detect.yunet_file", lambda: None)
     assert detect.live_detector("auto", 320).max_side == detect.live_detector("haar", 320).max_side == 320
+
+
+def test_a_pool_gives_each_thread_a_detector_of_its_own():
+    busy, most = [], []
+
+    class Detector:
+        name, margin = "fake", 1.5
+
+        def detect(self, image):
+            assert self not in busy
+            busy.append(self)
+            most.append(len(busy))
+            time.sleep(0.01)
+            busy.remove(self)
+            if image is None:
+                raise ValueError("no image")
+            return [image]
+
+    pool = detect.DetectorPool(Detector, 2)
+    assert (pool.name, pool.margin) == ("fake", 1.5)
+    with ThreadPoolExecutor(6) as threads:
+        assert list(threads.map(pool.detect, range(20))) == [[i] for i in range(20)]
+    assert max(most) == 2
+    for _ in range(3):  # a detector that failed is free again
+        with pytest.raises(ValueError):
+            pool.detect(None)

@@ -48,7 +48,7 @@ def test_looks_side_by_side_and_then_following_are_the_same_as_steps(predictor, 
         looks = list(threads.map(two.look, [frame.image for frame in frames]))
     for frame, faces, steps in zip(frames, looks, expected):
         found = two.follow(faces, frame.time)
-        assert list(found) == list(steps) and sorted(found) == [0, 1] and same(found.values(), steps.values())
+        assert list(found) == list(steps) and {0, 1} <= set(found) and same(found.values(), steps.values())
 
 
 def test_each_stage_is_reported_when_it_is_done(predictor, frames):
