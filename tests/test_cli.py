@@ -47,9 +47,9 @@ def test_data_in_words(archive, capsys):
     assert "300 faces" in out and "disgust" in out and "exact copies" in out
 
 
-def test_train_then_evaluate(archive, tmp_path, capsys):
+def test_train_then_evaluate(archive, speck, tmp_path, capsys):
     run = tmp_path / "run"
-    card = said(capsys, "train", "--model", "mini_xception", "--augment", "none", "--epochs", 1, "--batch-size", 32,
+    card = said(capsys, "train", "--model", speck, "--augment", "none", "--epochs", 1, "--batch-size", 32,
                 "-p", "precision", "auto", "-p", "seed", 7, "--data", archive, "--out", run, "--json")
     assert card["run"] == str(run) and card["config"]["epochs"] == 1
     assert card["config"]["seed"] == 7 and card["config"]["protocol"] == "official"
@@ -107,3 +107,16 @@ def test_errors_go_to_stderr_with_status_1(arguments, says, as_json, capsys):
         status = stop.code
     out, err = capsys.readouterr()
     assert status == 1 and out == "" and says in err and "Traceback" not in err
+
+
+@pytest.mark.parametrize("said_by_training, says", [
+    ("Stopped after epoch 3.", "\nStopped after epoch 3.\n"),
+    ("", "\nStopped. What was finished is kept: the same command goes on from there.\n")])
+def test_ctrl_c_gives_one_sentence(said_by_training, says, monkeypatch, capsys):
+    def interrupted(*args, **options):
+        raise KeyboardInterrupt(*[said_by_training] * bool(said_by_training))
+
+    monkeypatch.setattr("fer_utils.networks.train.train", interrupted)
+    assert main(["train", "--model", "cnn3", "--data", "drawn:60"]) == 130
+    out, err = capsys.readouterr()
+    assert out == "" and err == says
