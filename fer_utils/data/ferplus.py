@@ -7,22 +7,15 @@ import pandas as pd
 from .. import paths
 from ..errors import DataError
 from ..labels import EMOTIONS, FERPLUS_TO_FER2013, FERPLUS_VOTES, UNLABELLED
+from .faceset import FaceSet
 
-# --- noisy labels: FER+ ------------------------------------------------------------------------------------------
+_REPOSITORY = "https://github.com/microsoft/FERPlus"
 
 
-def find_ferplus(place=None):
-    """Look for FER+'s votes beside the data.
+def find_ferplus(place: str | Path | None = None) -> Path | None:
+    """Return FER+'s votes beside the data (a file or folder, by default `paths.DATA`), None where they are not.
 
-    Parameters
-    ----------
-    place : str or Path, optional
-        The data set's file or folder, by default `paths.DATA`.
-
-    Returns
-    -------
-    Path or None
-        ``fer2013new.csv`` in the folder, in a folder of it, or in the file's folder.
+    That is ``fer2013new.csv`` in the folder, in a folder of it, or in the file's folder.
     """
     place = Path(paths.DATA if place is None else place)
     folder = place if place.is_dir() else place.parent
@@ -30,44 +23,26 @@ def find_ferplus(place=None):
     return next((file for file in (folder / "fer2013new.csv", *inside) if file.is_file()), None)
 
 
-def read_ferplus(path, faces):
-    """Read the votes of FER+'s ten annotators.
+def read_ferplus(path: str | Path, faces: FaceSet) -> np.ndarray:
+    """Read the votes of FER+'s ten annotators: int64 (N, 10), for each face those for each of `FERPLUS_VOTES`.
 
-    Parameters
-    ----------
-    path : str or Path
-        ``fer2013new.csv`` of https://github.com/microsoft/FERPlus.
-    faces : FaceSet
-        All of FER2013 in its original order, as the file names no faces but goes by their order.
-
-    Returns
-    -------
-    ndarray of int64, shape (N, 10)
-        Votes for each of `FERPLUS_VOTES`.
-
-    Raises
-    ------
-    DataError
-        When columns are missing, or the rows are not those of `faces`.
-
-    References
-    ----------
-    Barsoum et al., "Training deep networks for facial expression recognition with crowd-sourced label distribution",
-    ICMI 2016.
+    `path` is ``fer2013new.csv`` of https://github.com/microsoft/FERPlus (Barsoum et al., "Training deep networks for
+    facial expression recognition with crowd-sourced label distribution", ICMI 2016). It goes by the order of faces, so
+    `faces` has to be all of FER2013 in its original order. A `DataError` says that columns are missing, or that the
+    rows are those of other faces.
     """
     remedy = ("FER+ goes by row: load all of FER2013 from a CSV layout (fer2013.csv, icml_face_data.csv), whose order "
               "is the original one, and choose rows of faces and votes together afterwards")
     try:
         table = pd.read_csv(path)
     except FileNotFoundError:
-        raise DataError(f"{path}: no such file; fer2013new.csv is in https://github.com/microsoft/FERPlus") from None
+        raise DataError(f"{path}: no such file; fer2013new.csv is in {_REPOSITORY}") from None
     except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
-        raise DataError(f"{path}: not readable as CSV ({error}); fetch it again from "
-                        "https://github.com/microsoft/FERPlus") from None
+        raise DataError(f"{path}: not readable as CSV ({error}); fetch it again from {_REPOSITORY}") from None
     missing = [name for name in ("Usage", *FERPLUS_VOTES) if name not in table]
     if missing:
         raise DataError(f"{path}: no column {', '.join(missing)}, found {', '.join(map(str, table))}; "
-                        "take fer2013new.csv of https://github.com/microsoft/FERPlus")
+                        f"take fer2013new.csv of {_REPOSITORY}")
     if len(table) != len(faces):
         raise DataError(f"{path}: votes for {len(table):,} faces, but there are {len(faces):,}. {remedy}")
     wrong = np.flatnonzero(table["Usage"].to_numpy() != faces.usage)
@@ -78,7 +53,7 @@ def read_ferplus(path, faces):
     for name in FERPLUS_VOTES:
         if table[name].dtype.kind not in "iu" or table[name].min() < 0:
             raise DataError(f"{path}: not all votes for {name} are whole numbers from 0; fetch the file again from "
-                            "https://github.com/microsoft/FERPlus")
+                            f"{_REPOSITORY}")
     votes = table[list(FERPLUS_VOTES)].to_numpy(np.int64)
     known = faces.labelled & (ferplus_labels(votes) != UNLABELLED)
     agreement = (ferplus_labels(votes) == faces.emotion)[known].mean() if known.any() else 1
@@ -88,40 +63,23 @@ def read_ferplus(path, faces):
     return votes
 
 
-def ferplus_labels(votes):
-    """Return the emotion that most annotators saw.
+def ferplus_labels(votes: np.ndarray) -> np.ndarray:
+    """Return the emotion that most annotators saw, int64 (N,), from votes as `read_ferplus` returns them.
 
-    Parameters
-    ----------
-    votes : ndarray of int, shape (N, 10)
-        As `read_ferplus` returns them.
-
-    Returns
-    -------
-    ndarray of int64, shape (N,)
-        FER2013's label of the plurality among the seven emotions; of emotions with equally many votes the first in
-        the order of `EMOTIONS`. Votes for contempt, unknown and "no face" are passed over; -1 where there are no
-        others. (Of PrivateTest's 3,589 faces 16 have no vote for any of the seven, and 163 have a tie.)
+    It is FER2013's label of the plurality among the seven emotions, the first of `EMOTIONS` where several have equally
+    many votes. Votes for contempt, unknown and "no face" do not count; -1 where there are no others. (Of PrivateTest's
+    3,589 faces 16 have no vote for any of the seven, and 163 have a tie.)
     """
     columns = [FERPLUS_TO_FER2013.index(label) for label in range(len(EMOTIONS))]
     votes = np.asarray(votes)[:, columns]
     return np.where(votes.any(axis=1), votes.argmax(axis=1), UNLABELLED)
 
 
-def ferplus_agreement(emotion, votes):
+def ferplus_agreement(emotion: np.ndarray, votes: np.ndarray) -> pd.DataFrame:
     """Count how often FER+'s plurality vote is FER2013's label (64.3 % of PrivateTest; fear 17 %, happy 94 %).
 
-    Parameters
-    ----------
-    emotion : ndarray of int, shape (N,)
-        FER2013's labels; unlabelled faces (-1) are left out.
-    votes : ndarray of int, shape (N, 10)
-
-    Returns
-    -------
-    DataFrame
-        Rows `EMOTIONS` and "all"; columns `faces`, how many have a label and a plurality vote, and `agreement`, the
-        fraction of them where both are the same (NaN where there are no faces).
+    Returns rows `EMOTIONS` and "all", and columns `faces`, how many have a label and a plurality vote, and `agreement`,
+    the fraction of them where both are the same (NaN where there are no faces).
     """
     emotion = np.asarray(emotion)
     voted = ferplus_labels(votes)

@@ -11,30 +11,6 @@ from ..labels import EMOTIONS
 from .copies import clean_mask, face_ids, faces_on_both_sides
 from .faceset import FaceSet
 
-
-def report_part(faces):
-    """Return the part that scores are reported on.
-
-    Parameters
-    ----------
-    faces : FaceSet
-
-    Returns
-    -------
-    usage : str
-        "PrivateTest". Where the data has no labels for it (the challenge's files, project C's folders) the part that
-        training chose by, which flatters: "PublicTest", or "validation" where that was held out of Training.
-    part : FaceSet
-    clean : ndarray of bool, or None
-        As `clean_mask`; None for "validation".
-    """
-    parts = split(faces)
-    usage = str(parts.reported.usage[0])
-    if usage == "Training":
-        return "validation", parts.reported, None
-    return usage, parts.reported, clean_mask(faces, usage, labelled=True)
-
-
 PROTOCOLS = ("official", "leaky")
 """Train on Training, choose on PublicTest, report PrivateTest; or over-sample everything and split afterwards."""
 BALANCES = ("none", "over", "under", "smote", "class_weights")
@@ -45,19 +21,10 @@ _VALIDATION_FOLDS = 10  # one of them is held out where there is no PublicTest
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """Hold the faces to train on, to choose a model by, and to report.
+    """The labelled faces to train on, to choose a network by (`validation`), and to report (`test`).
 
-    Parameters
-    ----------
-    train, validation, test : FaceSet
-        Labelled faces; `test` is empty where the data set has no labelled PrivateTest. Each face's ``usage`` is the
-        original one.
-    protocol : str
-        One of `PROTOCOLS`.
-    balance : str
-        One of `BALANCES`; what was done to `train`.
-    class_weight : dict of int to float, or None
-        Weights of the classes in the loss, where `balance` is "class_weights".
+    `test` is empty where the data set has no labelled PrivateTest. Each face's usage is the original one. `balance`
+    says what was done to `train`; `class_weight` are the weights of the classes in the loss for "class_weights".
     """
 
     train: FaceSet
@@ -65,15 +32,15 @@ class Split:
     test: FaceSet
     protocol: str
     balance: str
-    class_weight: dict | None = None
+    class_weight: dict[int, float] | None = None
 
     @property
-    def exhibit(self):
+    def exhibit(self) -> bool:
         """Whether the split shows a mistake, so that no score on it may be compared with others."""
         return self.protocol == "leaky"
 
     @property
-    def label(self):
+    def label(self) -> str:
         """What to call the split in a title or a table."""
         if self.exhibit:
             return "leaky split (exhibit: copies of one face on both sides)"
@@ -81,41 +48,28 @@ class Split:
         return "official Training, a tenth of it held out to choose by" if held_out else "official split"
 
     @property
-    def reported(self):
+    def reported(self) -> FaceSet:
         """The faces that scores are reported on: `test`, or `validation` where there are no labelled test faces."""
         return self.test if len(self.test) else self.validation
 
 
-def split(faces, protocol="official", balance="none", seed=0):
-    """Divide faces into a training, a validation and a test part.
+def split(faces: FaceSet, protocol: str = "official", balance: str = "none", seed: int = 0) -> Split:
+    """Divide faces into a training, a validation and a test part; unlabelled faces are in none.
 
     "official" trains on Training (balanced), validates on PublicTest and tests on PrivateTest. Where there is no
     labelled PublicTest, a tenth of Training is held out for validation, by class, identical faces staying together.
 
     "leaky" is what projects A and E did, for the record: over-sample *all* labelled faces, then draw a tenth as test
-    part (and validate on that). Most test faces then have a copy in the training part. It is an exhibit.
+    part (and validate on that). Most test faces then have a copy in the training part. It is an exhibit, and takes
+    `balance` "over" only.
 
-    Parameters
-    ----------
-    faces : FaceSet
-        Unlabelled faces get into no part.
-    protocol : str
-        One of `PROTOCOLS`.
-    balance : str
-        One of `BALANCES`; "over" under the leaky protocol.
-    seed : int
-        Of all that is drawn.
+    A `ValueError` says that `protocol` or `balance` is none of `PROTOCOLS` and `BALANCES`, a `DataError` that there are
+    no labelled Training faces, or too few.
 
-    Returns
-    -------
-    Split
-
-    Raises
-    ------
-    ValueError
-        Unknown protocol or balance, or "leaky" with another balance than "over".
-    DataError
-        No labelled Training faces, or too few to draw from.
+    >>> import fer_utils as fer
+    >>> parts = split(fer.load("drawn:100"), balance="over")
+    >>> parts.label, len(parts.test)
+    ('official split', 10)
     """
     _check(protocol, PROTOCOLS, "protocol")
     _check(balance, BALANCES, "balance")
@@ -128,19 +82,19 @@ def split(faces, protocol="official", balance="none", seed=0):
         raise DataError(f"{faces.source}: there are no labelled Training faces to train on; "
                         "the official protocol needs FER2013's Training part")
     if not len(validation):
-        # Always the same tenth: networks of several seeds are compared on it, and teach each other.
+        # Always the same tenth, because networks of several seeds are compared on it, and teach one another.
         train, validation = _hold_out(train, 0)
     weights = class_weights(train.emotion) if balance == "class_weights" else None
     return Split(_balanced(train, balance, seed), validation, test, protocol, balance, weights)
 
 
-def _check(value, known, what):
+def _check(value: str, known: tuple[str, ...], what: str) -> None:
     if value not in known:
         raise ValueError(f"unknown {what} {value!r}; known: {', '.join(known)}")
 
 
-def _hold_out(train, seed):
-    """Return Training without, and with nothing but, a tenth that takes all copies of its faces along."""
+def _hold_out(train: FaceSet, seed: int) -> tuple[FaceSet, FaceSet]:
+    """Return Training without a tenth, and that tenth; all copies of a face are on one side."""
     from sklearn.model_selection import StratifiedGroupKFold
 
     ids = face_ids(train.pixels)
@@ -150,13 +104,13 @@ def _hold_out(train, seed):
                         "give a data set with a labelled PublicTest, or more faces")
     folds = StratifiedGroupKFold(n_folds, shuffle=True, random_state=seed)
     with warnings.catch_warnings():
-        # A class with fewer than ten faces is not in each tenth: known, and no reason to stop.
+        # A class with fewer than ten faces is not in each tenth: that is known, and no reason to stop.
         warnings.filterwarnings("ignore", "The least populated class", UserWarning)
         kept, held_out = next(folds.split(ids, train.emotion, ids))
     return train[kept], train[held_out]
 
 
-def _leaky(faces, balance, seed):
+def _leaky(faces: FaceSet, balance: str, seed: int) -> Split:
     from sklearn.model_selection import train_test_split
 
     if balance != "over":
@@ -173,36 +127,31 @@ def _leaky(faces, balance, seed):
     return Split(faces[train], faces[test], faces[test], "leaky", balance)
 
 
-# --- balancing ---------------------------------------------------------------------------------------------------
+def report_part(faces: FaceSet) -> tuple[str, FaceSet, np.ndarray | None]:
+    """Return the usage that scores are reported on, its labelled faces, and which of them are clean (`clean_mask`).
+
+    The usage is "PrivateTest". Where the data has no labels for it (the challenge's files, project C's folders) it is
+    the part that training chose by, which flatters: "PublicTest", or "validation" where that was held out of Training;
+    then the clean ones are None.
+    """
+    parts = split(faces)
+    usage = str(parts.reported.usage[0])
+    if usage == "Training":
+        return "validation", parts.reported, None
+    return usage, parts.reported, clean_mask(faces, usage, labelled=True)
 
 
-def balance(pixels, emotion, how, seed=0):
-    """Make classes equally frequent with imbalanced-learn.
+# --- balancing ---
 
-    Parameters
-    ----------
-    pixels : ndarray of uint8, shape (N, H, W)
-    emotion : ndarray of int, shape (N,)
-    how : str
-        "over" repeats random faces of the rarer classes, "under" drops random faces of the more frequent ones, "smote"
-        adds faces between a face and one of its five nearest neighbours of its class (fewer in a tiny class). "none"
-        and "class_weights" change nothing.
-    seed : int
 
-    Returns
-    -------
-    pixels : ndarray of uint8, shape (M, H, W)
-    emotion : ndarray, shape (M,)
-        The given faces first for "over" and "smote"; in their order for "under".
+def balance(pixels: np.ndarray, emotion: np.ndarray, how: str, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Make classes equally frequent with imbalanced-learn; returns pixels, uint8 (M, H, W), and labels.
 
-    Raises
-    ------
-    ValueError
-        Unknown `how`, or SMOTE with a single face of a class.
-
-    References
-    ----------
-    Chawla et al., "SMOTE: Synthetic minority over-sampling technique", JAIR 16, 2002.
+    "over" repeats random faces of the rarer classes, "under" drops random faces of the more frequent ones, "smote" adds
+    faces between a face and one of its five nearest neighbours of its class, fewer in a tiny class (Chawla et al.,
+    "SMOTE: Synthetic minority over-sampling technique", JAIR 16, 2002). "none" and "class_weights" change nothing. The
+    given faces come first for "over" and "smote", and stay in order for "under". A `ValueError` says that `how` is
+    unknown, or that SMOTE has a single face of a class.
     """
     _check(how, BALANCES, "balance")
     if how == "smote":
@@ -213,7 +162,7 @@ def balance(pixels, emotion, how, seed=0):
     return pixels, emotion
 
 
-def _sampled_rows(emotion, how, seed):
+def _sampled_rows(emotion: np.ndarray, how: str, seed: int) -> np.ndarray:
     """Return which rows over- or under-sampling takes; rows cost less memory than faces."""
     if len(np.unique(emotion)) < 2:
         return np.arange(len(emotion))  # one class is balanced, and imbalanced-learn refuses it
@@ -226,7 +175,7 @@ def _sampled_rows(emotion, how, seed):
     return rows if how == "over" else np.sort(rows)
 
 
-def _smote(pixels, emotion, seed):
+def _smote(pixels: np.ndarray, emotion: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
     labels, counts = np.unique(emotion, return_counts=True)
     if len(labels) < 2:
         return pixels, emotion
@@ -240,73 +189,44 @@ def _smote(pixels, emotion, seed):
     return np.clip(np.rint(flat), 0, 255).astype(np.uint8).reshape(-1, *pixels.shape[1:]), emotion
 
 
-def _balanced(train, how, seed):
+def _balanced(train: FaceSet, how: str, seed: int) -> FaceSet:
     if how in ("over", "under"):
         return train[_sampled_rows(train.emotion, how, seed)]
     pixels, emotion = balance(train.pixels, train.emotion, how, seed)
     return FaceSet(pixels, emotion, np.full(len(emotion), "Training"), train.source, train.layout)
 
 
-def class_weights(emotion):
+def class_weights(emotion: np.ndarray) -> dict[int, float]:
     """Weight classes by the inverse of their frequency.
 
-    Parameters
-    ----------
-    emotion : ndarray of int, shape (N,)
-        Labels 0 to 6.
-
-    Returns
-    -------
-    dict of int to float
-        For each class N / (classes present × its faces), 0 for a class without faces; over all faces the mean is 1.
+    The weight of a class is N / (classes present × its faces), 0 without faces; over all faces the mean is 1.
     """
     counts = np.bincount(emotion, minlength=len(EMOTIONS))
     present = int(np.count_nonzero(counts))
     return {label: len(emotion) / (present * n) if n else 0.0 for label, n in enumerate(counts.tolist())}
 
 
-# --- the leak, counted and shown ---------------------------------------------------------------------------------
+# --- the leak, counted and shown ---
 
 
-def leak_count(parts):
-    """Count the test faces (`Split.reported`) that stand byte for byte in the training part.
+def leak_count(parts: Split) -> int:
+    """Count the test faces (`Split.reported`) that are byte for byte in the training part.
 
-    Parameters
-    ----------
-    parts : Split
-
-    Returns
-    -------
-    int
-        Under the official protocol FER2013's own copies only (291); thousands under the leaky one.
+    Under the official protocol they are FER2013's own copies only (291); under the leaky one thousands.
     """
     return faces_on_both_sides(parts.train.pixels, parts.reported.pixels)
 
 
-def memoriser_accuracy(parts, size=16, limit=None, seed=0, test=None):
-    """Score who has learnt nothing but the training faces by heart: the label of the most alike one.
+def memoriser_accuracy(parts: Split, size: int = 16, limit: int | None = None, seed: int = 0,
+                       test: FaceSet | None = None) -> float:
+    """Score a memoriser, which has only learnt the training faces by heart: it says the label of the most alike one.
 
-    One nearest neighbour, by the Euclidean distance of thumbnails. No training is needed to see the leak. On FER2013
-    this memoriser scores 81.0 % on the leaky split, where projects A and E published 81.39 % and 81.07 %; on the
-    official split 40.6 %, and 26.0 % on those of its faces that do not stand in Training, which is less than by
-    calling them all happy (30.7 %).
+    One nearest neighbour, by the Euclidean distance of thumbnails of `size` pixels. It shows the leak without any
+    training: on FER2013 it scores 81.0 % on the leaky split, where projects A and E published 81.39 % and 81.07 %. On
+    the official split it scores 40.6 %, and 26.0 % on those of its faces that are not in Training, which is less than
+    by calling them all happy (30.7 %).
 
-    Parameters
-    ----------
-    parts : Split
-    size : int
-        Side of the thumbnails, in pixels.
-    limit : int, optional
-        Score only so many random ones of the faces.
-    seed : int
-        Of what `limit` draws.
-    test : FaceSet, optional
-        The faces to score, by default `Split.reported`.
-
-    Returns
-    -------
-    float
-        Accuracy, 0 to 1.
+    It is scored on `test`, by default `Split.reported`, or on `limit` random faces of it. Returns 0 to 1.
     """
     from sklearn.neighbors import KNeighborsClassifier
 
@@ -315,10 +235,10 @@ def memoriser_accuracy(parts, size=16, limit=None, seed=0, test=None):
         test = test[np.sort(np.random.default_rng(seed).choice(len(test), limit, replace=False))]
     shrink = partial(cv2.resize, dsize=(size, size), interpolation=cv2.INTER_AREA)
 
-    def thumbnails(pixels):
+    def thumbnails(pixels: np.ndarray) -> np.ndarray:
         return np.stack([shrink(face) for face in pixels]).reshape(len(pixels), -1).astype(np.float32)
 
-    # Each distinct face once: its copies change no nearest neighbour, and the search is as much shorter.
+    # Each distinct face once: copies change no nearest neighbour, and the search is shorter without them.
     train = parts.train[np.unique(face_ids(parts.train.pixels), return_index=True)[1]]
     memoriser = KNeighborsClassifier(1, algorithm="brute").fit(thumbnails(train.pixels), train.emotion)
     return float(memoriser.score(thumbnails(test.pixels), test.emotion))

@@ -10,24 +10,16 @@ import pandas as pd
 import pytest
 
 from fer_utils import paths
-from fer_utils.data import copies, ferplus
-from fer_utils.data.drawn import draw_face, draw_faces
-from fer_utils.data.faceset import USAGES, FaceSet
-from fer_utils.data.load import load
-from fer_utils.errors import DataError
-from fer_utils.labels import EMOTIONS, FERPLUS_VOTES
+from fer_utils.data import copies, near_copies
+from fer_utils.data.drawn import draw_face
+from fer_utils.data.faceset import USAGES
+
+from .handmade import face_set, noise
 
 
 @pytest.fixture(autouse=True)
 def own_cache(tmp_path, monkeypatch):
     monkeypatch.setattr(paths, "CACHE", tmp_path / "cache")
-
-
-def face_set(pixels, emotion=None, usage=None):
-    n = len(pixels)
-    emotion = np.zeros(n, np.int8) if emotion is None else np.array(emotion, np.int8)
-    usage = np.full(n, "Training") if usage is None else np.array(usage)
-    return FaceSet(np.asarray(pixels), emotion, usage, "hand-made", "arrays")
 
 
 @pytest.fixture(scope="module")
@@ -101,10 +93,6 @@ def test_faces_on_both_sides_counts_the_second_ones(small):
     assert copies.faces_on_both_sides(a, b[:0]) == 0
 
 
-def noise(n, seed=0):
-    return np.random.default_rng(seed).integers(0, 256, (n, 48, 48), dtype=np.uint8)
-
-
 def test_copies_in_training_by_hand():
     a, b, c, d = noise(4)
     faces = face_set([a, a, b, a, a, c, b, d], usage=["Training"] * 3 + ["PublicTest"] * 3 + ["PrivateTest"] * 2)
@@ -134,7 +122,7 @@ def test_blank_faces_are_those_without_contrast():
 
 @pytest.mark.parametrize("version", VERSIONS)
 def test_a_version_of_a_photo_is_found_and_no_other_pair(photos, version):
-    n = 12
+    n = 8
     pixels = np.stack([crop(photo) for photo in photos[:n]] + [VERSIONS[version](photo) for photo in photos[:n]])
     pairs = copies.near_duplicates(pixels)
     assert list(zip(pairs["i"], pairs["j"])) == [(k, k + n) for k in range(n)]
@@ -143,26 +131,46 @@ def test_a_version_of_a_photo_is_found_and_no_other_pair(photos, version):
     assert not pairs["mirrored"].any() if "mirrored" not in version else pairs["mirrored"].mean() > 0.8
 
 
-def test_agrees_with_comparing_every_pair_at_every_shift(photos):
-    """With eigenfaces (60 faces and their shifted versions), against exhaustive template matching."""
-    rng = np.random.default_rng(4)
-    shifted = [crop(photos[k], *rng.integers(2, 11, 2)) for k in range(0, 60, 3)]
-    pixels = np.stack([crop(photo) for photo in photos] + shifted)
-    expected = set()
-    for i, j in combinations(range(len(pixels)), 2):
-        correlation = cv2.matchTemplate(pixels[j], pixels[i][8:40, 8:40], cv2.TM_CCOEFF_NORMED)
-        if correlation.max() > 0.94:
-            expected.add((i, j))
-    assert len(expected) == 20
-    pairs = copies.near_duplicates(pixels)
-    assert set(zip(pairs["i"], pairs["j"])) == expected
+class TestWithEigenfaces:
+    """Faces enough for eigenfaces: 50 photos, 15 of them shifted too, 15 others cropped tighter."""
 
+    @pytest.fixture(scope="class")
+    def pixels(self, photos):
+        rng = np.random.default_rng(4)
+        return np.stack([*(crop(photo) for photo in photos[:50]),
+                         *(crop(photo, *rng.integers(2, 11, 2)) for photo in photos[:45:3]),
+                         *(crop(photo, 12, 13, 70) for photo in photos[1:46:3])])
 
-def test_finds_what_is_planted_in_drawn_faces():
-    faces = draw_faces(1000)
-    pairs = copies.near_duplicates(faces.pixels)
-    assert len(pairs) >= 15  # 1.5 % of the rows are shifted, brighter or recompressed
-    assert (pairs["correlation"] > 0.99).mean() > 0.8  # and not many are alike by chance
+    @pytest.fixture(scope="class")
+    def pairs(self, pixels):
+        return copies.near_duplicates(pixels)
+
+    def test_agrees_with_comparing_every_pair_at_every_shift(self, pixels, pairs):
+        """Against exhaustive template matching."""
+        expected = set()
+        for i, j in combinations(range(65), 2):
+            correlation = cv2.matchTemplate(pixels[j], pixels[i][8:40, 8:40], cv2.TM_CCOEFF_NORMED)
+            if correlation.max() > 0.94:
+                expected.add((i, j))
+        assert expected == {(3 * k, 50 + k) for k in range(15)}
+        whole = pairs[pairs["j"] < 65]
+        assert set(zip(whole["i"], whole["j"])) == expected
+
+    def test_finds_tighter_crops_and_nothing_else(self, pairs):
+        tighter = pairs[pairs["j"] >= 65]
+        found = set(zip(tighter["i"], tighter["j"]))
+        assert len(found) >= 14 and found <= {(3 * k + 1, 65 + k) for k in range(15)}
+
+    def test_the_order_of_faces_does_not_matter(self, pixels, pairs):
+        order = np.random.default_rng(5).permutation(len(pixels))
+        shuffled = copies.near_duplicates(pixels[order])
+        back = np.sort(order[shuffled[["i", "j"]].to_numpy()], axis=1)
+        assert {tuple(pair) for pair in back} == set(zip(pairs["i"], pairs["j"]))
+
+    def test_finds_what_is_planted_in_drawn_faces(self, drawn):
+        pairs = copies.near_duplicates(drawn.pixels)
+        assert len(pairs) >= 22  # 1.5 % of the rows are shifted, brighter or recompressed
+        assert (pairs["correlation"] > 0.99).mean() > 0.8  # and not many are alike by chance
 
 
 def test_exact_copies_are_no_near_duplicates_but_have_them(photos):
@@ -173,14 +181,6 @@ def test_exact_copies_are_no_near_duplicates_but_have_them(photos):
                                                   "mirrored": "bool"}
 
 
-def test_the_order_of_faces_does_not_matter(photos):
-    pixels = np.stack([crop(photo) for photo in photos] + [crop(photo, 12, 13, 70) for photo in photos[::2]])
-    order = np.random.default_rng(5).permutation(len(pixels))
-    pairs, shuffled = copies.near_duplicates(pixels), copies.near_duplicates(pixels[order])
-    back = np.sort(order[shuffled[["i", "j"]].to_numpy()], axis=1)
-    assert len(pairs) >= 28 and {tuple(p) for p in back} == set(zip(pairs["i"], pairs["j"]))
-
-
 def test_blank_faces_and_sets_without_pairs_give_an_empty_table(photos):
     blank = np.stack([np.full((48, 48), 10 + k, np.uint8) for k in range(5)])
     for pixels in (blank, blank[:0], crop(photos[0])[None], np.stack([crop(p) for p in photos[:3]])):
@@ -188,8 +188,20 @@ def test_blank_faces_and_sets_without_pairs_give_an_empty_table(photos):
         assert len(pairs) == 0 and list(pairs) == ["i", "j", "correlation", "mirrored"]
 
 
+def test_a_bar_shows_for_many_faces_and_runs_to_its_end(photos, monkeypatch):
+    bars, bar = [], near_copies.tqdm
+    monkeypatch.setattr(near_copies, "tqdm", lambda disable, **options: bars.append((disable, bar(**options)))
+                        or bars[-1][1])
+    monkeypatch.setattr(near_copies, "_MANY", 3)
+    for n in (3, 2):
+        copies.near_duplicates(np.stack([crop(photo) for photo in photos[:n]]))
+    assert [disable for disable, _ in bars] == [None, True]  # None: on a terminal and in a notebook
+    for _, bar in bars:
+        assert bar.n == pytest.approx(bar.total)
+
+
 def test_a_lower_threshold_finds_more(photos):
-    pixels = np.stack([crop(photo) for photo in photos[:20]])
+    pixels = np.stack([crop(photo) for photo in photos[:10]])
     assert len(copies.near_duplicates(pixels, threshold=0.5)) > len(copies.near_duplicates(pixels))
 
 
@@ -266,107 +278,13 @@ def test_duplicate_table_counts_all_exact_pairs():
             assert table.loc[(one, other), "pairs"] == len({frozenset(pair) for pair in equal})
 
 
-# --- FER+ ---
-
-
-def votes(**counts):
-    return [counts.get(name, 0) for name in FERPLUS_VOTES]
-
-
-def test_ferplus_labels_by_hand():
-    cases = [(votes(neutral=6, sadness=4), "neutral"), (votes(happiness=10), "happy"), (votes(fear=9), "fear"),
-             (votes(contempt=6, disgust=3, anger=1), "disgust"),  # contempt is none of the seven
-             (votes(neutral=5, anger=5), "angry"), (votes(surprise=4, fear=4, neutral=2), "fear"),  # the first of a tie
-             (votes(NF=10), None), (votes(unknown=5, contempt=5), None)]
-    labels = ferplus.ferplus_labels([row for row, _ in cases])
-    assert [EMOTIONS[label] if label >= 0 else None for label in labels] == [name for _, name in cases]
-
-
-def test_ferplus_agreement_by_hand():
-    emotion = np.array([2, 2, 3, 3, 3, -1, 6])
-    table = ferplus.ferplus_agreement(emotion, [votes(fear=9), votes(neutral=9), votes(happiness=8), votes(NF=9),
-                                              votes(happiness=6), votes(anger=5), votes(sadness=4)])
-    assert list(table.index) == [*EMOTIONS, "all"]
-    assert table["faces"].tolist() == [0, 0, 2, 2, 0, 0, 1, 5]
-    assert table["agreement"].dropna().to_dict() == {"fear": 0.5, "happy": 1.0, "neutral": 0.0, "all": 0.6}
-
-
-class TestReadFerplus:
-    @pytest.fixture
-    def faces(self):
-        return face_set(noise(40), emotion=np.arange(40) % 7, usage=np.repeat(["Training", "PublicTest"], 20))
-
-    @pytest.fixture
-    def table(self, faces):
-        names = dict(zip(range(7), ("anger", "disgust", "fear", "happiness", "sadness", "surprise", "neutral")))
-        table = pd.DataFrame([votes(**{names[label]: 8, "NF": 1, "unknown": 1}) for label in faces.emotion],
-                             columns=FERPLUS_VOTES)
-        table.insert(0, "Usage", faces.usage)
-        table.insert(1, "Image name", "fer0000000.png")
-        return table
-
-    def write(self, table, tmp_path):
-        table.to_csv(tmp_path / "fer2013new.csv", index=False)
-        return tmp_path / "fer2013new.csv"
-
-    def test_votes_in_the_order_of_their_columns(self, faces, table, tmp_path):
-        read = ferplus.read_ferplus(self.write(table, tmp_path), faces)
-        np.testing.assert_array_equal(read, table[list(FERPLUS_VOTES)])
-        np.testing.assert_array_equal(ferplus.ferplus_labels(read), faces.emotion)
-
-    def test_is_found_beside_the_data(self, table, tmp_path):
-        assert ferplus.find_ferplus(tmp_path) is None
-        file = self.write(table, tmp_path)
-        assert ferplus.find_ferplus(tmp_path) == file == ferplus.find_ferplus(tmp_path / "fer2013.csv")
-        assert ferplus.find_ferplus(tmp_path.parent) == file, "or in a folder of the data's folder"
-
-    @pytest.mark.parametrize("spoil, message", [
-        (lambda t: t.drop(columns="contempt"), "no column contempt"),
-        (lambda t: t[:30], "votes for 30 faces, but there are 40.*original one"),
-        (lambda t: t.assign(Usage=t["Usage"][::-1].to_numpy()), "row 2: a PublicTest face, but face 0.*is in Training"),
-        (lambda t: pd.concat([t[19::-1], t[:19:-1]]), "agree with only .*other rows"),
-        (lambda t: t.assign(fear=None), "votes for fear"),
-        (lambda t: t.assign(fear="many"), "votes for fear"),
-        (lambda t: t.assign(NF=-1), "votes for NF"),
-    ])
-    def test_other_rows_or_columns_are_refused(self, faces, table, tmp_path, spoil, message):
-        with pytest.raises(DataError, match=message):
-            ferplus.read_ferplus(self.write(spoil(table), tmp_path), faces)
-
-    def test_no_file_and_no_table(self, faces, tmp_path):
-        with pytest.raises(DataError, match="no such file.*FERPlus"):
-            ferplus.read_ferplus(tmp_path / "fer2013new.csv", faces)
-        (tmp_path / "fer2013new.csv").write_text("")
-        with pytest.raises(DataError, match="not readable as CSV"):
-            ferplus.read_ferplus(tmp_path / "fer2013new.csv", faces)
-
-
 # --- the real data set ---
-
-
-@pytest.fixture(scope="module")
-def fer2013():
-    if not os.environ.get("FER_DATA"):
-        pytest.skip("FER_DATA names no data set")
-    faces = load(os.environ["FER_DATA"])
-    if faces.drawn or len(faces) != 35_887 or copies.exact_copies(faces.pixels) != 1_855:
-        pytest.skip("FER_DATA is not all of FER2013 without loss")
-    return faces
 
 
 def test_known_numbers_of_fer2013(fer2013):
     assert copies.copies_in_training(fer2013) == {"PublicTest": 281, "PrivateTest": 291}
     assert len(copies.conflicting_groups(fer2013.pixels, fer2013.emotion)) == 59
     assert copies.blank_faces(fer2013.pixels).sum() == 14
-
-
-def test_ferplus_agrees_with_two_thirds_of_fer2013(fer2013):
-    file = ferplus.find_ferplus(os.environ["FER_DATA"])
-    if file is None:
-        pytest.skip("fer2013new.csv is not beside the data set")
-    private = fer2013.usage == "PrivateTest"
-    table = ferplus.ferplus_agreement(fer2013.emotion[private], ferplus.read_ferplus(file, fer2013)[private])
-    assert table["agreement"].round(3)[["all", "fear", "happy"]].tolist() == [0.643, 0.169, 0.937]
 
 
 def test_a_quarter_of_the_test_faces_of_fer2013_stands_in_training(fer2013, monkeypatch):

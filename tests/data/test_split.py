@@ -1,6 +1,5 @@
 """Splits and balancing against imbalanced-learn, scikit-learn and sets counted by hand."""
 
-import os
 from collections import Counter
 from dataclasses import FrozenInstanceError
 
@@ -13,20 +12,17 @@ from sklearn.utils.class_weight import compute_class_weight
 
 from fer_utils.data import split as split_module
 from fer_utils.data.faceset import USAGES, FaceSet
-from fer_utils.data.load import load
 from fer_utils.data.split import Split, split
 from fer_utils.errors import DataError
+
+from .handmade import face_set as set_of
+from .handmade import noise
 
 COUNTS = (12, 3, 14, 30, 20, 10, 17)  # faces of each class in each usage
 
 
-def noise(n, seed=0):
-    return np.random.default_rng(seed).integers(0, 256, (n, 48, 48), dtype=np.uint8)
-
-
-def face_set(emotion, usage, pixels=None, seed=0):
-    pixels = noise(len(emotion), seed) if pixels is None else pixels
-    return FaceSet(pixels, np.array(emotion, np.int8), np.array(usage), "hand-made", "arrays")
+def face_set(emotion, usage, pixels=None):
+    return set_of(noise(len(emotion)) if pixels is None else pixels, emotion, usage)
 
 
 @pytest.fixture
@@ -230,7 +226,7 @@ def test_nothing_changes_where_nothing_is_asked(rare, how):
 
 
 def test_class_weights_by_hand_and_as_scikit_learn(rare):
-    assert split_module.class_weights(np.array([0, 3, 3, 3])) == {0: 2.0, 1: 0.0, 2: 0.0, 3: 4 / 6, 4: 0.0, 5: 0.0, 6: 0.0}
+    assert split_module.class_weights(np.array([0, 3, 3, 3])) == {**dict.fromkeys(range(7), 0.0), 0: 2.0, 3: 4 / 6}
     emotion = rare[1]
     expected = compute_class_weight("balanced", classes=np.arange(7), y=emotion)
     weights = split_module.class_weights(emotion)
@@ -267,7 +263,7 @@ def test_memoriser_knows_what_it_has_seen(faces):
     parts = split(faces)
     seen = Split(parts.train, parts.train, parts.train[::3], "official", "none")
     assert split_module.memoriser_accuracy(seen) == 1 == split_module.memoriser_accuracy(seen, limit=5)
-    honest, leaky = split_module.memoriser_accuracy(parts), split_module.memoriser_accuracy(split(faces, "leaky", "over"))
+    honest, leaky = (split_module.memoriser_accuracy(part) for part in (parts, split(faces, "leaky", "over")))
     assert honest < 0.4 < 0.6 < leaky  # the faces are noise: there is nothing else to learn
 
 
@@ -281,16 +277,6 @@ def test_validation_is_reported_where_there_is_no_test_part(faces):
 
 
 # --- the real data set ---
-
-
-@pytest.fixture(scope="module")
-def fer2013():
-    if not os.environ.get("FER_DATA"):
-        pytest.skip("FER_DATA names no data set")
-    faces = load(os.environ["FER_DATA"])
-    if faces.drawn or len(faces) != 35_887 or not faces.labelled.all() or set(faces.usage) != set(USAGES):
-        pytest.skip("FER_DATA is not all of FER2013")
-    return faces
 
 
 def test_the_leak_of_fer2013(fer2013):
