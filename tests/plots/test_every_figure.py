@@ -71,5 +71,6 @@ def test_axes_are_labelled(name):
 
 
 def test_importing_plots_does_not_load_tensorflow():
-    code = "import sys; from fer_utils.plots import *; sys.exit(any(m in sys.modules for m in ('tensorflow', 'keras', 'jax')))"
+    code = ("import sys; from fer_utils.plots import *; "
+            "sys.exit(any(m in sys.modules for m in ('tensorflow', 'keras', 'jax')))")
     assert subprocess.run([sys.executable, "-c", code], env={**os.environ, "MPLBACKEND": "Agg"}).returncode == 0
