@@ -1,9 +1,11 @@
 """``python -m fer_utils COMMAND``; ``--help`` lists the commands."""
 
+import io
 import sys
 
 from .cli import main
 
 if __name__ == "__main__":
-    sys.stdout.reconfigure(errors="backslashreplace")  # not every pipe's encoding has every file name's letters
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # some terminals cannot show all letters of a file's name
     sys.exit(main())

@@ -39,5 +39,5 @@ def speck():
 
 def pytest_collection_modifyitems(items):
     """Begin with the files that take minutes: of two processes neither is then left with one of them at the end."""
-    slow = ["test_notebooks.py", "test_audit.py", "test_train.py", "test_event.py", "test_browser.py"]
+    slow = ["test_executed_notebooks.py", "test_copies.py", "test_train.py", "test_collect.py", "test_browser.py"]
     items.sort(key=lambda item: slow.index(item.path.name) if item.path.name in slow else len(slow))
