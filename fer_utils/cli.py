@@ -48,7 +48,10 @@ def _parser() -> _Parser:
     return parser
 
 
-def _command(add: Any, name: str, command: commands.Command, text: str, data: bool = True) -> argparse.ArgumentParser:
+def _command(add: Any, name: str, command: commands.Command, data: bool = True) -> argparse.ArgumentParser:
+    """Add a subcommand, whose help is the docstring of the function that it calls."""
+    text = (command.__doc__ or " ").removesuffix(".")
+    text = text[0].lower() + text[1:]
     sub = add.add_parser(name, help=text, description=text)
     sub.set_defaults(command=command)
     sub.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
@@ -63,11 +66,11 @@ def _add_parameter(sub: argparse.ArgumentParser, text: str) -> None:
 
 
 def _add_data_and_training(add: Any) -> None:
-    sub = _command(add, "data", commands.data_command, "say what data set was found, class by usage", data=False)
+    sub = _command(add, "data", commands.data_command, data=False)
     sub.add_argument("path", nargs="?", help="a file or folder; default: what data/ holds, else drawn faces")
     sub.add_argument("--download", action="store_true", help="fetch FER2013 from Kaggle into data/ first")
 
-    sub = _command(add, "train", commands.train_command, "train one network under one protocol")
+    sub = _command(add, "train", commands.train_command)
     sub.add_argument("--model", required=True, metavar="NAME", help="a name that `zoo` lists")
     sub.add_argument("--protocol", help="official (the default), or leaky (an exhibit)")
     sub.add_argument("--balance", help="none, over, under, smote or class_weights")
@@ -87,8 +90,7 @@ def _add_data_and_training(add: Any) -> None:
     sub.add_argument("--out", type=Path, metavar="DIR", help="the run folder; default: models/runs/<run>")
     sub.add_argument("--quiet", action="store_true", help="no progress bar")
 
-    sub = _command(add, "average", commands.average_command,
-                   "average the weights of trained runs of one network into a new one")
+    sub = _command(add, "average", commands.average_command)
     sub.add_argument("runs", nargs="+", metavar="RUN",
                      help="two or more, where one started from another's weights; who is named twice counts twice")
     sub.add_argument("--out", type=Path, required=True, metavar="DIR", help="the run folder to write")
@@ -96,31 +98,27 @@ def _add_data_and_training(add: Any) -> None:
 
 def _add_evaluation(add: Any) -> None:
     usages = ["Training", "PublicTest", "PrivateTest"]
-    sub = _command(add, "evaluate", commands.evaluate_command, "score a trained network")
+    sub = _command(add, "evaluate", commands.evaluate_command)
     sub.add_argument("run", metavar="NAME_OR_RUN_DIR", help="names joined by + are an ensemble")
     sub.add_argument("--flip", action="store_true", help="show each face mirrored too (test-time augmentation)")
     sub.add_argument("--usage", default="PrivateTest", choices=usages)
 
-    sub = _command(add, "robustness", commands.robustness_command,
-                   "score a network on faces cropped, turned, lit or hidden")
+    sub = _command(add, "robustness", commands.robustness_command)
     sub.add_argument("run", metavar="NAME_OR_RUN_DIR")
     sub.add_argument("--usage", default="PrivateTest", choices=usages)
     sub.add_argument("--clean", action="store_true", help="leave out faces of which a copy appears in Training")
 
-    sub = _command(add, "results", commands.results_command,
-                   "measure all networks in models/ and write the tables in the READMEs")
+    sub = _command(add, "results", commands.results_command)
     sub.add_argument("--ensemble", action="append", default=[], metavar="NAME+NAME", help="score their mean, too")
 
 
 def _add_faces(add: Any) -> None:
-    sub = _command(add, "predict", commands.predict_command, "find the faces of photos and name their expressions",
-                   data=False)
+    sub = _command(add, "predict", commands.predict_command, data=False)
     sub.add_argument("photos", nargs="+", metavar="PHOTO")
     _add_network(sub)
     sub.add_argument("--save", type=Path, metavar="DIR", help="write each photo there with its faces marked")
 
-    sub = _command(add, "webcam", commands.webcam_command,
-                   "live window: Space captures, Esc closes; or, --headless, an annotated video", data=False)
+    sub = _command(add, "webcam", commands.webcam_command, data=False)
     sub.add_argument("--source", default="0", help="camera number, video file, photo or stream address; default: 0")
     sub.add_argument("--headless", action="store_true", help="no window: write annotated.mp4 and faces.csv")
     sub.add_argument("--out", type=Path, metavar="DIR", help="where to; default: captures/")
@@ -129,8 +127,7 @@ def _add_faces(add: Any) -> None:
     _add_network(sub)
     _add_live(sub, "stop after so much of the source")
 
-    sub = _command(add, "event", commands.event_command,
-                   "report how the people on photos and videos of an event looked", data=False)
+    sub = _command(add, "event", commands.event_command, data=False)
     sub.add_argument("sources", nargs="+", metavar="SOURCE",
                      help="folder of photos, photo, video, camera's number, or address of its stream (rtsp://…)")
     sub.add_argument("--out", type=Path, required=True, metavar="DIR", help="a second run with this goes on")
@@ -143,8 +140,7 @@ def _add_faces(add: Any) -> None:
     _add_live(sub, "stop a camera after so long; default: when Ctrl-C is pressed")
     sub.set_defaults(unsure=0.5)
 
-    sub = _command(add, "app", commands.photo_app_command,
-                   "serve the photo app (notebook 07) by Voilà, on this machine only", data=False)
+    sub = _command(add, "app", commands.photo_app_command, data=False)
     sub.add_argument("--host", default="127.0.0.1", help="another address opens it to others, who then need a token")
     sub.add_argument("--port", type=int, default=8866)
     sub.add_argument("--no-browser", dest="browser", action="store_false", help="do not open a browser")
@@ -170,13 +166,12 @@ def _share(text: str) -> float:
 
 
 def _add_lab(add: Any) -> None:
-    sub = _command(add, "export", commands.export_command,
-                   "write a trained network as model.onnx, beside its model.keras", data=False)
+    sub = _command(add, "export", commands.export_command, data=False)
     sub.add_argument("run", metavar="NAME_OR_RUN_DIR")
 
-    _command(add, "zoo", commands.zoo_command, "list the networks", data=False)
+    _command(add, "zoo", commands.zoo_command, data=False)
 
-    sub = _command(add, "run", commands.run_command, "execute the notebooks with papermill")
+    sub = _command(add, "run", commands.run_command)
     size = sub.add_mutually_exclusive_group()
     size.add_argument("--quick", action="store_true", help="minutes: small sample, short training (the default)")
     size.add_argument("--full", action="store_true", help="the report: every network on all faces; days on a CPU")
@@ -184,6 +179,6 @@ def _add_lab(add: Any) -> None:
     _add_parameter(sub, "set a parameter in every notebook that has it")
     sub.add_argument("--fresh", action="store_true", help="execute also the notebooks that are done")
 
-    sub = _command(add, "bench", commands.bench_command, "time this project against plain ways of doing the same")
+    sub = _command(add, "bench", commands.bench_command)
     sub.add_argument("what", metavar="NAME", choices=["data", "train", "live", "event"],
                      help="data, train, live or event")

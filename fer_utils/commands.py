@@ -37,7 +37,7 @@ Command = Callable[[Namespace], Outcome]
 # ---- data and networks ----
 
 def data_command(args: Namespace) -> Outcome:
-    """Report what data set was found."""
+    """Say what data set was found, class by usage."""
     from .data import copies, load
 
     if args.download:
@@ -88,7 +88,7 @@ def train_command(args: Namespace) -> Outcome:
 
 
 def average_command(args: Namespace) -> Outcome:
-    """Average the weights of trained runs."""
+    """Average the weights of trained runs of one network into a new one."""
     from .data import load
     from .networks import average
 
@@ -121,7 +121,7 @@ def _score_line(usage: str, part: dict[str, Any]) -> str:
 
 
 def export_command(args: Namespace) -> Outcome:
-    """Write a trained network as model.onnx."""
+    """Write a trained network as model.onnx, beside its model.keras."""
     from .networks.export import export_onnx
 
     path, difference = export_onnx(args.run)
@@ -160,7 +160,7 @@ def evaluate_command(args: Namespace) -> Outcome:
 
 
 def robustness_command(args: Namespace) -> Outcome:
-    """Score a network on changed faces."""
+    """Score a network on faces cropped, turned, lit or hidden."""
     from .data import load
     from .evaluation import robustness
     from .vision.predict import Predictor
@@ -179,7 +179,7 @@ def robustness_command(args: Namespace) -> Outcome:
 
 
 def results_command(args: Namespace) -> Outcome:
-    """Measure all shared networks and write the READMEs' tables."""
+    """Measure all networks in models/ and write the tables in the READMEs."""
     from . import paths
     from .data import ferplus, load
     from .evaluation import tables
@@ -256,7 +256,7 @@ def _is_ours(path: Path) -> bool:
 
 
 def webcam_command(args: Namespace) -> Outcome:
-    """Open the live window, or annotate a video."""
+    """Live window: Space captures, Esc closes; or, --headless, an annotated video."""
     from . import paths
     from .live import headless, window
 
@@ -277,7 +277,7 @@ def webcam_command(args: Namespace) -> Outcome:
 
 
 def event_command(args: Namespace) -> Outcome:
-    """Report how the people at an event looked."""
+    """Report how the people on photos and videos of an event looked."""
     from .event import report
 
     if not args.blur and not args.faces:
@@ -289,7 +289,7 @@ def event_command(args: Namespace) -> Outcome:
 
 
 def photo_app_command(args: Namespace) -> Outcome:
-    """Serve the photo app until Ctrl-C."""
+    """Serve the photo app (notebook 07) by Voilà, on this machine only."""
     import subprocess
 
     from .live import widgets
@@ -307,7 +307,7 @@ def photo_app_command(args: Namespace) -> Outcome:
 # ---- notebooks and benchmarks ----
 
 def run_command(args: Namespace) -> Outcome:
-    """Execute the notebooks."""
+    """Execute the notebooks with papermill."""
     from . import paths
     from .lab import notebooks
 
