@@ -1,6 +1,6 @@
 """Drawn faces in FER2013's shape: what the notebooks run on when there is no data set.
 
-Every face is drawn from parameters, none is taken from a photograph. Facial action units (see `person`) move the
+Every face is drawn from parameters, none is taken from a photograph. Facial action units (`drawing.person`) move the
 outlines of brows, eyes and mouth, and the relief under them that the light falls on. The person, the pose, the light,
 the lens and what hides a part of the face are drawn at random and say nothing about the emotion.
 
@@ -11,10 +11,10 @@ import cv2
 import numpy as np
 
 from ..labels import EMOTIONS, N_CLASSES, emotion_index
-from .canvas import SUPERSAMPLE, background, paint_shapes, photograph, relief_light
+from .drawing.canvas import SUPERSAMPLE, background, paint_shapes, photograph, relief_light
+from .drawing.person import random_person, random_pose, random_units
+from .drawing.shapes import crease_shapes, face_shapes, relief_bumps
 from .faceset import USAGES, FaceSet
-from .person import random_person, random_pose, random_units
-from .portrait import crease_shapes, face_shapes, relief_bumps
 
 FER2013_COUNTS = ((3995, 436, 4097, 7215, 4830, 3171, 4965),
                   (467, 56, 496, 895, 653, 415, 607),

@@ -13,7 +13,7 @@ import pandas as pd
 from ..errors import DataError
 from ..labels import EMOTIONS, emotion_index
 from .faceset import UNLABELLED_USAGE
-from .places import IMAGE_FOLDERS, Folder, Place, Zip, reading_errors, table_columns
+from .places import IMAGE_FOLDERS, Folder, Place, Zip, csv_columns, reading_errors
 
 IMAGE_PATH = re.compile(rf"(?:(?P<root>.+?)/)??(?P<split>{'|'.join(IMAGE_FOLDERS)})/(?P<emotion>[^/]+)/(?P<stem>[^/]+)"
                         r"\.(?:png|jpe?g|bmp|tiff?|webp)", re.IGNORECASE)
@@ -112,7 +112,7 @@ def _tables(place: Place) -> tuple[list[_Table], list[DataError]]:
         if not name.lower().endswith((".csv", ".csv.gz")):
             continue
         try:
-            columns = table_columns(place, name)
+            columns = csv_columns(place, name)
         except DataError as error:
             empty = isinstance(error.__cause__, pd.errors.EmptyDataError)
             if not empty or _must_be_read(place, name):

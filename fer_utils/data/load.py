@@ -16,7 +16,7 @@ from ..files import cached_arrays
 from .drawn import draw_faces
 from .faceset import FaceSet
 from .layouts import Found, nothing_recognised, recognise_layout
-from .parse import read_faces
+from .parse import read_found
 
 KAGGLE = "msambare/fer2013"
 """The public data set that `download` fetches; it needs no account."""
@@ -62,9 +62,9 @@ def load(source: str | Path | None = None, *, cache: bool = True, drawn: int | N
 def _load_found(found: Found, cache: bool) -> FaceSet:
     if cache and found.layout != "arrays":  # arrays are as fast to read as a cache of them
         file = paths.CACHE / f"{hashlib.sha256(str(found.source.resolve()).encode()).hexdigest()[:16]}.npz"
-        arrays = cached_arrays(file, _source_key(found), lambda: read_faces(found))
+        arrays = cached_arrays(file, _source_key(found), lambda: read_found(found))
     else:
-        arrays = read_faces(found)
+        arrays = read_found(found)
     return FaceSet(**arrays, source=str(found.source), layout=found.layout)
 
 
@@ -89,8 +89,8 @@ def _load_drawn(n: int, cache: bool) -> FaceSet:
 
     if cache and n >= _DRAWN_TO_CACHE:
         # Other versions of the code, or of what it draws with, draw other faces.
-        code = [Path(__file__).with_name(f"{name}.py").read_text(encoding="utf-8")
-                for name in ("drawn", "person", "portrait", "canvas")]
+        here = Path(__file__).parent
+        code = [file.read_text(encoding="utf-8") for file in (here / "drawn.py", *sorted(here.glob("drawing/*.py")))]
         facts = json.dumps([CACHE_VERSION, n, cv2.__version__, np.__version__, *code])
         arrays = cached_arrays(paths.CACHE / f"drawn-{n}.npz", hashlib.sha256(facts.encode()).hexdigest(), draw)
     else:

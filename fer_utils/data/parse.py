@@ -12,13 +12,13 @@ from ..errors import DataError
 from ..labels import N_CLASSES, UNLABELLED, emotion_index
 from .faceset import SIZE, UNLABELLED_USAGE, USAGES
 from .layouts import EACH_ROW, IMAGE_PATH, Found, table_usage
-from .places import IMAGE_FOLDERS, Place, open_table, reading_errors, table_columns
+from .places import IMAGE_FOLDERS, Place, csv_columns, open_csv, reading_errors
 
 Arrays = tuple[np.ndarray, np.ndarray, np.ndarray]
 """Pixels, labels and usages, as in `FaceSet`."""
 
 
-def read_faces(found: Found) -> dict[str, np.ndarray]:
+def read_found(found: Found) -> dict[str, np.ndarray]:
     """Return the arrays of a `FaceSet`; a `DataError` names the file, the row and what is wrong."""
     pixels, emotion, usage = READERS[found.layout](found)
     return {"pixels": pixels, "emotion": emotion, "usage": usage}
@@ -38,7 +38,7 @@ def _read_tables(found: Found) -> Arrays:
 
 def _read_table(place: Place, name: str) -> Arrays:
     label = place.label(name)
-    columns = table_columns(place, name)
+    columns = csv_columns(place, name)
     table = table_usage(name, columns)
     wanted = {column: column.strip().lower() for column in columns
               if column.strip().lower() in ("emotion", "pixels", "usage")}
@@ -48,7 +48,7 @@ def _read_table(place: Place, name: str) -> Arrays:
         return _parse_rows(label, chunk[(chunk != "").any(axis=1)], table)  # blank lines are often at the end
 
     # In chunks: 300 MB of text are never in memory at once. Threads were measured here and gain nothing.
-    with reading_errors(label), open_table(place, name) as file:
+    with reading_errors(label), open_csv(place, name) as file:
         chunks = pd.read_csv(file, dtype=str, usecols=list(wanted), keep_default_na=False, skip_blank_lines=False,
                              encoding_errors="replace", chunksize=1024)
         parts = [parse(chunk) for chunk in chunks]

@@ -88,7 +88,7 @@ Place = Folder | Zip
 
 
 @contextmanager
-def open_table(place: Place, name: str) -> Iterator[IO[bytes]]:
+def open_csv(place: Place, name: str) -> Iterator[IO[bytes]]:
     """Open a CSV file, unpacked where it is a ``.csv.gz``."""
     with place.open(name) as file:
         if name.lower().endswith(".gz"):
@@ -98,9 +98,9 @@ def open_table(place: Place, name: str) -> Iterator[IO[bytes]]:
             yield file
 
 
-def table_columns(place: Place, name: str) -> list[str]:
+def csv_columns(place: Place, name: str) -> list[str]:
     """Return the columns that a CSV file names in its first row."""
-    with reading_errors(place.label(name)), open_table(place, name) as file:
+    with reading_errors(place.label(name)), open_csv(place, name) as file:
         return list(pd.read_csv(file, nrows=0, encoding_errors="replace").columns)
 
 

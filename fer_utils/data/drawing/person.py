@@ -8,7 +8,7 @@ from dataclasses import astuple, dataclass
 
 import numpy as np
 
-from ..labels import EMOTIONS, N_CLASSES
+from ...labels import EMOTIONS, N_CLASSES
 
 # Face coordinates: the crop is -1 to 1 both ways (x to the right, y down), and the face fills it as it fills a FER2013
 # crop. Here are the parts of a mean face.

@@ -29,13 +29,19 @@ _SLOPE_Y = -(0.25 * _GRID + 0.35 * _GRID**3)[:, None]
 
 
 class Shape(NamedTuple):
-    """A filled polygon (width 0) or a line of that width, in face coordinates."""
+    """A filled polygon, or a `line` where it has a width, in face coordinates."""
 
     points: np.ndarray
     tone: float
-    width: float = 0.0
     depth: float = 1.0  # how far it moves when the head turns: 1 on the front of the face, 0 on the silhouette
     material: tuple[int, int] = SKIN
+    width: float = 0.0
+
+
+def line(points: np.ndarray, tone: float, width: float, depth: float = 1.0,
+         material: tuple[int, int] = SKIN) -> Shape:
+    """Return a line as a shape."""
+    return Shape(points, tone, depth, material, width)
 
 
 def _turned(points: np.ndarray, depth: float | np.ndarray, pose: Pose) -> np.ndarray:

@@ -11,6 +11,7 @@ from .canvas import (
     T,
     U,
     ellipse_outline,
+    line,
     line_points,
     mirror_outline,
     polygon_between,
@@ -46,11 +47,11 @@ def face_shapes(person: Person, units: Units, rng: np.random.Generator) -> list[
 
 def _behind(person: Person) -> list[Shape]:
     """Clothes, and the hair that falls behind the face."""
-    shoulders = Shape(mirror_outline(((-0.35, 1.0), (-1.2, 1.18), (-1.8, 2))), person.cloth, 0, 0, OTHER)
+    shoulders = Shape(mirror_outline(((-0.35, 1.0), (-1.2, 1.18), (-1.8, 2))), person.cloth, 0, OTHER)
     if person.style == "bald":
         return [shoulders]
     back = smooth_outline(mirror_outline(_BACKS.get(person.style, _SHORT_BACK)))
-    return [Shape(back, 0.85 * person.hair, 0, 0, HAIR), shoulders]
+    return [Shape(back, 0.85 * person.hair, 0, HAIR), shoulders]
 
 
 def _head(person: Person, units: Units) -> list[Shape]:
@@ -58,13 +59,14 @@ def _head(person: Person, units: Units) -> list[Shape]:
     width, jaw, chin = person.width, person.jaw * person.width, person.chin + 0.1 * units.open
     neck = mirror_outline([(-0.5, 0.4), (-0.46, 0.95), (-0.6, 1.3), (-1, 1.6)])
     outline = mirror_outline([(-0.18, -1.16), (-0.55, -1.08), (-0.8 * width, -0.66), (-0.81 * width, -0.15),
-                         (-0.78 * width, 0.25), (-0.66 * jaw, 0.66), (-0.38 * jaw, chin - 0.04), (-0.14, chin + 0.07)])
-    shapes = [Shape(neck, 0.62 * person.skin, 0, 0.2)]
+                              (-0.78 * width, 0.25), (-0.66 * jaw, 0.66), (-0.38 * jaw, chin - 0.04),
+                              (-0.14, chin + 0.07)])
+    shapes = [Shape(neck, 0.62 * person.skin, 0.2)]
     if person.ears:
         for side in (-1, 1):
-            shapes += [Shape(ellipse_outline(side * 0.8 * width, -0.05, 0.1, 0.2), 0.88 * person.skin, 0, -0.15),
-                       Shape(ellipse_outline(side * 0.82 * width, -0.05, 0.045, 0.12), 0.65 * person.skin, 0, -0.15)]
-    return [*shapes, Shape(smooth_outline(outline), person.skin, 0, 0.08)]
+            shapes += [Shape(ellipse_outline(side * 0.8 * width, -0.05, 0.1, 0.2), 0.88 * person.skin, -0.15),
+                       Shape(ellipse_outline(side * 0.82 * width, -0.05, 0.045, 0.12), 0.65 * person.skin, -0.15)]
+    return [*shapes, Shape(smooth_outline(outline), person.skin, 0.08)]
 
 
 def _eyes(person: Person, units: Units, rng: np.random.Generator) -> list[Shape]:
@@ -95,9 +97,9 @@ def _eyes(person: Person, units: Units, rng: np.random.Generator) -> list[Shape]
             shapes.append(Shape(ellipse_outline(iris_x - 0.03, iris_y - 0.03, 0.017, 0.017), 235))
         fold = top - 0.045 - 0.02 * max(units.lids, 0) + 0.02 * T**2
         shapes += [
-            Shape(line_points(x, fold)[1:-1], 0.72 * person.skin, 0.022),
-            Shape(line_points(x, bottom), 0.62 * person.skin, 0.016),
-            Shape(line_points(x, top - 0.006), dark, 0.03 + 0.025 * person.lash),
+            line(line_points(x, fold)[1:-1], 0.72 * person.skin, 0.022),
+            line(line_points(x, bottom), 0.62 * person.skin, 0.016),
+            line(line_points(x, top - 0.006), dark, 0.03 + 0.025 * person.lash),
         ]
     return shapes
 
@@ -123,7 +125,7 @@ def _nose(person: Person, units: Units) -> list[Shape]:
     for side in (-1, 1):
         wing = [(side * 0.105 * wide, y - 0.06), (side * 0.155 * wide, y - 0.01), (side * 0.15 * wide, y + 0.06),
                 (side * 0.1 * wide, y + 0.08)]
-        shapes += [Shape(smooth_outline(wing, closed=False), 0.7 * person.skin, 0.022),
+        shapes += [line(smooth_outline(wing, closed=False), 0.7 * person.skin, 0.022),
                    Shape(ellipse_outline(side * 0.07 * wide, y + 0.075, 0.042 * wide, 0.02), 0.38 * person.skin)]
     return shapes
 
@@ -157,29 +159,29 @@ def _mouth(person: Person, units: Units) -> list[Shape]:
             rise = np.minimum(0.45 * gap, 0.1) * ARC
             shapes.append(Shape(polygon_between(x, lower_inner - rise, lower_inner), 0.5 * person.skin))
         inside = np.abs(T) < 0.95
+        x, gap, upper_inner, lower_inner = x[inside], gap[inside], upper_inner[inside], lower_inner[inside]
         bare = min(1.0, max(0.25, 1.1 * units.corners, 1.2 * units.square, 0.8 * units.upper))
         height = np.minimum((0.42 if units.square > 0.3 else 1) * gap, 0.105 * bare)
         teeth = 95 + 0.55 * person.skin
-        shapes.append(Shape(polygon_between(x, upper_inner, upper_inner + height)[np.tile(inside, 2)], teeth))
+        shapes.append(Shape(polygon_between(x, upper_inner, upper_inner + height), teeth))
         if units.square > 0.3:
             height = np.minimum(0.4 * gap, 0.075 * units.square)
-            shapes.append(Shape(polygon_between(x, lower_inner - height, lower_inner)[np.tile(inside, 2)], 0.9 * teeth))
+            shapes.append(Shape(polygon_between(x, lower_inner - height, lower_inner), 0.9 * teeth))
     else:
-        shapes.append(Shape(line_points(x, (upper_inner + lower_inner) / 2), 0.3 * person.skin, 0.028))
+        shapes.append(line(line_points(x, (upper_inner + lower_inner) / 2), 0.3 * person.skin, 0.028))
     return shapes
 
 
 def _front_hair(person: Person) -> list[Shape]:
     if person.style == "bald":
         return []
-    line = _HAIRLINES[person.style] + person.hairline
-    edge = smooth_outline(line_points(_HAIRLINE_X, line), closed=False)
+    edge = smooth_outline(line_points(_HAIRLINE_X, _HAIRLINES[person.style] + person.hairline), closed=False)
     above = [(1.05, edge[-1, 1]), (1.08, -0.6), (0.9, -1.5), (-0.9, -1.5), (-1.08, -0.6), (-1.05, edge[0, 1])]
     cap = person.style == "cap"
-    shapes = [Shape(np.concatenate([edge, above]), person.cloth if cap else person.hair, 0, 0.25,
+    shapes = [Shape(np.concatenate([edge, above]), person.cloth if cap else person.hair, 0.25,
                      OTHER if cap else HAIR)]
     if cap:
-        shapes.append(Shape(edge, 0.7 * person.cloth, 0.05, 0.25, OTHER))
+        shapes.append(line(edge, 0.7 * person.cloth, 0.05, 0.25, OTHER))
     return shapes
 
 
@@ -194,12 +196,12 @@ def _glasses(rng: np.random.Generator) -> list[Shape]:
     for side in (-1, 1):
         rim = ellipse_outline(side * EYE_X, EYE_Y + 0.02, a, b)
         if dark:
-            shapes.append(Shape(rim, tone, 0, 1.05, OTHER))
+            shapes.append(Shape(rim, tone, 1.05, OTHER))
         arm = np.array([(side * (EYE_X + a), EYE_Y), (side * 0.85, EYE_Y - 0.02)])
-        shapes += [Shape(np.concatenate([rim, rim[:1]]), tone, width, 1.05, OTHER),
-                   Shape(arm, tone, width, 0.6, OTHER)]
+        shapes += [line(np.concatenate([rim, rim[:1]]), tone, width, 1.05, OTHER),
+                   line(arm, tone, width, 0.6, OTHER)]
     bridge = np.array([(a - EYE_X, EYE_Y), (0, EYE_Y - 0.03), (EYE_X - a, EYE_Y)])
-    return [*shapes, Shape(bridge, tone, width, 1.05, OTHER)]
+    return [*shapes, line(bridge, tone, width, 1.05, OTHER)]
 
 
 def _occluder(person: Person, rng: np.random.Generator) -> list[Shape]:
@@ -213,15 +215,15 @@ def _occluder(person: Person, rng: np.random.Generator) -> list[Shape]:
     if chance < 0.05:
         x, y = side * rng.uniform(0.1, 0.45), rng.uniform(0.65, 0.85)
         stem = np.array([(x, y), (x + side * 0.25, 1.5)])
-        return [Shape(stem, 30, 0.12, 0, OTHER), Shape(ellipse_outline(x, y, 0.17, 0.19), 50, 0, 0, OTHER),
-                Shape(ellipse_outline(x - 0.05, y - 0.06, 0.06, 0.06), 80, 0, 0, OTHER)]
+        return [line(stem, 30, 0.12, 0, OTHER), Shape(ellipse_outline(x, y, 0.17, 0.19), 50, 0, OTHER),
+                Shape(ellipse_outline(x - 0.05, y - 0.06, 0.06, 0.06), 80, 0, OTHER)]
     if chance < 0.07:
         lock = [(side * 0.1, -1.2), (side * 0.2, -0.5), (side * 0.42, 0), (side * 0.62, 0.7), (side * 1.1, 0.9),
                 (side * 1.1, -1.2)]
-        return [Shape(smooth_outline(lock), person.hair, 0, 0.2, HAIR)]
+        return [Shape(smooth_outline(lock), person.hair, 0.2, HAIR)]
     edge = rng.uniform(0.45, 0.7)
     return [Shape(np.array([(side * edge, -2), (side * (edge + 0.2), 2), (side * 2, 2), (side * 2, -2)]),
-                   rng.uniform(10, 200), 0, 0, OTHER)]
+                  rng.uniform(10, 200), 0, OTHER)]
 
 
 def _hand(person: Person, side: int, rng: np.random.Generator) -> list[Shape]:
@@ -232,7 +234,7 @@ def _hand(person: Person, side: int, rng: np.random.Generator) -> list[Shape]:
         shift = np.array((side * 0.02 * finger, 0.17 * finger))
         tip, knuckle = np.array((x, y)) + shift, np.array((x + side * 0.6, y + 0.45)) + shift
         bone = np.array([tip, (tip + knuckle) / 2 + (0, 0.04), knuckle])
-        shapes += [Shape(bone + (0, 0.03), 0.55 * person.skin, 0.19, 0), Shape(bone, 0.95 * person.skin, 0.15, 0)]
+        shapes += [line(bone + (0, 0.03), 0.55 * person.skin, 0.19, 0), line(bone, 0.95 * person.skin, 0.15, 0)]
     return shapes
 
 
@@ -245,37 +247,37 @@ def crease_shapes(person: Person, units: Units) -> list[Shape]:
     if person.beard:
         for grow, share in ((0.1, 0.4), (0.05, 0.7), (0, 1)):
             beard = mirror_outline([(-0.16, y + 0.2 - 0.3 * grow), (-0.42, y + 0.36 - grow), (-0.72, 0.2 - grow),
-                               (-0.78, 0.5), (-0.5, 1.15)])
-            shapes.append(Shape(smooth_outline(beard), share * (30 + 95 * person.beard), 0, 0.6))
+                                    (-0.78, 0.5), (-0.5, 1.15)])
+            shapes.append(Shape(smooth_outline(beard), share * (30 + 95 * person.beard), 0.6))
         bare = polygon_between(1.05 * x, upper_outer - 0.01, lower_outer + 0.02)
         shapes.append(Shape(bare, 0))
     raised = (max(units.inner, 0) + max(units.outer, 0)) / 2
     for level, height in enumerate((-0.64, -0.74, -0.84)):
         tone = 14 * age + 55 * raised * (level < 2)
         bend = -0.05 * max(units.outer, 0) * ARC + 0.02
-        shapes.append(Shape(line_points(0.42 * T, height + bend), tone, 0.035))
+        shapes.append(line(line_points(0.42 * T, height + bend), tone, 0.035))
     for side in (-1, 1):
         fold = 12 + 35 * age + 70 * max(0.8 * smile, units.wrinkle, units.upper, 0.5 * units.square)
         end = x[-1] + 0.07
         naso = [(side * 0.15, y - 0.02), (side * (0.24 + 0.04 * smile), y + 0.1), (side * end, person.mouth_y - 0.07),
                 (side * (end + 0.01), person.mouth_y + 0.06)]
-        shapes.append(Shape(smooth_outline(naso, closed=False), min(fold, 110), 0.05))
+        shapes.append(line(smooth_outline(naso, closed=False), min(fold, 110), 0.05))
         bag = 20 + 45 * age + 45 * max(units.squint, units.cheeks)
         under = person.eye_y + 0.11 + 0.05 * ARC - 0.02 * units.cheeks
-        shapes.append(Shape(line_points(side * person.eye_x + 0.15 * T, under)[2:-2], min(bag, 110), 0.03))
+        shapes.append(line(line_points(side * person.eye_x + 0.15 * T, under)[2:-2], min(bag, 110), 0.03))
         for rise in (-0.06, 0.0, 0.06):
             foot = np.array([(side * 0.58, person.eye_y + 0.3 * rise), (side * 0.7, person.eye_y + rise)])
-            shapes.append(Shape(foot, 18 * age + 50 * units.cheeks * (units.corners > 0.2), 0.022))
+            shapes.append(line(foot, 18 * age + 50 * units.cheeks * (units.corners > 0.2), 0.022))
         furrow = np.array([(side * 0.055, person.brow_y - 0.1), (side * 0.045, person.brow_y + 0.08)])
-        shapes.append(Shape(furrow, min(12 * age + 110 * units.gather, 140), 0.03))
+        shapes.append(line(furrow, min(12 * age + 110 * units.gather, 140), 0.03))
         corner = ellipse_outline(side * (x[-1] + 0.015), (upper_outer[0] if side < 0 else upper_outer[-1]), 0.03, 0.03)
         shapes.append(Shape(corner, 70))
     for height in (-0.22, -0.14, -0.06):
-        shapes.append(Shape(line_points(0.09 * T, height - 0.03 * T**2), min(125 * units.wrinkle, 140), 0.03))
-    shapes.append(Shape(line_points(0.13 * T, y + 0.12 - 0.03 * T**2), 55, 0.05))  # under the nose
-    shapes.append(Shape(line_points(0.6 * x, lower_outer.max() + 0.05 - 0.02 * T**2), 60, 0.06))  # under the lip
+        shapes.append(line(line_points(0.09 * T, height - 0.03 * T**2), min(125 * units.wrinkle, 140), 0.03))
+    shapes.append(line(line_points(0.13 * T, y + 0.12 - 0.03 * T**2), 55, 0.05))  # under the nose
+    shapes.append(line(line_points(0.6 * x, lower_outer.max() + 0.05 - 0.02 * T**2), 60, 0.06))  # under the lip
     sulk = max(0.0, -units.corners) * max(0.0, 1 - units.open)
-    shapes.append(Shape(line_points(0.16 * T, person.chin - 0.2 - 0.05 * ARC), min(70 * sulk, 90), 0.05))
+    shapes.append(line(line_points(0.16 * T, person.chin - 0.2 - 0.05 * ARC), min(70 * sulk, 90), 0.05))
     return shapes
 
 
