@@ -1,7 +1,8 @@
-"""Training-time augmentation of uint8 faces, fast enough that training never waits for it.
+"""Random changes of uint8 faces in training, fast enough that training never waits for them.
 
-One affine warp a face does rotation, shift, shear, zoom and flip together, so pixels are interpolated once.
+One affine map for each face rotates, shifts, shears, zooms and flips it, so pixels are interpolated only once.
 """
+
 from dataclasses import dataclass
 
 import cv2
@@ -10,48 +11,22 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Augmentation:
-    """How far each random change goes; the defaults change nothing.
+    """How far each random change goes; the defaults change nothing."""
 
-    Parameters
-    ----------
-    rotation : float
-        Largest roll, in degrees, either way.
-    shift : float
-        Largest shift, as a fraction of the face's size, either way.
-    shear : float
-        Largest shear, in degrees, either way.
-    zoom : (float, float)
-        Smallest and largest magnification of the face (1.25 crops tighter).
-    stretch : float
-        Largest change of the aspect ratio: width and height are zoomed by up to this fraction apart.
-    flip : bool
-        Mirror half of the faces.
-    contrast, brightness : float
-        Largest relative change of contrast; largest shift of brightness in gray levels.
-    gamma : float
-        Largest exponent of the gray-value curve (and one over it the smallest); 1 for none.
-    blur, noise, jpeg : float
-        Share of the faces that get a Gaussian blur, Gaussian noise, or a low-quality JPEG round trip.
-    erase : float
-        Share of the faces of which a rectangle is hidden (Zhong et al. 2020, random erasing).
-    half : float
-        Share of the faces of which one side is hidden, as behind a hand, a neighbour or a door.
-    """
-
-    rotation: float = 0.0
-    shift: float = 0.0
-    shear: float = 0.0
-    zoom: tuple = (1.0, 1.0)
-    stretch: float = 0.0
-    flip: bool = False
-    contrast: float = 0.0
-    brightness: float = 0.0
-    gamma: float = 1.0
-    blur: float = 0.0
-    noise: float = 0.0
-    jpeg: float = 0.0
-    erase: float = 0.0
-    half: float = 0.0
+    rotation: float = 0.0  # largest roll in degrees, either way
+    shift: float = 0.0  # largest shift, as a fraction of the size of the face, either way
+    shear: float = 0.0  # largest shear in degrees, either way
+    zoom: tuple[float, float] = (1.0, 1.0)  # smallest and largest magnification (1.25 crops tighter)
+    stretch: float = 0.0  # largest difference between the zoom of width and height
+    flip: bool = False  # whether half of the faces are mirrored
+    contrast: float = 0.0  # largest relative change
+    brightness: float = 0.0  # largest change in gray levels
+    gamma: float = 1.0  # largest exponent of the gray-value curve, and one over the smallest
+    blur: float = 0.0  # share of the faces with a Gaussian blur
+    noise: float = 0.0  # share of the faces with Gaussian noise
+    jpeg: float = 0.0  # share of the faces that are packed as JPEG of low quality
+    erase: float = 0.0  # share of the faces of which a rectangle is hidden (Zhong et al. 2020, random erasing)
+    half: float = 0.0  # share of the faces of which one side is hidden, as behind a hand or a neighbour
 
 
 AUGMENTATIONS = {
@@ -71,21 +46,17 @@ AUGMENTATIONS = {
     "light": Augmentation(rotation=12, shift=0.06, shear=3, zoom=(0.85, 1.2), stretch=0.06, flip=True,
                           contrast=0.25, brightness=15, gamma=1.5, blur=0.1, noise=0.1, jpeg=0.05, erase=0.1),
 }
-"""Augmentations by name: "none", "project_b" (project B's), "arriaga" (for the peers' mini-Xception), "strong" and
-"light" (for `fer_net` and its tiny one)."""
+"""Augmentations by name."""
 
 
-def affine_matrices(n, size, spec, rng):
-    """Draw the affine maps of `n` faces.
+def affine_matrices(n: int, size: int, spec: Augmentation, rng: np.random.Generator) -> np.ndarray:
+    """Draw the affine maps of `n` faces, float64 (n, 2, 3), from a pixel of the old face to its place in the new one.
 
-    Returns
-    -------
-    ndarray
-        float64 (n, 2, 3), each mapping a pixel of the old face to its place in the new one, about the centre.
+    They turn, zoom and shear about the centre.
     """
     angle = np.deg2rad(rng.uniform(-spec.rotation, spec.rotation, n))
     shear = np.deg2rad(rng.uniform(-spec.shear, spec.shear, n))
-    zoom = np.exp(rng.uniform(*np.log(spec.zoom), n))
+    zoom = np.exp(rng.uniform(np.log(spec.zoom[0]), np.log(spec.zoom[1]), n))
     stretch = np.exp(rng.uniform(-spec.stretch, spec.stretch, n) / 2)
     mirror = np.where(rng.random(n) < (0.5 if spec.flip else 0), -1.0, 1.0)
     shift = rng.uniform(-spec.shift, spec.shift, (n, 2)) * size
@@ -100,7 +71,7 @@ def affine_matrices(n, size, spec, rng):
     return np.concatenate([linear, (centre + shift - linear @ centre)[:, :, None]], axis=2)
 
 
-def _gray_curves(n, spec, rng):
+def _gray_curves(n: int, spec: Augmentation, rng: np.random.Generator) -> np.ndarray:
     """Draw `n` look-up tables of 256 gray values: gamma, then contrast about the middle, then brightness."""
     gamma = np.exp(rng.uniform(-1, 1, (n, 1)) * np.log(spec.gamma))
     contrast = 1 + rng.uniform(-spec.contrast, spec.contrast, (n, 1))
@@ -109,7 +80,7 @@ def _gray_curves(n, spec, rng):
     return np.rint(np.clip((level - 127.5) * contrast + 127.5 + brightness, 0, 255)).astype(np.uint8)
 
 
-def _hide(face, spec, rng):
+def _hide(face: np.ndarray, spec: Augmentation, rng: np.random.Generator) -> None:
     """Hide a rectangle or a side of one face, in place."""
     size = len(face)
     fill = rng.integers(0, 256)
@@ -119,30 +90,18 @@ def _hide(face, spec, rng):
         face[top:top + height, left:left + width] = fill
     if rng.random() < spec.half:
         cut = rng.integers(size // 5, size // 2 + 1)
-        side = rng.integers(4)
+        side = int(rng.integers(4))
         np.rot90(face, side)[:cut] = fill
 
 
-def augment_faces(pixels, spec, rng):
-    """Return faces changed at random.
+def augment_faces(pixels: np.ndarray, spec: Augmentation | None, rng: np.random.Generator) -> np.ndarray:
+    """Return faces, uint8 (N, S, S), changed at random; the same state of the generator gives the same faces.
 
-    Parameters
-    ----------
-    pixels : ndarray
-        uint8 (N, S, S).
-    spec : Augmentation or None
-        None returns `pixels` as they are.
-    rng : numpy.random.Generator
-        The same generator state gives the same faces.
-
-    Returns
-    -------
-    ndarray
-        uint8 (N, S, S); the input is left as it was.
+    The input stays as it was. Without a `spec` it is returned.
     """
     if spec is None:
         return pixels
-    n, size = pixels.shape[:2]
+    n, size = len(pixels), pixels.shape[1]
     matrices = affine_matrices(n, size, spec, rng)
     curves = _gray_curves(n, spec, rng)
     blur, jpeg = rng.random(n) < spec.blur, rng.random(n) < spec.jpeg
@@ -166,23 +125,11 @@ def augment_faces(pixels, spec, rng):
     return out
 
 
-def mixup(x, y, alpha, rng):
+def mixup(x: np.ndarray, y: np.ndarray, alpha: float, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """Blend each face and its label with another of the batch (Zhang et al. 2018, mixup).
 
-    Parameters
-    ----------
-    x : ndarray
-        float32 (N, H, W, C).
-    y : ndarray
-        float32 (N, classes), rows that sum to 1.
-    alpha : float
-        The Beta distribution's parameter; 0 returns the batch as it is.
-    rng : numpy.random.Generator
-
-    Returns
-    -------
-    x, y : ndarray
-        Blended alike, same shapes.
+    `x` is float32 (N, H, W, C), `y` float32 (N, classes) with rows of sum 1. `alpha` is the parameter of the Beta
+    distribution; 0 returns the batch as it is.
     """
     if not alpha:
         return x, y
