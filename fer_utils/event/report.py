@@ -28,7 +28,7 @@ from .people import FAR_DAYS, summarise
 
 PEOPLE, REPORT = "participants.csv", "report.html"
 FACES_SHOWN = 21
-WIDTH = 5.2
+_CHART_WIDTH = 5.2
 """Inches of a figure: small enough that its letters stay readable on a phone."""
 DARK = {name: "#E6E6E6" for name in ("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color")}
 DARK["axes.facecolor"] = "#1B1D21"
@@ -199,7 +199,7 @@ def _figure(plot: Callable[..., Axes], table: pd.DataFrame, height: float, alt: 
 def _svg(plot: Callable[..., Axes], table: pd.DataFrame, height: float, colours: dict[Any, Any]) -> str:
     buffer = io.BytesIO()
     with plt.rc_context({**colours, "svg.hashsalt": "fer_utils"}), use_style(), plt.ioff():
-        figure, ax = plt.subplots(figsize=(WIDTH, height))
+        figure, ax = plt.subplots(figsize=(_CHART_WIDTH, height))
         plot(table, ax=ax)
         figure.savefig(buffer, format="svg", facecolor="none", metadata={"Date": None, "Creator": None})
         plt.close(figure)

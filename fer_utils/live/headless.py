@@ -17,7 +17,7 @@ from ..vision.track import SMOOTH_S
 from ..vision.video import Frame, FrameSource, open_source
 
 MAX_VIDEO_SIDE = 3840
-COLUMNS = ("time", "frame", "face", "x", "y", "width", "height", "score", "emotion", *EMOTIONS)
+TABLE_COLUMNS = ("time", "frame", "face", "x", "y", "width", "height", "score", "emotion", *EMOTIONS)
 """Columns of ``faces.csv``."""
 
 
@@ -102,7 +102,7 @@ class _Results:
         self._video, self._fps = video, source.fps or 1.0
         self._file = open(table, "w", newline="", encoding="utf-8")
         self._rows = csv.writer(self._file)
-        self._rows.writerow(COLUMNS)
+        self._rows.writerow(TABLE_COLUMNS)
         self._writer: cv2.VideoWriter | None = None  # opened when the size of the first picture is known
         self._size = (0, 0)
         self._written = 0

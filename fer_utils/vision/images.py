@@ -15,7 +15,7 @@ from ..errors import DataError
 if TYPE_CHECKING:
     from PIL import Image as PillowImage
 
-T = TypeVar("T")
+_T = TypeVar("_T")
 MAX_PIXELS = 150_000_000
 """Larger photos are refused: a small file can claim a size that no memory holds (a decompression bomb)."""
 # Pillow reads forty formats, some by starting other programs (EPS); an uploaded file must not reach those.
@@ -55,7 +55,7 @@ def read_photo(source: str | Path | bytes | BinaryIO) -> np.ndarray:
         raise DataError(f"{name}: {reason}") from error
 
 
-def look_at_photo(source: str | Path | bytes, look: Callable[[np.ndarray], T]) -> tuple[T | None, str]:
+def look_at_photo(source: str | Path | bytes, look: Callable[[np.ndarray], _T]) -> tuple[_T | None, str]:
     """Read a photo and return what `look` finds in it, and why that failed: "" where it did not.
 
     Whatever one photo breaks in a decoder or detector, the photos after it can still be looked at.

@@ -2,10 +2,12 @@
 import csv
 import json
 from pathlib import Path
+from unittest.mock import Mock
 
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 
 from fer_utils.cli import main
 from fer_utils.errors import CameraError
@@ -40,7 +42,7 @@ def test_a_video_without_faces(tmp_path):
     predictor = FakePredictor()
     predictor.detector.detect = lambda image: []
     result = annotate_video(write_video(tmp_path / "in.mp4"), tmp_path, predictor, progress=False)
-    assert result["faces"] == 0 and (tmp_path / "faces.csv").read_text().splitlines() == [",".join(headless.COLUMNS)]
+    assert result["faces"] == 0 and (tmp_path / "faces.csv").read_text().splitlines() == [",".join(headless.TABLE_COLUMNS)]
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (33, 57), (9000, 12000)])
@@ -80,6 +82,27 @@ def test_a_video_with_frames_left_out_is_whole(tmp_path, monkeypatch):
     monkeypatch.setattr(headless, "open_source", lambda _: source)
     result = annotate_video("any", tmp_path / "out", FakePredictor(), progress=False)
     assert result["frames"] == 7 and result["complete"]
+
+
+def test_the_video_lasts_as_long_as_a_source_with_frames_at_uneven_times(tmp_path):
+    first, *others = (Image.fromarray(np.full((48, 64, 3), 40 * i, np.uint8)) for i in range(5))
+    first.save(tmp_path / "a.gif", save_all=True, append_images=others, duration=[100, 2000, 100, 100, 400])
+    result = annotate_video(tmp_path / "a.gif", tmp_path / "out", FakePredictor(), progress=False)
+    assert result["frames"] == 5 and result["complete"]
+    with video.VideoFile(result["video"]) as written:
+        assert written.duration == pytest.approx(result["seconds"], abs=1 / written.fps)
+
+
+def test_of_two_files_both_are_replaced_or_neither(tmp_path, monkeypatch):
+    for name in ("annotated.mp4", "faces.csv"):
+        (tmp_path / name).write_text("before")
+    source = write_video(tmp_path / "in.mp4", frames=3)
+    writer = Mock(**{"return_value.isOpened.return_value": False, "fourcc.return_value": 0})
+    monkeypatch.setattr(headless.cv2, "VideoWriter", writer)
+    with pytest.raises(CameraError, match="is the folder writable"):
+        annotate_video(source, tmp_path, FakePredictor(), progress=False)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["annotated.mp4", "faces.csv", "in.mp4"]
+    assert (tmp_path / "faces.csv").read_text() == (tmp_path / "annotated.mp4").read_text() == "before"
 
 
 @pytest.mark.parametrize("seconds", [0, -1, float("nan")])
