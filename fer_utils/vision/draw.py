@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 UNSURE = "unsure"
 # In pixels on an image of up to 640 pixels; all of it grows with larger images.
-TEXT, STATUS_TEXT, PANEL_TEXT, PANEL_BAR = 15, 12, 11, 46
+NAME_TEXT, STATUS_TEXT, PANEL_TEXT, PANEL_BAR = 15, 12, 11, 46
 DARK_TEXT, LIGHT_TEXT, UNSURE_COLOUR = (22, 22, 22), (255, 255, 255), (110, 110, 110)
 TRACK = (60, 60, 60)  # behind the bars: neutral's own gray must stand out from it
 
@@ -171,7 +171,7 @@ def place_plate(image: np.ndarray, face: Face, unsure: float, taken: Sequence[Bo
     """
     sure, scale = face.confidence >= unsure, _scale(image)
     # Smaller letters on the small faces of a crowd.
-    size = round(np.clip(face.box[2] * 0.17, max(TEXT * scale * 0.6, 10), TEXT * scale))
+    size = round(np.clip(face.box[2] * 0.17, max(NAME_TEXT * scale * 0.6, 10), NAME_TEXT * scale))
     for text in (f"{face.emotion} {face.confidence:.0%}", face.emotion) if sure else (UNSURE,):
         letters = _letters(text, size)
         height = letters.shape[0] + size // 3

@@ -14,7 +14,7 @@ RGB = {name: tuple(int(colour[i:i + 2], 16) for i in (1, 3, 5)) for name, colour
 """`labels.COLOURS` as (red, green, blue), 0 to 255."""
 
 INK, WHITE, MOUTH, TONGUE, TEAR = (70, 42, 16), (255, 255, 255), (96, 24, 24), (235, 100, 110), (70, 160, 240)
-YELLOW, RED, GREEN, PALE = (255, 205, 60), (240, 96, 60), (140, 190, 70), (150, 190, 235)
+YELLOW, ANGRY_RED, DISGUST_GREEN, PALE = (255, 205, 60), (240, 96, 60), (140, 190, 70), (150, 190, 235)
 
 
 def draw_emoji(emotion: str | int, size: int) -> np.ndarray:
@@ -37,7 +37,7 @@ def draw_emoji(emotion: str | int, size: int) -> np.ndarray:
 @lru_cache(maxsize=256)
 def _emoji(emotion: str, size: int) -> np.ndarray:
     pen = _Pen(size * _SUPERSAMPLE)
-    skin = {"angry": RED, "disgust": GREEN}.get(emotion, YELLOW)
+    skin = {"angry": ANGRY_RED, "disgust": DISGUST_GREEN}.get(emotion, YELLOW)
     pen.disc(0, 0, 0.98, [int(0.72 * v) for v in skin])
     pen.disc(0, 0, 0.9, skin)
     _FEATURES[emotion](pen)

@@ -19,7 +19,7 @@ _DRAWN_HEIGHT = CLIP_WIDTH // len(EMOTIONS)  # of the row of drawn faces
 CROWD_WIDTH, CROWD_HEIGHT = 1280, 720
 FACE_SIDES = (90, 160)
 """Least and largest side of a face pasted into a crowd picture, in pixels."""
-COLUMNS, ROWS = 4, 2
+CROWD_COLUMNS, CROWD_ROWS = 4, 2
 """Cells of a crowd picture. Each face has a cell to itself, so that none hides another."""
 EVENT_START = datetime(2024, 6, 1, 18, 0)
 
@@ -108,7 +108,7 @@ def write_crowd(folder: Path | str, faces: FaceSet, pictures: int = 2000, shares
     scenes = empty_scenes()
     rows = []
     for i in range(pictures):
-        labels = rng.choice(len(EMOTIONS), rng.integers(1, COLUMNS * ROWS + 1), p=wanted)
+        labels = rng.choice(len(EMOTIONS), rng.integers(1, CROWD_COLUMNS * CROWD_ROWS + 1), p=wanted)
         pixels = [faces.pixels[rng.choice(members[label])] for label in labels]
         picture, boxes = draw_crowd(pixels, scenes[rng.integers(len(scenes))], rng)
         path = Path(folder).absolute() / ("entrance" if i < pictures / 2 else "exit") / f"crowd_{i:05d}.jpg"
@@ -126,14 +126,14 @@ def draw_crowd(pixels: Sequence[np.ndarray], scene: np.ndarray,
                rng: np.random.Generator) -> tuple[np.ndarray, list[tuple[int, int, int, int]]]:
     """Paste faces on a scene, each blended softly into it.
 
-    `pixels` are at most `COLUMNS` × `ROWS` gray faces, uint8 (h, w); the scene is uint8 (H, W, 3) RGB. Returns the
-    picture, uint8 (720, 1280, 3) RGB, and each face's box: left, top, width, height.
+    `pixels` are at most `CROWD_COLUMNS` × `CROWD_ROWS` gray faces, uint8 (h, w); the scene is uint8 (H, W, 3) RGB.
+    Returns the picture, uint8 (720, 1280, 3) RGB, and each face's box: left, top, width, height.
     """
     picture = cv2.resize(scene, (CROWD_WIDTH, CROWD_HEIGHT), interpolation=cv2.INTER_CUBIC)
     picture = cv2.GaussianBlur(picture[:, ::rng.choice((-1, 1))], (0, 0), rng.uniform(1, 6)).astype(np.float32)
-    cell_width, cell_height = CROWD_WIDTH // COLUMNS, CROWD_HEIGHT // ROWS
+    cell_width, cell_height = CROWD_WIDTH // CROWD_COLUMNS, CROWD_HEIGHT // CROWD_ROWS
     boxes = []
-    for face, cell in zip(pixels, rng.permutation(COLUMNS * ROWS)):
+    for face, cell in zip(pixels, rng.permutation(CROWD_COLUMNS * CROWD_ROWS)):
         side = int(rng.integers(FACE_SIDES[0], FACE_SIDES[1] + 1))
         edge = side // 2
         face = cv2.resize(face, (side, side), interpolation=cv2.INTER_CUBIC)
@@ -145,8 +145,8 @@ def draw_crowd(pixels: Sequence[np.ndarray], scene: np.ndarray,
         size = len(patch)
         y, x = np.mgrid[:size, :size] / (size - 1) * 2 - 1
         opaque = np.clip((1 - np.hypot(x, y)) / 0.35, 0, 1)[..., None]
-        top = cell // COLUMNS * cell_height + rng.integers(0, max(cell_height - size, 0) + 1)
-        left = cell % COLUMNS * cell_width + rng.integers(0, max(cell_width - size, 0) + 1)
+        top = cell // CROWD_COLUMNS * cell_height + rng.integers(0, max(cell_height - size, 0) + 1)
+        left = cell % CROWD_COLUMNS * cell_width + rng.integers(0, max(cell_width - size, 0) + 1)
         under = picture[top:top + size, left:left + size]
         under += opaque * (patch[..., None] * tint - under)
         boxes.append((int(left + edge), int(top + edge), side, side))

@@ -15,6 +15,7 @@ import pytest
 from matplotlib.cbook import get_sample_data
 from PIL import Image
 
+from fer_utils.errors import DataError
 from fer_utils.labels import EMOTIONS
 from fer_utils.live import photos, widgets
 from fer_utils.vision import detect, images
@@ -289,3 +290,9 @@ def test_the_app_listens_on_this_computer_unless_told_and_then_asks_for_a_token(
     assert "--Voila.ip=127.0.0.1" in command and "--token" not in command and "--no-browser" not in command
     command = widgets.app_command("0.0.0.0", 9000, browser=False)
     assert {"--Voila.ip=0.0.0.0", "--port=9000", "--token", "--no-browser"} <= set(command)
+
+
+def test_the_app_without_its_notebook_says_where_to_start_it(tmp_path, monkeypatch):
+    monkeypatch.setattr(widgets.paths, "NOTEBOOKS", tmp_path)
+    with pytest.raises(DataError, match="07_photos.ipynb: not there; run this in the project's folder"):
+        widgets.app_command()

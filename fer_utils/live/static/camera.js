@@ -97,8 +97,7 @@ function render({ model, el }) {
       if (status.textContent.startsWith("Python is busy")) say("Space captures, Esc stops.");
       if (shown === mirror) {
         drawBoxes(boxes, answer.faces, frame.width, frame.height, settings);
-        faces.replaceChildren(...answer.faces.slice(0, 4).map((face, i) =>
-          faceCard(face, answer.faces.length > 1 ? i + 1 : 0, settings)));
+        faces.replaceChildren(...faceCards(answer.faces, settings).slice(0, 4));
         if (!answer.faces.length) faces.append(make("p", { class: "fer-hint" }, "No face in the picture."));
       }
       times.push(performance.now());
@@ -124,9 +123,10 @@ function render({ model, el }) {
     const image = make("img", { src: address, alt: "The captured picture", onload: () => URL.revokeObjectURL(address) });
     const layer = make("div", { class: "fer-boxes", "aria-hidden": "true" });
     drawBoxes(layer, answer.faces, frame.width, frame.height, settings);
-    const cards = answer.faces.map((face, i) => faceCard(face, answer.faces.length > 1 ? i + 1 : 0, settings));
+    const cards = faceCards(answer.faces, settings);
     const nothing = make("p", { class: "fer-hint" }, "No face was found in this picture.");
-    captures.prepend(make("figure", { class: "fer-photo fer-capture" }, make("div", { class: "fer-picture" }, image, layer),
+    captures.prepend(make("figure", { class: "fer-photo fer-capture" },
+      make("div", { class: "fer-picture" }, image, layer),
       make("figcaption", {}, make("p", { class: "fer-file" }, `Captured at ${new Date().toLocaleTimeString()}`),
         make("div", { class: "fer-faces" }, ...(cards.length ? cards : [nothing])))));
     while (captures.children.length > 6) captures.lastChild.remove();

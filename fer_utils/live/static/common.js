@@ -1,6 +1,6 @@
-// Shared by camera.js and photos.js, before which it stands: one module is made of the two.
+// Shared by camera.js and photos.js: Python joins it with one of them into one module.
 
-// Make an element. What comes from people (file names) only ever enters as text, never as HTML.
+// Make an element. What people type (file names) becomes text in it, never HTML.
 function make(tag, attributes = {}, ...children) {
   const element = document.createElement(tag);
   for (const [name, value] of Object.entries(attributes)) {
@@ -8,7 +8,7 @@ function make(tag, attributes = {}, ...children) {
     else if (value === true) element.setAttribute(name, "");
     else if (value !== false && value != null) element.setAttribute(name, value);
   }
-  // JupyterLab's command mode would take keys from what has the focus ("d d" deletes the cell), unless it says no.
+  // Without this JupyterLab's command mode takes the keys ("d d" deletes the cell).
   if (["button", "input"].includes(tag) || "tabindex" in attributes) element.dataset.lmSuppressShortcuts = "true";
   element.append(...children.filter((child) => child != null));
   return element;
@@ -17,7 +17,7 @@ function make(tag, attributes = {}, ...children) {
 const percent = (share) => `${Math.round(share * 100)} %`;
 const largest = (shares) => shares.indexOf(Math.max(...shares));
 
-// Ask the kernel: one answer to each question, found by view and id.
+// Ask the kernel. Each question gets one answer, with the same view and id.
 function connect(model) {
   const view = Math.random().toString(36).slice(2);
   const waiting = new Map();
@@ -50,12 +50,13 @@ function connect(model) {
   };
 }
 
-// Greet the kernel; until it answers, say what to do if it does not.
+// Greet the kernel. Until it answers, the page says what to do if it does not.
 async function greet(kernel, root) {
   const wait = make("p", { class: "fer-wait", role: "status" }, "Waiting for Python…");
   root.append(wait);
   const slow = setTimeout(() => {
-    wait.textContent = "Python does not answer yet. In a notebook: run this cell (again), or wait for the cell that runs.";
+    wait.textContent = "Python does not answer yet. In a notebook: run this cell (again), or wait for the cell that " +
+      "runs.";
   }, 4000);
   const settings = await kernel.ask({ kind: "hello" });
   clearTimeout(slow);
@@ -64,8 +65,8 @@ async function greet(kernel, root) {
   return settings;
 }
 
-// The page around us is light or dark: JupyterLab says which; Voilà's page has one colour, which we let follow the
-// person's own choice.
+// Be light or dark like the page around. JupyterLab says which it is; Voilà's page has one colour, so there the system's
+// setting decides, for the page too.
 function followTheme(root) {
   const prefers = matchMedia("(prefers-color-scheme: dark)");
   const voila = document.body.dataset.voila !== undefined;
@@ -98,9 +99,9 @@ function picture(index, settings, sure = true) {
   return make("img", { class: "fer-emoji", src: settings.pictures[index], alt: "" });
 }
 
-// Boxes over a picture, in shares of its size; number and name on each.
+// Draw boxes over a picture, each with its number and name; sizes are in percent of the picture's.
 function drawBoxes(layer, faces, width, height, settings, unsure = 0) {
-  const crowd = faces.length > 12;  // numbers alone; the cards say the rest
+  const crowd = faces.length > 12;  // then numbers alone: the cards say the rest
   layer.replaceChildren(
     ...faces.map((face, i) => {
       const [x, y, w, h] = face.box;
@@ -119,7 +120,7 @@ function drawBoxes(layer, faces, width, height, settings, unsure = 0) {
   );
 }
 
-// One face in words and bars.
+// Describe one face in words and bars.
 function faceCard(face, number, settings, unsure = 0) {
   const { index, confidence, sure, name } = named(face, settings, unsure);
   const rows = settings.emotions.map((emotion, i) => {
@@ -133,6 +134,10 @@ function faceCard(face, number, settings, unsure = 0) {
     make("strong", { class: "fer-answer" }, name), " ",
     make("span", { class: "fer-share" }, sure ? percent(confidence) : `at most ${percent(confidence)}`));
   return make("div", { class: `fer-face${sure ? "" : " fer-unsure"}` }, heading, make("ul", {}, ...rows));
+}
+
+function faceCards(faces, settings, unsure = 0) {
+  return faces.map((face, i) => faceCard(face, faces.length > 1 ? i + 1 : 0, settings, unsure));
 }
 
 // The browser's camera.
@@ -170,7 +175,7 @@ function closeCamera(video) {
   video.srcObject = null;
 }
 
-// The video's picture as JPEG, at most `width` pixels wide.
+// Return the video's picture as JPEG, at most `width` pixels wide.
 async function grab(video, width, mirror) {
   const canvas = make("canvas");
   canvas.width = Math.min(video.videoWidth, width);
@@ -182,7 +187,7 @@ async function grab(video, width, mirror) {
   return { jpeg, width: canvas.width, height: canvas.height };
 }
 
-// Space and Esc go to the widget that has the focus; a button keeps its own Space.
+// Let Space and Esc act on the widget that has the focus. On a button Space presses the button.
 function keys(root, actions) {
   root.setAttribute("tabindex", "-1");
   root.dataset.lmSuppressShortcuts = "true";

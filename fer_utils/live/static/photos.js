@@ -1,4 +1,4 @@
-// The photo app: photos go to the kernel in parts, one photo at a time, and are let go of when they are answered.
+// The photo app: photos go to the kernel in parts, one photo at a time.
 
 const PART = 1 << 20;
 
@@ -29,8 +29,8 @@ function render({ model, el }) {
   let queue = Promise.resolve();
 
   // What is on the page.
-  const input = make("input", { type: "file", multiple: true, class: "fer-hidden", tabindex: "-1", "aria-hidden": "true",
-    onchange: () => { add([...input.files]); input.value = ""; } });
+  const input = make("input", { type: "file", multiple: true, class: "fer-hidden", tabindex: "-1",
+    "aria-hidden": "true", onchange: () => { add([...input.files]); input.value = ""; } });
   const choose = make("button", { type: "button", class: "fer-main", onclick: () => input.click() }, "Choose photos");
   const shoot = make("button", { type: "button", onclick: openBooth }, "Take a photo");
   const hint = make("p", { class: "fer-hint", id: `fer-${mark}` });
@@ -45,7 +45,7 @@ function render({ model, el }) {
       make("button", { type: "button", onclick: closeBooth }, "Close camera ", make("kbd", {}, "Esc"))));
   const trouble = make("div", { class: "fer-notices", role: "alert" });
   const status = make("p", { class: "fer-status", role: "status" });
-  const slider = make("input", { type: "range", min: "15", max: "95", step: "1", id: `fer-unsure-${mark}`, oninput: judge });
+  const slider = make("input", { type: "range", min: "15", max: "95", step: "1", id: `fer-unsure-${mark}`, oninput: moveThreshold });
   const level = make("output", { for: slider.id });
   const csv = make("button", { type: "button", onclick: () => download("csv", "faces.csv", "text/csv") }, "Download CSV");
   const zip = make("button", { type: "button", onclick: () => download("zip", "faces.zip", "application/zip") },
@@ -108,7 +108,7 @@ function render({ model, el }) {
     }
   }
 
-  // A kernel that has ended answers never; a busy one does in the end.
+  // A kernel that has ended never answers; a busy one answers in the end.
   async function patient(item, content, part) {
     const bytes = await part.arrayBuffer();
     const late = setTimeout(() => working(item, null, "no answer yet; if that lasts, reload the page"), 30000);
@@ -125,11 +125,11 @@ function render({ model, el }) {
     item.card.replaceChildren(make("span", { class: "fer-file" }, item.name), bar, make("span", { class: "fer-hint" }, text));
   }
 
-  // What came out.
+  // Results are shown.
   function finish(item, answer) {
     Object.assign(item, { done: true, faces: answer.faces, note: answer.note, width: answer.width, height: answer.height });
     const remove = make("button", { type: "button", class: "fer-remove", "aria-label": `Remove ${item.name}`,
-      onclick: () => drops([item]) }, "✕");
+      onclick: () => removeItems([item]) }, "✕");
     const head = make("header", {}, make("span", { class: "fer-file" }, item.name),
       make("span", { class: "fer-hint" }, item.faces.length ? countOf(item.faces.length, "face") : ""), remove);
     const note = item.note ? make("p", { class: "fer-note" }, item.note) : null;
@@ -154,13 +154,12 @@ function render({ model, el }) {
 
   function draw(item) {
     const unsure = slider.value / 100;
-    // Drawn anew only where a face changes sides.
+    // Redraw only where a face became sure or unsure.
     const sides = item.faces.map((face) => Math.max(...face.probabilities) >= unsure).join();
     if (item.sides === sides) return;
     item.sides = sides;
     if (item.layer) drawBoxes(item.layer, item.faces, item.width, item.height, settings, unsure);
-    item.cards?.replaceChildren(...item.faces.map((face, i) =>
-      faceCard(face, item.faces.length > 1 ? i + 1 : 0, settings, unsure)));
+    item.cards?.replaceChildren(...faceCards(item.faces, settings, unsure));
     item.rows.replaceChildren(...item.faces.map((face, i) => {
       const { index, name, sure, confidence } = named(face, settings, unsure);
       return make("tr", { class: sure ? null : "fer-unsure" }, make("td", { class: "fer-file" }, item.name),
@@ -170,7 +169,7 @@ function render({ model, el }) {
     }));
   }
 
-  function judge() {
+  function moveThreshold() {
     level.textContent = `${slider.value} %`;
     items.filter((item) => item.done).forEach(draw);
     count();
@@ -203,7 +202,7 @@ function render({ model, el }) {
       (read < items.length ? `; ${items.length - read} not read` : "");
   }
 
-  function drops(leaving) {
+  function removeItems(leaving) {
     for (const item of leaving) {
       item.gone = true;
       if (item.address) URL.revokeObjectURL(item.address);
@@ -218,7 +217,7 @@ function render({ model, el }) {
 
   function clearAll() {
     trouble.replaceChildren();
-    drops([...items]);
+    removeItems([...items]);
   }
 
   async function download(kind, name, type) {
@@ -247,7 +246,7 @@ function render({ model, el }) {
   // One photo from the camera.
   async function openBooth() {
     trouble.replaceChildren();
-    shoot.disabled = true;  // until it is closed: opened twice, the first camera would stay on
+    shoot.disabled = true;  // until the camera is closed: opened twice, the first stream would stay on
     try {
       await openCamera(video);
     } catch (error) {
@@ -312,7 +311,8 @@ function render({ model, el }) {
       make("th", { scope: "col" }, text)), ...settings.emotions.map((text) =>
       make("th", { scope: "col", class: "fer-wide" }, text)))));
     root.append(make("h2", {}, "Expressions in your photos"), make("p", { class: "fer-purpose fer-hint" },
-      "Add photos: every face is found, and named by the expression that a network sees in it."), drop, booth, trouble, make("p", { class: "fer-hint fer-privacy" }, privacy()), tools, status, list, all,
+      "Add photos: every face is found, and named by the expression that a network sees in it."), drop, booth, trouble,
+      make("p", { class: "fer-hint fer-privacy" }, privacy()), tools, status, list, all,
       make("p", { class: "fer-limits" }, LIMITS));
     for (const photo of settings.photos) {  // the page was loaded anew; the kernel still has them
       const item = Object.assign(newItem("…"), { id: photo });
