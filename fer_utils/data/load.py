@@ -20,7 +20,7 @@ from .parse import read_found
 
 KAGGLE = "msambare/fer2013"
 """The public data set that `download` fetches; it needs no account."""
-CACHE_VERSION = 1
+_CACHE_VERSION = 1
 _MANY_FILES = 9  # from so many on the cache's key goes by their sizes and times only: 35,887 images take too long
 _DRAWN = 3000  # faces, where nobody says how many
 _DRAWN_TO_CACHE = 200  # fewer are drawn in a second
@@ -70,7 +70,7 @@ def _load_found(found: Found, cache: bool) -> FaceSet:
 
 def _source_key(found: Found) -> str:
     """Return what changes when a source does: paths, sizes, times, and the hash of each file's first MiB."""
-    facts: list[object] = [CACHE_VERSION, found.layout, found.names]
+    facts: list[object] = [_CACHE_VERSION, found.layout, found.names]
     files = found.place.real_files(found.names)
     few = len(files) < _MANY_FILES
     for file in files:
@@ -91,7 +91,7 @@ def _load_drawn(n: int, cache: bool) -> FaceSet:
         # Other versions of the code, or of what it draws with, draw other faces.
         here = Path(__file__).parent
         code = [file.read_text(encoding="utf-8") for file in (here / "drawn.py", *sorted(here.glob("drawing/*.py")))]
-        facts = json.dumps([CACHE_VERSION, n, cv2.__version__, np.__version__, *code])
+        facts = json.dumps([_CACHE_VERSION, n, cv2.__version__, np.__version__, *code])
         arrays = cached_arrays(paths.CACHE / f"drawn-{n}.npz", hashlib.sha256(facts.encode()).hexdigest(), draw)
     else:
         arrays = draw()
