@@ -42,7 +42,8 @@ def test_a_video_without_faces(tmp_path):
     predictor = FakePredictor()
     predictor.detector.detect = lambda image: []
     result = annotate_video(write_video(tmp_path / "in.mp4"), tmp_path, predictor, progress=False)
-    assert result["faces"] == 0 and (tmp_path / "faces.csv").read_text().splitlines() == [",".join(headless.TABLE_COLUMNS)]
+    assert result["faces"] == 0
+    assert (tmp_path / "faces.csv").read_text().splitlines() == [",".join(headless.TABLE_COLUMNS)]
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (33, 57), (9000, 12000)])
