@@ -135,7 +135,7 @@ def scene(face: np.ndarray, number: int, side: int | None = None) -> tuple[np.nd
     left, top = int(rng.integers(rim, width - side - rim + 1)), int(rng.integers(0, height - side + 1))
     canvas = cv2.copyMakeBorder(image, rim, rim, rim, rim, cv2.BORDER_REPLICATE)
     place = canvas[top:top + big.shape[0], left:left + big.shape[1]]
-    place += (big - place) * mask
+    place[:] = place + (big - place) * mask
     image = np.clip(canvas[rim:-rim, rim:-rim], 0, 255).astype(np.uint8)
     return cv2.cvtColor(image, cv2.COLOR_GRAY2RGB), (left, top, side, side)
 

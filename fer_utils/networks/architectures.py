@@ -24,6 +24,7 @@ def _conv_bn_relu(filters: int, kernel: int = 3, **options: Any) -> list:
 
 
 def cnn5_bn(x: Tensor) -> Tensor:
+    """Projects A and E: five convolutions, each with batch normalisation before ReLU."""
     from keras.layers import Dense, Dropout, Flatten, MaxPooling2D
 
     return _in_order(
@@ -38,6 +39,7 @@ def cnn5_bn(x: Tensor) -> Tensor:
 
 
 def cnn3(x: Tensor) -> Tensor:
+    """Project B's own network: three blocks of convolutions without padding."""
     from keras.layers import Conv2D, Dense, Dropout, Flatten, MaxPooling2D
 
     return _in_order(
@@ -63,6 +65,7 @@ def _vgg16_convolutions() -> list:
 
 
 def vgg16(x: Tensor) -> Tensor:
+    """VGG16 from scratch, as project B trained it (Simonyan & Zisserman 2015)."""
     from keras.layers import Dense, Flatten
 
     return _in_order(
@@ -86,6 +89,7 @@ def vgg16_imagenet(x: Tensor) -> Tensor:
 
 
 def cnn4_wide(x: Tensor) -> Tensor:
+    """Project C: four wide convolutions, two dense layers."""
     from keras.layers import BatchNormalization, Dense, Dropout, Flatten, MaxPooling2D, ReLU
 
     return _in_order(
@@ -100,6 +104,7 @@ def cnn4_wide(x: Tensor) -> Tensor:
 
 
 def cnn_rgb100(x: Tensor) -> Tensor:
+    """Project D: four convolutions on faces of 100×100 pixels."""
     from keras.layers import Conv2D, Dense, Dropout, Flatten, MaxPooling2D
 
     return _in_order(
@@ -113,7 +118,7 @@ def cnn_rgb100(x: Tensor) -> Tensor:
 
 
 def mini_xception(x: Tensor) -> Tensor:
-    """End in one map for each class, so that no dense layer follows (Arriaga et al. 2017)."""
+    """The peers' mini-Xception, which ends in one map for each class, without a dense layer (Arriaga et al. 2017)."""
     from keras.layers import Add, BatchNormalization, Conv2D, GlobalAveragePooling2D, MaxPooling2D, ReLU
     from keras.layers import SeparableConv2D as Separable
     from keras.regularizers import L2
@@ -170,17 +175,20 @@ def _residual_stages(x: Tensor, stages: list[tuple[int, int]], dropout: float, s
 
 
 def fer_net(x: Tensor) -> Tensor:
+    """Ours: residual blocks on maps of 24, 12, 6 and 3 pixels (He et al. 2016)."""
     x = _in_order(x, *_conv_bn_relu(16, use_bias=False))
     # The last stage, on 3×3 maps, holds two fifths of the weights for a tenth of the work.
     return _residual_stages(x, [(48, 1), (96, 2), (192, 2), (256, 1)], dropout=0.1, squeeze_excite=False)
 
 
 def fer_net_large(x: Tensor) -> Tensor:
+    """Ours, made wide and with squeeze-excite, for ensembles."""
     x = _in_order(x, *_conv_bn_relu(32, use_bias=False))
     return _residual_stages(x, [(64, 2), (128, 2), (256, 2)], dropout=0.3, squeeze_excite=True)
 
 
 def fer_net_tiny(x: Tensor) -> Tensor:
+    """Ours, made small for live video: its second convolution already halves the maps."""
     # Widths are multiples of 16, as processors compute them. Squeeze-excite would take a tenth of its 0.3 ms.
     x = _in_order(x, *_conv_bn_relu(16, use_bias=False), *_conv_bn_relu(32, strides=2, use_bias=False))
     return _residual_stages(x, [(48, 1), (80, 2)], dropout=0.1, squeeze_excite=False)
