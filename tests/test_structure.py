@@ -112,7 +112,8 @@ def test_what_is_not_needed_is_not_loaded(modules, libraries):
 
 
 def test_networks_and_their_input_are_backend_neutral():
-    loaded = {name: set(imported_packages(MODULES[f"networks/{name}.py"])) for name in ("architectures", "zoo", "augment", "spec")}
+    loaded = {name: set(imported_packages(MODULES[f"networks/{name}.py"]))
+              for name in ("architectures", "zoo", "augment", "spec")}
     assert not [name for name, packages in loaded.items() if packages & {"tensorflow", "jax", "torch"}]
 
 
