@@ -146,10 +146,13 @@ def _edges(face: np.ndarray) -> np.ndarray:
 
 def _aligned_correlations(edges: np.ndarray, view: _View, a: np.ndarray, b: np.ndarray, bar: tqdm) -> np.ndarray:
     """Return the correlation of each pair after alignment, float32 (P,)."""
-    others = view.mirror(edges)
+    middles, others = edges[:, _INNER, _INNER], view.mirror(edges)
+    scale = view.side / SIZE  # the search starts where the view of the other face is the whole of this one
+    start = np.array([[scale, 0, view.left + _MARGIN * scale], [0, scale, view.top + _MARGIN * scale]], np.float32)
 
     def align(chunk: list[list[int]]) -> np.ndarray:
-        return np.array([_aligned_correlation(edges[one], others[other], view) for one, other in chunk], np.float32)
+        return np.array([_aligned_correlation(middles[one], others[other], start.copy()) for one, other in chunk],
+                        np.float32)
 
     pairs = np.stack([a, b], axis=1).tolist()
     chunks = [pairs[k:k + 256] for k in range(0, len(pairs), 256)]
@@ -157,14 +160,12 @@ def _aligned_correlations(edges: np.ndarray, view: _View, a: np.ndarray, b: np.n
     return np.concatenate([np.zeros(0, np.float32), *_in_threads(align, chunks, bar)])
 
 
-def _aligned_correlation(one: np.ndarray, other: np.ndarray, view: _View) -> float:
-    """Correlate the middle of a face with another one after alignment, -1 where there is none."""
-    scale = view.side / SIZE  # the search starts where the view of the other face is the whole of this one
-    start = np.array([[scale, 0, view.left + _MARGIN * scale], [0, scale, view.top + _MARGIN * scale]], np.float32)
+def _aligned_correlation(middle: np.ndarray, other: np.ndarray, warp: np.ndarray) -> float:
+    """Correlate the middle of a face with another one after alignment from `warp` on, -1 where there is none."""
     try:
         # OpenCV's types leave out that there may be no mask.
         correlation, warp = cv2.findTransformECC(  # type: ignore[call-overload]
-            one[_INNER, _INNER], other, start, cv2.MOTION_AFFINE, _CRITERIA, None, 1)
+            middle, other, warp, cv2.MOTION_AFFINE, _CRITERIA, None, 1)
     except cv2.error:  # the alignment diverged: not one photo
         return -1
     # A warp that ran out of the frame or shrank to a spot correlates perfectly and means nothing.
