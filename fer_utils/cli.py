@@ -88,6 +88,7 @@ def _add_data_and_training(add: Any) -> None:
     sub.add_argument("--mixed-precision", action="store_true", help="compute in bfloat16, keep float32 weights")
     sub.add_argument("--sample", type=int, metavar="N", help="train on a stratified sample of N faces of the data")
     sub.add_argument("--out", type=Path, metavar="DIR", help="the run folder; default: models/runs/<run>")
+    sub.add_argument("--tensorboard", type=Path, metavar="DIR", help="write logs for TensorBoard there")
     sub.add_argument("--quiet", action="store_true", help="no progress bar")
 
     sub = _command(add, "average", commands.average_command)

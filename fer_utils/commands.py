@@ -84,7 +84,7 @@ def train_command(args: Namespace) -> Outcome:
     faces = load.load(args.data)
     if args.sample:
         faces = load.sample(faces, args.sample)
-    return _trained(train.train(config, faces, args.out, progress=None if args.quiet else "bar"))
+    return _trained(train.train(config, faces, args.out, None if args.quiet else "bar", args.tensorboard))
 
 
 def average_command(args: Namespace) -> Outcome:

@@ -21,19 +21,12 @@ if "PYTEST_XDIST_WORKER" in os.environ:
 
 @pytest.fixture(scope="module")
 def speck():
-    """Put a network into the zoo that is compiled and trained in a second: two convolutions, BatchNorm, dropout."""
+    """Put a network into the zoo that is compiled and trained in a second."""
     from fer_utils.networks import zoo
-
-    def build(x):
-        from keras import layers
-
-        for filters in (8, 16):
-            x = layers.Conv2D(filters, 3, strides=2, use_bias=False)(x)
-            x = layers.ReLU()(layers.BatchNormalization()(x))
-        return layers.Dropout(0.2)(layers.GlobalAveragePooling2D()(x))
+    from tests.networks.quick import speck_network
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(zoo.NETWORKS, "speck", zoo.Network(build, zoo.GRAY48, "the tests'"))
+        patch.setitem(zoo.NETWORKS, "speck", speck_network())
         yield "speck"
 
 

@@ -113,10 +113,11 @@ def test_errors_go_to_stderr_with_status_1(arguments, says, as_json, capsys):
     ("Stopped after epoch 3.", "\nStopped after epoch 3.\n"),
     ("", "\nStopped. What was finished is kept: the same command goes on from there.\n")])
 def test_ctrl_c_gives_one_sentence(said_by_training, says, monkeypatch, capsys):
-    def interrupted(*args, **options):
+    def interrupted(config, faces, out, progress, tensorboard):
+        assert (out, progress, tensorboard) == (None, None, Path("logs"))
         raise KeyboardInterrupt(*[said_by_training] * bool(said_by_training))
 
     monkeypatch.setattr("fer_utils.networks.train.train", interrupted)
-    assert main(["train", "--model", "cnn3", "--data", "drawn:60"]) == 130
+    assert main(["train", "--model", "cnn3", "--data", "drawn:60", "--quiet", "--tensorboard", "logs"]) == 130
     out, err = capsys.readouterr()
     assert out == "" and err == says

@@ -14,7 +14,6 @@ from .. import paths
 from ..data import faceset, load
 from ..networks import recipes, train, zoo
 from ..networks.backend import import_keras
-from ..networks.batches import make_batches
 from .bench_vision import bench_event, bench_live
 from .measure import fastest_in_turn, seconds
 
@@ -92,21 +91,23 @@ def bench_train(source: str | Path | None = None, networks: Sequence[str] | None
 
 
 def _network_speed(name: str, faces: faceset.FaceSet, batch_size: int, steps: int) -> dict[str, float | None]:
+    from ..networks.batches import TrainingBatches  # which imports Keras
+
     keras = import_keras()
     spec = zoo.network(name).spec
     config = recipes.TrainConfig.for_model(name, batch_size=batch_size)
     native = "float32" if recipes.bfloat16_support() == "emulated" else "mixed_bfloat16"
-    timed = make_batches(faces, config, spec, None, 1)
+    batches = TrainingBatches(faces, config, spec)
     timers = {}
     for kind, precision, fuse in (("float32", "float32", True), (native, native, True), ("keras", native, False)):
         model = zoo.build(name, precision)
         train.compile_model(model, config, steps, fuse)
-        model.fit(make_batches(faces, config, spec, None, 0), epochs=1, verbose=0)
-        timers[kind] = lambda model=model: _pass_seconds(model, timed)
+        model.fit(batches, epochs=1, verbose=0)
+        timers[kind] = lambda model=model: _pass_seconds(model, batches)
     best = fastest_in_turn(timers)
     keras.backend.clear_session()
-    making = seconds(lambda: [timed[i] for i in range(len(timed))])
-    images = batch_size * len(timed)
+    making = seconds(lambda: [batches[i] for i in range(len(batches))])
+    images = batch_size * len(batches)
     bfloat16 = best.get("mixed_bfloat16")
     return {"float32_images_s": round(images / best["float32"], 1),
             "bfloat16_images_s": bfloat16 and round(images / bfloat16, 1),

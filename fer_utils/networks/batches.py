@@ -1,53 +1,91 @@
-"""The batches of one epoch."""
+"""Batches for `keras.Model.fit`: of the training part, made anew each epoch, and of the validation part."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
 import numpy as np
 
+from ..data.faceset import FaceSet
 from .augment import AUGMENTATIONS, augment_faces, mixup
 from .backend import import_keras
-from .spec import face_to_tensor, one_hot
+from .recipes import TrainConfig
+from .spec import FaceSpec, face_to_tensor, one_hot
+
+if TYPE_CHECKING:
+    import keras as _keras
+else:
+    _keras = import_keras()  # without TensorFlow's messages
+_VALIDATION_BATCH = 256  # faces
 
 
-def even_batch_size(config, n):
-    """Return the batch size for `n` training faces: even, as `TrainConfig` says why."""
-    return min(config.batch_size, max(n - n % 2, 1))
+class _FaceBatches(_keras.utils.PyDataset):
+    """Faces that Keras's threads make into batches ahead of the network.
 
-
-def make_batches(faces, config, spec, class_weight, epoch, targets=None, teach=None):
-    """Return one epoch's training batches as a `keras.utils.PyDataset`, of one-hot labels if there are no `targets`.
-
-    Batch `i` of an epoch depends on (seed, epoch, i) alone, so a resumed run sees the batches that an unbroken
-    one sees. The rest that fills no batch is left out; the next epoch's order brings it in. `teach`, of
-    `teach_views`, softens the targets by what teachers see in the batch; passes then repeat as the config says.
+    Two workers, so that Keras queues the batches itself. With one it leaves them to tf.data, as it leaves plain arrays.
+    That tunes its queue in a thread that sleeps for 10 ms, 20 ms, 40 ms …, and an epoch that had ended often waited for
+    it to wake up: one of 14 s lasted 21, one of 60 s lasted 84. Keras's own queue waits 0.1 s at its end. Other
+    backends have no such wait, and take the first batches twice from such a queue.
     """
-    keras = import_keras()
 
-    epoch = epoch % config.teacher_views if teach else epoch
-    augmentation = AUGMENTATIONS[config.augment]
-    size = even_batch_size(config, len(faces))
-    order = np.random.default_rng([config.seed, epoch]).permutation(len(faces))
-    targets = one_hot(faces.emotion) if targets is None else targets
-    weights = None if class_weight is None else np.array([class_weight[int(e)] for e in faces.emotion], np.float32)
+    def __init__(self, faces: FaceSet, spec: FaceSpec) -> None:
+        workers = 2 if _keras.backend.backend() == "tensorflow" else 1
+        super().__init__(workers=workers, use_multiprocessing=False, max_queue_size=16)
+        self.pixels, self.targets, self.spec = faces.pixels, one_hot(faces.emotion), spec
 
-    class Batches(keras.utils.PyDataset):
-        def __len__(self):
-            return len(faces) // size
+    def release(self) -> None:
+        """Let go of the faces: after an interrupt Keras's queue thread waits for ever and holds this object."""
+        self.__dict__.clear()
 
-        def __getitem__(self, i):
-            rng = np.random.default_rng([config.seed, epoch, i])
-            rows = order[i * size:(i + 1) * size]
-            x = face_to_tensor(augment_faces(faces.pixels[rows], augmentation, rng), spec)
-            x, y = mixup(x, targets[rows], config.mixup, rng)
-            if teach:
-                y = (1 - config.teacher_share) * y + config.teacher_share * teach(x, (epoch, i))
-            return (x, y) if weights is None else (x, y, weights[rows])
 
-        def forget(self):
-            """Let go of the faces: after an interrupt Keras's thread waits for ever with this object in its hands."""
-            nonlocal faces, targets, weights, teach
-            faces = targets = weights = teach = None
+class TrainingBatches(_FaceBatches):
+    """One epoch's batches of labelled faces: (tensors, targets), or with class weights (tensors, targets, weights).
 
-    # Two workers, so that Keras queues the batches itself. With one it leaves them to tf.data, which tunes its queue in
-    # a thread that sleeps for 10 ms, 20 ms, 40 ms …, and an epoch that had ended often waited for it to wake up: one of
-    # 14 s lasted 21, one of 60 s lasted 84. Other backends have no such wait, and take the first batches twice from
-    # such a queue.
-    workers = 2 if keras.backend.backend() == "tensorflow" else 1
-    return Batches(workers=workers, use_multiprocessing=False, max_queue_size=16)
+    Batch `i` of an epoch depends on (seed, epoch, i) alone, so a resumed run sees the same batches as an unbroken one.
+    The faces that are left over and fill no batch are left out; the next epoch has another order.
+
+    `class_weight` gives each class its weight in the loss. `targets`, float32 (N, 7), are the one-hot labels unless
+    given. `teach`, from `teach.teach_views`, softens them by what teachers see in the batch; the epochs are then
+    repeated after `config.teacher_views` of them.
+    """
+
+    def __init__(self, faces: FaceSet, config: TrainConfig, spec: FaceSpec, *,
+                 class_weight: dict[int, float] | None = None, targets: np.ndarray | None = None,
+                 teach: Callable[[np.ndarray, tuple[int, int]], np.ndarray] | None = None) -> None:
+        super().__init__(faces, spec)
+        self.config, self.teach = config, teach
+        self.targets = self.targets if targets is None else targets
+        self.weights = None
+        if class_weight is not None:
+            self.weights = np.array([class_weight[int(e)] for e in faces.emotion], np.float32)
+        # Even, as `TrainConfig` says why.
+        self.size = min(config.batch_size, max(len(faces) - len(faces) % 2, 1))
+        self.begin(0)
+
+    def begin(self, epoch: int) -> None:
+        """Make the batches those of an epoch, counted from 0; no batch may be under way in another thread."""
+        self.epoch = epoch % self.config.teacher_views if self.teach else epoch
+        self.order = np.random.default_rng([self.config.seed, self.epoch]).permutation(len(self.targets))
+
+    def __len__(self) -> int:
+        return len(self.pixels) // self.size
+
+    def __getitem__(self, i: int) -> tuple[np.ndarray, ...]:
+        rng = np.random.default_rng([self.config.seed, self.epoch, i])
+        rows = self.order[i * self.size:(i + 1) * self.size]
+        x = face_to_tensor(augment_faces(self.pixels[rows], AUGMENTATIONS[self.config.augment], rng), self.spec)
+        x, y = mixup(x, self.targets[rows], self.config.mixup, rng)
+        if self.teach:
+            share = self.config.teacher_share
+            y = (1 - share) * y + share * self.teach(x, (self.epoch, i))
+        return (x, y) if self.weights is None else (x, y, self.weights[rows])
+
+
+class ValidationBatches(_FaceBatches):
+    """All faces in order, in batches, each made into tensors when it is needed so that memory stays flat."""
+
+    def __len__(self) -> int:
+        return -(-len(self.pixels) // _VALIDATION_BATCH)
+
+    def __getitem__(self, i: int) -> tuple[np.ndarray, np.ndarray]:
+        rows = slice(_VALIDATION_BATCH * i, _VALIDATION_BATCH * (i + 1))
+        return face_to_tensor(self.pixels[rows], self.spec), self.targets[rows]

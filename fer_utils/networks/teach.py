@@ -1,77 +1,64 @@
-"""What a training takes from networks trained before: teachers and start weights."""
+"""Learning from trained networks: soft targets, teachers of each view, weights to start from."""
+
 import warnings
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..data.faceset import FaceSet
 from .backend import import_keras, xla_setting
+from .card import Card
+from .recipes import TrainConfig
 from .runs import load_model, predict_probabilities, read_card
-from .spec import one_hot
+from .spec import FaceSpec, one_hot
+
+if TYPE_CHECKING:
+    import keras
 
 
-def soft_targets(faces, config):
-    """Mix each face's label with what the config's teachers see in it and in its mirror image, if they see it once.
+def soft_targets(faces: FaceSet, config: TrainConfig) -> np.ndarray:
+    """Mix each face's label with what the config's teachers see in the face and in its mirror image.
 
     FER2013's labels are noisy and some faces show two emotions; teachers trained on the same Training part know both.
 
-    Returns
-    -------
-    ndarray
-        float32 (N, 7), rows sum to 1; the labels, one-hot, without teachers or where they see each view.
-
-    Raises
-    ------
-    DataError
-        A teacher is not there.
-    ValueError
-        A teacher saw test faces (leaky protocol).
+    The result is float32 (N, 7), rows sum to 1: the labels, one-hot, if there are no teachers or if they see each view.
+    DataError: a teacher is not there. ValueError: it saw test faces (leaky protocol).
     """
     targets = one_hot(faces.emotion)
     if not config.teachers or config.teacher_views:
         return targets
     seen = np.zeros_like(targets)
     for name in config.teachers:
-        model, card = honest_run(name, "teach")
+        model, card = load_honest_run(name, "teach")
         for pixels in (faces.pixels, np.ascontiguousarray(faces.pixels[:, :, ::-1])):
             seen += predict_probabilities(model, pixels, card.spec)
     share = np.float32(config.teacher_share)
     return (1 - share) * targets + share * seen / np.float32(2 * len(config.teachers))
 
 
-def teach_views(config, spec, precision):
-    """Return the function that tells what the config's teachers see in a batch; None if they see each face once.
+def teach_views(config: TrainConfig, spec: FaceSpec,
+                precision: str) -> Callable[[np.ndarray, tuple[int, int]], np.ndarray] | None:
+    """Return the function that gives what the config's teachers see in a batch; None if they see each face once.
 
-    Parameters
-    ----------
-    config : TrainConfig
-    spec : FaceSpec
-        The input of the network that learns, and so of its teachers.
-    precision : str
-        Keras dtype policy that the teachers compute in.
+    It takes a tensor and a key, and returns the teachers' mean probabilities, float32 (N, 7). It keeps them under the
+    key, and returns them for it from then on. `spec` is the input of the network that learns, and so of its teachers;
+    `precision` is the Keras dtype policy in which they compute.
 
-    Returns
-    -------
-    callable or None
-        (x, key) → float32 (N, 7), the teachers' mean probabilities for the tensor `x`; kept under `key`, and
-        returned for it from then on.
-
-    Raises
-    ------
-    DataError
-        A teacher is not there.
-    ValueError
-        A teacher saw test faces (leaky protocol), or takes other inputs.
+    DataError: a teacher is not there. ValueError: it saw test faces (leaky protocol), or takes other inputs.
     """
     if not config.teacher_views:
         return None
-    teachers, kept = [], {}
+    teachers: list[keras.Model] = []
+    kept: dict[tuple[int, int], np.ndarray] = {}
     for name in config.teachers:
-        model, card = honest_run(name, "teach")
+        model, card = load_honest_run(name, "teach")
         if card.spec != spec:
             raise ValueError(f"teacher_views: {name} takes other inputs than {config.model}; teachers that see the "
                              "same views must take the same, others can teach with teacher_views=0")
         teachers.append(_in_precision(model, precision))
 
-    def teach(x, key):
+    def teach(x: np.ndarray, key: tuple[int, int]) -> np.ndarray:
         if key not in kept:
             kept[key] = np.mean([np.asarray(model.predict_on_batch(x)) for model in teachers], axis=0)
         return kept[key]
@@ -79,11 +66,11 @@ def teach_views(config, spec, precision):
     return teach
 
 
-def _in_precision(model, precision):
-    """Return a trained model that computes in another dtype policy, but for its float32 end."""
+def _in_precision(model: "keras.Model", precision: str) -> "keras.Model":
+    """Return a trained model that computes in another dtype policy, except for its float32 end."""
     keras = import_keras()
 
-    def clone(layer):
+    def clone(layer: Any) -> Any:
         config = layer.get_config()
         return type(layer).from_config(config if layer.name in ("logits", "probabilities")
                                        else config | {"dtype": precision})
@@ -94,7 +81,11 @@ def _in_precision(model, precision):
     return copy
 
 
-def honest_run(name, purpose):
+def load_honest_run(name: str, purpose: str) -> "tuple[keras.Model, Card]":
+    """Read a trained run, model and card, for another network to use; ValueError if it saw test faces.
+
+    `purpose` completes the error's "it must not … another network".
+    """
     model, card = load_model(name)
     if not card.honest:
         raise ValueError(f"{name} was trained under the {card.protocol} protocol, on test faces: "
@@ -102,16 +93,18 @@ def honest_run(name, purpose):
     return model, card
 
 
-def warn_of_other_data(config, fingerprint):
+def start_weights(name: str, network: str) -> list[np.ndarray]:
+    """Return the weights of the run that training starts from; ValueError if it is not of this network."""
+    model, card = load_honest_run(name, "start")
+    if card.model != network:
+        raise ValueError(f"start: {name} is a {card.model}, not a {network}")
+    return model.get_weights()
+
+
+def warn_of_other_data(config: TrainConfig, fingerprint: str) -> None:
+    """Warn of each teacher or start that was trained on other data than these."""
     for name in filter(None, (*config.teachers, config.start)):
         if read_card(name).fingerprint != fingerprint:
             warnings.warn(f"{name} was trained on other data (another file, order or sample) than the network that "
-                          "learns from it: where its training faces are among the test faces here, the scores flatter",
-                          stacklevel=3)
-
-
-def start_weights(config):
-    model, card = honest_run(config.start, "start")
-    if card.model != config.model:
-        raise ValueError(f"start: {config.start} is a {card.model}, not a {config.model}")
-    return model.get_weights()
+                          "learns from it: if its training faces are among the test faces here, the scores flatter",
+                          stacklevel=4)  # whoever called `train`

@@ -1,0 +1,111 @@
+"""What an unfinished run keeps in its folder, so that the same command goes on from there.
+
+state.json says which run it is, last-N.weights.h5 holds weights and optimiser after epoch N, best-N.weights.h5 the
+weights of the best epoch, history.csv a row for each epoch. An epoch counts as soon as its last-….weights.h5 is there;
+its other files are written before. So a run that is killed at any moment loses the epoch that it was in, and no more.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from .. import files
+from ..errors import DataError
+from .card import Card
+from .recipes import TrainConfig
+
+Row = dict[str, Any]  # one epoch's numbers, as in history.csv
+
+_REMEDY = "delete the folder and train again"
+
+
+def weights_file(folder: Path, kind: str, epoch: int | str) -> Path:
+    """Return where an epoch's weights are while training: `kind` is "last" or "best"."""
+    return folder / f"{kind}-{epoch}.weights.h5"
+
+
+def kept_epochs(folder: Path, kind: str) -> list[int]:
+    """Return the epochs, in order, of which there are weights of a kind."""
+    names = (path.name.split(".")[0].removeprefix(f"{kind}-") for path in folder.glob(f"{kind}-*.weights.h5"))
+    return sorted(int(name) for name in names if name.isdecimal())
+
+
+def last_epoch(folder: Path) -> int:
+    """Return the number of epochs that an unfinished run has kept; 0 for none."""
+    return max(kept_epochs(folder, "last"), default=0)
+
+
+def best_epoch(rows: list[Row]) -> int:
+    """Return the epoch, counted from 1, of the best PublicTest accuracy; the first of equals."""
+    return max(rows, key=lambda row: row["val_accuracy"])["epoch"]
+
+
+def is_finished(folder: Path, config: TrainConfig, fingerprint: str) -> bool:
+    """Return whether a folder holds this very run finished, rather than unfinished or not at all.
+
+    ValueError: it holds another run. DataError: its card.json or state.json is damaged.
+    """
+    state = folder / "state.json"
+    finished = (folder / "card.json").is_file()
+    if finished:
+        card = Card.read(folder)
+        values, there = card.config, card.fingerprint
+    elif state.is_file() and last_epoch(folder):
+        found = files.read_json(state, _REMEDY)
+        values, there = found["config"], found["fingerprint"]
+    else:
+        return False
+    other = TrainConfig.from_dict(values).to_dict()  # a field that its version did not know has its default
+    if other != config.to_dict() or there != fingerprint:
+        changed = [k for k, v in config.to_dict().items() if other[k] != v] or ["data"]
+        raise ValueError(f"{folder} holds another run ({', '.join(changed)} differ); choose another folder, "
+                         "or delete this one")
+    return finished
+
+
+def restore_rows(folder: Path) -> list[Row]:
+    """Return the rows of the epochs that count, and drop what was written for one that does not.
+
+    DataError: files are missing, or come from an earlier version, which kept the best weights otherwise.
+    """
+    done = last_epoch(folder)
+    for epoch in kept_epochs(folder, "best"):
+        if epoch > done:
+            weights_file(folder, "best", epoch).unlink()
+    if not done:
+        return []
+    try:
+        rows = read_rows(folder, done)
+        whole = len(rows) == done and best_epoch(rows) in kept_epochs(folder, "best")
+    except (OSError, ValueError, TypeError, KeyError):
+        whole = False
+    if not whole:
+        raise DataError(f"{folder}: history.csv or best-….weights.h5 is missing, damaged, or of an earlier version of "
+                        f"fer_utils, so this training cannot go on; {_REMEDY}")
+    write_rows(folder, rows)
+    return rows
+
+
+def read_rows(folder: Path, n: int | None = None) -> list[Row]:
+    """Return the first `n` rows of history.csv, or all."""
+    table = pd.read_csv(folder / "history.csv", nrows=n, float_precision="round_trip")
+    return [{str(name): value for name, value in row.items()} for row in table.to_dict("records")]
+
+
+def write_rows(folder: Path, rows: list[Row]) -> None:
+    """Write history.csv, whole or not at all."""
+    files.write_csv(folder / "history.csv", pd.DataFrame(rows))
+
+
+def row_line(row: Row, epochs: int) -> str:
+    """Return an epoch's numbers as one line of text."""
+    return (f"epoch {row['epoch']:3d}/{epochs}  train loss {row['train_loss']:.3f}  val loss {row['val_loss']:.3f}  "
+            f"val accuracy {row['val_accuracy']:.3f}  {row['seconds']:.0f} s")
+
+
+def remove_checkpoints(folder: Path) -> None:
+    """Remove what only going on needed; the run is finished."""
+    for pattern in ("last-*.weights.h5", "best-*.weights.h5", "part-*", ".lock", "state.json"):
+        for old in folder.glob(pattern):
+            old.unlink(missing_ok=True)
