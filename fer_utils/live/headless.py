@@ -24,41 +24,16 @@ TABLE_COLUMNS = ("time", "frame", "face", "x", "y", "width", "height", "score", 
 def annotate_video(source: str | Path | int, out: str | Path, model: str | Path | Predictor = "fer_net",
                    detector: str | None = None, mirror: bool = False, seconds: float | None = None,
                    smooth: float = SMOOTH_S, unsure: float = 0.0, progress: bool = True) -> dict[str, Any]:
-    """Write ``annotated.mp4`` and ``faces.csv`` of a video, stream or camera.
+    """Write ``annotated.mp4`` and ``faces.csv`` of a video, stream or camera into the folder `out`.
 
-    Parameters
-    ----------
-    source
-        As `open_source` takes it. Of a file every frame is used, of a camera the newest.
-    out
-        Folder for both files; they appear when they are whole, and replace older ones.
-    model, detector
-        As `live_predictor` takes them; every frame is searched as a whole, because nobody waits.
-    mirror
-        Mirror the video; ``faces.csv`` then has the boxes of the mirrored one.
-    seconds
-        Stop after this time, above 0; without it a camera goes on until Ctrl-C.
-    smooth
-        Time constant of the averaged probabilities, in seconds; 0 gives each frame's own.
-    unsure
-        A face whose confidence is below this is called "unsure" in the video.
-    progress
-        Show a progress bar.
+    `source` is as `open_source` takes it, `model` and `detector` as `live_predictor` does. It stops after `seconds`,
+    else at the source's end; Ctrl-C ends a camera without an error. `mirror` mirrors the video and the table's boxes.
+    `smooth` is the averaged probabilities' time constant in seconds, 0 gives each frame's own. A face whose confidence
+    is below `unsure` is called "unsure" in the video.
 
-    Returns
-    -------
-    dict
-        ``frames``, ``faces`` (rows of the table), ``people`` (tracked faces), ``seconds`` (of the source),
-        ``complete`` (False: the file ended over a tenth earlier than it says), ``video`` and ``table`` (paths).
-
-    Raises
-    ------
-    CameraError
-        The source does not open, or a camera stops; what was finished is kept.
-    ValueError
-        `seconds` is not above 0.
-    KeyboardInterrupt
-        Ctrl-C while a file was read; what was finished is kept. A camera is ended so, without an error.
+    Returns ``frames``, ``faces`` (rows of the table), ``people`` (tracked faces), ``seconds`` (of the source),
+    ``complete`` (False: the file ended over a tenth earlier than it says), ``video`` and ``table`` (paths). Raises
+    `CameraError` where the source does not open or a camera stops; what was finished is kept, as at Ctrl-C.
     """
     from tqdm import tqdm
 

@@ -11,15 +11,16 @@ import pandas as pd
 
 from ..labels import EMOTIONS
 from ..vision.draw import annotate, shown_emotion
-from ..vision.images import look_at_photo, quieten_pillow, read_photo
+from ..vision.images import look_at_photo, open_image, read_photo, shrunk
 from ..vision.predict import Face, Predictor
 
 MAX_BYTES = 20 * 2**20
 """The largest file that is taken."""
+TOO_LARGE = f"larger than {MAX_BYTES >> 20} MB; shrink it first"
 MAX_PHOTOS = 50
 """Photos that one person's app holds at a time."""
 MAX_SENT_PIXELS = 64_000_000
-"""Reading a photo of so many pixels needs about 0.5 GB; several people may share one computer."""
+"""Reading so many pixels needs about 0.5 GB; several people may share one computer."""
 KEPT_SIDE = 1600
 """A photo is kept and shown with at most so many pixels on its longer side."""
 
@@ -28,10 +29,9 @@ KEPT_SIDE = 1600
 class SeenPhoto:
     """A photo that was searched for faces.
 
-    `name` is what its owner called it: it may hold anything. `width` and `height` are those of the photo as it came,
-    turned upright; so are the boxes of `faces`, largest first. `jpeg` is the photo with at most `KEPT_SIDE` pixels and
-    without EXIF; it is empty where the photo could not be read, and `note` says why. `note` also mentions an animation
-    or that no face was found.
+    `name` is what its owner called it: it may hold anything. `width`, `height` and the boxes of `faces` (largest first)
+    are those of the photo as it came, turned upright. `jpeg` is the photo with at most `KEPT_SIDE` pixels and without
+    EXIF, empty where it could not be read. `note` says why, or that it is an animation or shows no face.
     """
 
     name: str
@@ -43,10 +43,7 @@ class SeenPhoto:
 
 
 def analyse_photo(data: bytes, name: str, predictor: Predictor) -> SeenPhoto:
-    """Find and classify the faces of a photo that somebody sent; `data` are the bytes of its file.
-
-    A photo that cannot be read raises nothing: its `note` says what is wrong.
-    """
+    """Find and classify the faces of a photo that somebody sent, the bytes of a file, whatever they hold."""
     problem, moving = _check_header(data)
     seen = None
     if not problem:
@@ -55,7 +52,7 @@ def analyse_photo(data: bytes, name: str, predictor: Predictor) -> SeenPhoto:
         return SeenPhoto(name, note=sentence(problem.removeprefix("this photo: ")))
     image, faces = seen
     notes = ["An animation: only its first picture was looked at."] * moving + ["No face found."] * (not faces)
-    return SeenPhoto(name, image.shape[1], image.shape[0], _jpeg(_shrunk(image)), faces, " ".join(notes))
+    return SeenPhoto(name, image.shape[1], image.shape[0], _jpeg(shrunk(image, KEPT_SIDE)[0]), faces, " ".join(notes))
 
 
 def _check_header(data: bytes) -> tuple[str, bool]:
@@ -63,13 +60,11 @@ def _check_header(data: bytes) -> tuple[str, bool]:
     from PIL import Image
 
     if len(data) > MAX_BYTES:
-        return f"larger than {MAX_BYTES >> 20} MB; shrink it first", False
+        return TOO_LARGE, False
     pixels, moving = 0, False
     try:
-        quieten_pillow()
-        with Image.open(io.BytesIO(data)) as image:  # reads the header only
-            pixels = image.width * image.height
-            moving = getattr(image, "is_animated", False)
+        image = open_image(io.BytesIO(data))
+        pixels, moving = image.width * image.height, getattr(image, "is_animated", False)
     except Image.DecompressionBombError:
         pixels = MAX_SENT_PIXELS + 1
     except Exception:  # damaged headers raise errors of any kind; read_photo says what is wrong
@@ -84,16 +79,8 @@ def sentence(text: str) -> str:
     return text[:1].upper() + text[1:].rstrip(".") + "."
 
 
-def _shrunk(image: np.ndarray) -> np.ndarray:
-    scale = KEPT_SIDE / max(image.shape[:2])
-    if scale >= 1:
-        return image
-    size = [max(round(side * scale), 1) for side in image.shape[1::-1]]
-    return cv2.resize(image, size, interpolation=cv2.INTER_AREA)
-
-
-def _jpeg(image: np.ndarray) -> bytes:
-    bgr = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
+def _jpeg(rgb: np.ndarray) -> bytes:
+    bgr = cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR)
     return cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, 88])[1].tobytes()
 
 
@@ -101,18 +88,14 @@ def annotated_photo(photo: SeenPhoto, unsure: float = 0.0) -> np.ndarray:
     """Return a photo with its faces drawn on it: uint8 (H, W, 3) RGB, at most `KEPT_SIDE` pixels."""
     image = read_photo(photo.jpeg)
     scale = image.shape[1] / photo.width
-    faces = []
-    for face in photo.faces:
-        x, y, width, height = (round(v * scale) for v in face.box)
-        faces.append(replace(face, box=(x, y, width, height)))
-    return annotate(image, faces, unsure)
+    return annotate(image, [replace(face, box=tuple(round(v * scale) for v in face.box)) for face in photo.faces],
+                    unsure)
 
 
 def face_table(photos: Sequence[SeenPhoto], unsure: float = 0.0) -> pd.DataFrame:
     """Tabulate the faces of photos: a row for each face, and one for each photo without any.
 
-    The columns are the photo's number and name, the face's number, box (pixels), detector's score, emotion and
-    confidence, the seven probabilities, and the photo's note. Under the confidence `unsure` the emotion is "unsure".
+    Under the confidence `unsure` a face's emotion is "unsure".
     """
     rows = []
     for number, photo in enumerate(photos, 1):
@@ -146,10 +129,9 @@ def faces_csv(photos: Sequence[SeenPhoto], unsure: float = 0.0) -> bytes:
 
 def results_zip(photos: Sequence[SeenPhoto], unsure: float = 0.0,
                 progress: Callable[[int, int], None] | None = None) -> bytes:
-    """Return the annotated photos and their table as a ZIP file, made in memory.
+    """Return a ZIP file of ``faces.csv`` and the annotated photos, ``01_name.jpg`` and so on as the table numbers them.
 
-    It holds ``faces.csv`` and ``01_name.jpg`` and so on, numbered as in the table; photos that could not be read are
-    left out. `progress` is called with (done, of) after each photo.
+    Photos that could not be read are left out. `progress` is called with (done, of) after each photo.
     """
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w") as archive:  # JPEGs do not get smaller

@@ -22,7 +22,7 @@ from ..vision.emoji import draw_emoji
 from ..vision.images import heic_readable, read_photo
 from ..vision.pipeline import Pipeline
 from ..vision.predict import Face, Predictor
-from .photos import MAX_BYTES, MAX_PHOTOS, SeenPhoto, analyse_photo, faces_csv, results_zip, sentence
+from .photos import MAX_BYTES, MAX_PHOTOS, TOO_LARGE, SeenPhoto, analyse_photo, faces_csv, results_zip, sentence
 
 STATIC = Path(__file__).parent / "static"
 MAX_CAPTURES = 50
@@ -35,14 +35,12 @@ Files = Sequence[bytes | memoryview]
 def browser_camera(predictor: Predictor, mirror: bool = True) -> "BrowserCamera":
     """Return a widget that shows the browser's own camera with what a network sees in each face.
 
-    Start asks for the camera, Space captures, Esc stops and gives the camera back; each is also a button. Frames of at
-    most 640 pixels are sent as JPEG, the next one when the last one has been answered. The widget's `captures` hold
-    what was captured, oldest first. With `mirror` the picture is shown, and captured, as in a mirror.
+    Start asks for the camera, Space captures, Esc stops and gives the camera back; each is also a button. The widget's
+    `captures` hold what was captured, oldest first. With `mirror` it is shown, and captured, as in a mirror.
 
     It works in JupyterLab 4, Notebook 7 and Voilà, on a page from https or localhost (browsers give no camera to other
-    pages). Google Colab asks for the camera for its output frame: allow it. VS Code's notebook page has no camera
-    permission, so Start says that it is refused: open the notebook in JupyterLab instead. A kernel that is busy with a
-    cell answers no frame until it is done.
+    pages). Google Colab asks for the camera for its output frame: allow it. VS Code refuses it: use JupyterLab there.
+    A kernel that is busy with a cell answers no frame until it is done.
     """
     return BrowserCamera(predictor, mirror)
 
@@ -50,9 +48,9 @@ def browser_camera(predictor: Predictor, mirror: bool = True) -> "BrowserCamera"
 def photo_app(predictor: Predictor, unsure: float = 0.4) -> "PhotoApp":
     """Return the photo app: photos in, faces with their expressions out, as pictures, table, CSV and ZIP.
 
-    Photos are sent to the kernel and held there in memory, at most `MAX_PHOTOS` and shrunk to `KEPT_SIDE`, until they
-    are cleared or the kernel ends. Nothing is written to disk, to the notebook file or to a log. Below the confidence
-    `unsure`, 0 to 1, a face is called unsure; a slider changes that. The app's `photos` hold what was looked at.
+    Photos are held in the kernel's memory, at most `MAX_PHOTOS` and shrunk to `KEPT_SIDE`, until they are cleared or it
+    ends. Nothing is written to disk, to the notebook file or to a log. Below the confidence `unsure`, 0 to 1, a face is
+    called unsure; a slider changes that. The app's `photos` hold what was looked at.
     """
     return PhotoApp(predictor, unsure)
 
@@ -176,7 +174,7 @@ class PhotoApp(_AnsweringWidget):
             number, data = self._coming = (content["photo"], bytearray())
         for part in files:
             if len(data) + len(part) > MAX_BYTES:
-                raise DataError(f"larger than {MAX_BYTES >> 20} MB; shrink it first")
+                raise DataError(TOO_LARGE)
             data += part
         return {}, []
 
@@ -211,8 +209,8 @@ class PhotoApp(_AnsweringWidget):
 def app_command(host: str = "127.0.0.1", port: int = 8866, browser: bool = True) -> list[str]:
     """Return the command that serves the photo app, for `subprocess.run`: notebook 07 by Voilà.
 
-    `host` is the address to listen on. Any but this computer's own also asks visitors for a token, which Voilà prints.
-    Raises DataError where the notebook is not here.
+    A `host` to listen on other than this computer also asks visitors for a token, which Voilà prints. Raises
+    `DataError` where the notebook is not here.
     """
     notebook = paths.NOTEBOOKS / "07_photos.ipynb"
     if not notebook.is_file():

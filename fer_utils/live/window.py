@@ -50,7 +50,7 @@ def choose_view(how: str = "auto") -> str:
     """Choose what notebook 06 shows: "window", "browser" (its own camera) or "clip" (a sample).
 
     "auto" takes the clip where nobody can press a key (papermill, nbconvert), the browser where the kernel is remote,
-    has no display or is served by Voilà, and else the window. Raises `ValueError` for another word.
+    has no display or is served by Voilà, and else the window.
     """
     if how in ("window", "browser", "clip"):
         return how
@@ -70,9 +70,8 @@ def choose_view(how: str = "auto") -> str:
 class WindowCapture:
     """A frame that was captured by Space, with its faces; a notebook shows it as a picture.
 
-    `image` is uint8 (H, W, 3) RGB as the camera saw it: not mirrored, nothing drawn on it. `faces` are those of this
-    frame alone, not averaged over time. `path` is the PNG; the JSON has the same name. A face whose confidence is
-    below `unsure` is called "unsure" in the picture.
+    `image` is uint8 (H, W, 3) RGB as the camera saw it. `faces` are those of this frame alone, not averaged over time.
+    `path` is the PNG; the JSON has the same name. A face less confident than `unsure` is called so in the picture.
     """
 
     image: np.ndarray
@@ -95,10 +94,9 @@ def _png(rgb: np.ndarray) -> bytes:
 
 def save_capture(image: np.ndarray, predictor: Predictor, folder: str | Path | None = None,
                  unsure: float = 0.0) -> WindowCapture:
-    """Find the faces of a frame, uint8 (H, W, 3) RGB, and write it as PNG, its faces as JSON beside it.
+    """Find the faces of a frame, uint8 (H, W, 3) RGB, and write it as PNG, its faces (unsure ones too) as JSON.
 
-    The folder is by default ``captures`` in the project's folder. The JSON has each face's most probable emotion, also
-    where the face is unsure.
+    The folder is by default ``captures`` in the project's folder.
     """
     now = datetime.now().astimezone()
     name = f"capture_{now:%Y%m%d-%H%M%S}-{now.microsecond // 1000:03d}.png"
@@ -152,26 +150,12 @@ def webcam(source: str | Path | int = 0, model: str | Path | Predictor = "fer_ne
            on_capture: Callable[[WindowCapture], object] | None = None, unsure: float = 0.0) -> list[WindowCapture]:
     """Show a source live in a window: Space captures, Esc or q closes, m mirrors, d switches the detector.
 
-    Parameters
-    ----------
-    source
-        As `open_source` takes it. Every frame of a file is shown, no faster than at its own speed; its last frame
-        stays until a key closes it.
-    model, detector
-        As `live_predictor` takes them.
-    mirror
-        Show it as in a mirror; by default cameras are mirrored, files and streams are not.
-    out
-        Folder for captures; as in `save_capture`.
-    on_capture
-        Called with each capture at once; in a notebook pass ``display``.
-    unsure
-        A face whose confidence is below this is called "unsure".
+    `source` is as `open_source` takes it; a file's last frame stays until a key closes it. `model` and `detector` are
+    as `live_predictor` takes them. By default cameras are mirrored, files and streams are not. Captures go into the
+    folder `out` (see `save_capture`), and at once to `on_capture`; in a notebook pass ``display``. A face whose
+    confidence is below `unsure` is called "unsure".
 
-    Raises
-    ------
-    CameraError
-        No window can be opened, the source does not open or stops; captures made before are on disk.
+    Raises `CameraError` where no window or source can be opened, or a camera stops; earlier captures are on disk.
     """
     if problem := window_problem():
         raise CameraError(problem)
@@ -222,7 +206,7 @@ def _watch(frames: FrameSource, window: _Window, live: LiveView, out: str | Path
 
 
 def _freeze(window: _Window) -> str:
-    """Let a capture stand for `FREEZE_S`; return the key that ended it, "" for Space or none."""
+    """Show a capture for `FREEZE_S`; return the key that ended it, "" for Space or none."""
     until = time.perf_counter() + FREEZE_S
     key = ""
     while not key and time.perf_counter() < until:

@@ -13,7 +13,7 @@ import numpy as np
 
 from .. import paths
 from ..errors import DataError
-from .images import to_rgb
+from .images import shrunk, to_rgb
 
 DETECTORS = ("yunet", "haar")
 YUNET = "face_detection_yunet_2023mar.onnx"
@@ -22,6 +22,8 @@ YUNET_URL = ("https://media.githubusercontent.com/media/opencv/opencv_zoo/main/m
 YUNET_SHA256 = "8f2383e4dd3cfbb4553ea8718107fc0423210dc964f9f4280604804ed2552fa4"
 SEARCH_SIDES = (640, 1600)
 """Pixels on the longer side at which photos are searched: small for faces that fill a photo, large for a crowd's."""
+MIN_YUNET_SCORE = 0.7
+MIN_HAAR_FACE = 24  # pixels; smaller ones are mostly mistakes
 LIVE_SIDE = 640
 """Pixels on the longer side at which live frames are searched for faces."""
 
@@ -43,39 +45,31 @@ class Detection:
 class Detector(Protocol):
     """What finds faces. `margin` is the side of a FER2013 crop over the longer side of this detector's box."""
 
-    @property
-    def name(self) -> str: ...
-
-    @property
-    def margin(self) -> float: ...
+    name: str
+    margin: float
 
     def detect(self, image: np.ndarray) -> list[Detection]:
         """Return the faces of an image, uint8 (H, W, 3) RGB, largest first."""
 
 
-class HaarDetector:
+class HaarDetector(Detector):
     """OpenCV's own frontal-face cascade (Viola & Jones 2001): always there, misses turned and small faces.
 
-    `scale_factor` and `min_neighbours` are those of `cv2.CascadeClassifier.detectMultiScale`. An image is searched at
-    no more than `max_side` pixels on its longer side; `min_size` is the smallest face there, in pixels.
+    An image is searched at no more than `max_side` pixels on its longer side.
     """
 
     name = "haar"
     margin = 1.0  # measured in notebook 06
 
-    def __init__(self, scale_factor: float = 1.1, min_neighbours: int = 5, min_size: int = 24, max_side: int = 1280):
+    def __init__(self, max_side: int = 1280):
         self._cascade = haar_cascade()
-        self.scale_factor, self.min_neighbours, self.min_size = scale_factor, min_neighbours, min_size
         self.max_side = max_side
 
     def detect(self, image: np.ndarray) -> list[Detection]:
-        """Return the faces of an image, uint8 (H, W, 3) RGB, largest first."""
-        gray = cv2.cvtColor(to_rgb(image), cv2.COLOR_RGB2GRAY)
-        small, scale = _shrunk(gray, self.max_side)
-        if min(small.shape) < self.min_size:
+        small, scale = shrunk(cv2.cvtColor(to_rgb(image), cv2.COLOR_RGB2GRAY), self.max_side)
+        if min(small.shape) < MIN_HAAR_FACE:
             return []
-        boxes = self._cascade.detectMultiScale(small, self.scale_factor, self.min_neighbours,
-                                               minSize=(self.min_size, self.min_size))
+        boxes = self._cascade.detectMultiScale(small, 1.1, 5, minSize=(MIN_HAAR_FACE, MIN_HAAR_FACE))
         found = [Detection((x / scale, y / scale, width / scale, height / scale))
                  for x, y, width, height in np.reshape(boxes, (-1, 4)).tolist()]
         return sorted(found, key=lambda d: -d.box[2])
@@ -97,42 +91,42 @@ def haar_cascade() -> "cv2.CascadeClassifier":
     return cascade
 
 
-class YuNetDetector:
+class YuNetDetector(Detector):
     """YuNet (Wu et al. 2023), a small network that finds faces and their eyes, nose and mouth.
 
-    `path` is its ONNX file, by default the one that `yunet_file` finds; faces below `score` are left out. The image is
-    searched at each of `max_sides` (pixels on its longer side) that it exceeds, or once as it is.
+    `path` is its ONNX file, by default `yunet_file`'s. The image is searched at each of `max_sides` (pixels on its
+    longer side) that it exceeds, or once as it is.
     """
 
     name = "yunet"
     # FER2013's crops measure 0.94 to 0.98 of the box's height; on PublicTest slightly tighter ones score best.
     margin = 0.9
 
-    def __init__(self, path: str | Path | None = None, score: float = 0.7, max_sides: tuple[int, ...] = SEARCH_SIDES):
+    def __init__(self, path: str | Path | None = None, max_sides: tuple[int, ...] = SEARCH_SIDES):
         path = Path(path) if path else yunet_file()
         if path is None:
             raise DataError(f"no YuNet file: put {YUNET} into {paths.MODELS} or name it in FER_YUNET")
         try:
             # Not by its path: on Windows OpenCV opens none with letters beyond ASCII.
             self._network = cv2.FaceDetectorYN.create("onnx", np.fromfile(path, np.uint8), np.empty(0, np.uint8),
-                                                      (320, 320), score, 0.3, 5000)
+                                                      (320, 320), MIN_YUNET_SCORE, 0.3, 5000)
         except (cv2.error, OSError) as error:
             raise DataError(f"{path}: not a YuNet file that OpenCV {cv2.__version__} reads; fetch it again") from error
         self.max_sides = max_sides
 
     def detect(self, image: np.ndarray) -> list[Detection]:
-        """Return the faces of an image, uint8 (H, W, 3) RGB, largest first."""
         bgr = cv2.cvtColor(to_rgb(image), cv2.COLOR_RGB2BGR)
         longest = max(bgr.shape[:2])
         sides = sorted({min(side, longest) for side in self.max_sides}, reverse=True)
         of_sides, scale = [], 1.0
         for side in sides:  # each size is made from the one before: a large photo is shrunk as a whole only once
-            bgr, step = _shrunk(bgr, side)
+            bgr, step = shrunk(bgr, side)
             scale *= step
             of_sides.append(self._rows(bgr, scale))
         rows = np.concatenate(of_sides)
-        if len(sides) > 1 and len(rows):
-            rows = rows[_distinct(rows)]
+        if len(sides) > 1 and len(rows):  # where several sizes found one face, the surest is kept
+            kept = cv2.dnn.NMSBoxes(rows[:, :4].tolist(), rows[:, 14].tolist(), 0.0, 0.3)
+            rows = rows[np.asarray(kept).reshape(-1)]
         found = [Detection((float(row[0]), float(row[1]), float(row[2]), float(row[3])), float(row[14]),
                            row[4:14].reshape(5, 2)) for row in rows]
         return sorted(found, key=lambda d: -d.box[2])
@@ -151,26 +145,8 @@ class YuNetDetector:
         return rows[np.isfinite(rows).all(axis=1)]
 
 
-def _distinct(rows: np.ndarray, overlap: float = 0.3) -> np.ndarray:
-    """Return the rows to keep where several sizes found one face: the surest one."""
-    kept = cv2.dnn.NMSBoxes(rows[:, :4].tolist(), rows[:, 14].tolist(), 0.0, overlap)
-    return np.asarray(kept).reshape(-1)
-
-
-def _shrunk(image: np.ndarray, max_side: int) -> tuple[np.ndarray, float]:
-    longest = max(image.shape[:2])
-    if longest <= max_side:
-        return image, 1.0
-    scale = max_side / longest
-    size = (max(round(image.shape[1] * scale), 1), max(round(image.shape[0] * scale), 1))
-    return cv2.resize(image, size, interpolation=cv2.INTER_AREA), scale
-
-
-class DetectorPool:
-    """Equal detectors behind one: several threads may call `detect`, each call takes a detector that is free.
-
-    One detector serves one thread at a time. `make` is called `count` times.
-    """
+class DetectorPool(Detector):
+    """As many equal detectors as `count` behind one: several threads may call `detect`, each takes a free one."""
 
     def __init__(self, make: Callable[[], Detector], count: int):
         self._free: SimpleQueue[Detector] = SimpleQueue()
@@ -180,7 +156,6 @@ class DetectorPool:
         self.name, self.margin = detector.name, detector.margin
 
     def detect(self, image: np.ndarray) -> list[Detection]:
-        """Return the faces of an image, uint8 (H, W, 3) RGB, largest first."""
         detector = self._free.get()
         try:
             return detector.detect(image)
@@ -189,13 +164,11 @@ class DetectorPool:
 
 
 def yunet_file(download: bool = True) -> Path | None:
-    """Find YuNet's ONNX file: ``FER_YUNET``, then models/, then a download with its checksum.
+    """Find YuNet's ONNX file: ``FER_YUNET`` (`DataError` where it names no file), then models/, then a download.
 
-    Without `download` only this computer is searched. Returns None where the file is not here and cannot be fetched;
-    raises `DataError` where ``FER_YUNET`` names no file.
+    Without `download` only this computer is searched. Returns None where the file is not here and cannot be fetched.
     """
-    named = os.environ.get("FER_YUNET")
-    if named:
+    if named := os.environ.get("FER_YUNET"):
         if not Path(named).is_file():
             raise DataError(f"FER_YUNET={named}: there is no such file")
         return Path(named)
@@ -226,9 +199,8 @@ def _fetch_yunet(url: str, sha256: str, folder: Path) -> Path | None:
 def make_detector(name: str = "auto", max_sides: tuple[int, ...] | None = None) -> HaarDetector | YuNetDetector:
     """Make a detector: "yunet", "haar", or "auto", which is YuNet where its file is or can be fetched, else Haar.
 
-    Images are searched at `max_sides` pixels (see `YuNetDetector`), by Haar at the largest of them; by default as each
-    detector does by itself. Where "auto" falls back to Haar, one printed line says so. Raises `DataError` where the
-    named detector's file is not there, `ValueError` for an unknown name.
+    Images are searched at `max_sides` pixels (see `YuNetDetector`), by Haar at the largest of them. Where "auto" falls
+    back to Haar, one printed line says so. Raises `DataError` where the named detector's file is not there.
     """
     if name not in (*DETECTORS, "auto"):
         raise ValueError(f"no detector is called {name!r}; there are auto, {', '.join(DETECTORS)}")
@@ -247,19 +219,15 @@ def live_detector(name: str = "auto", side: int = LIVE_SIDE) -> HaarDetector | Y
 
 
 def face_square(detection: Detection, margin: float) -> tuple[tuple[float, float], float]:
-    """Return centre (x, y) and side of the square that a FER2013 crop of this face would cover, in pixels.
-
-    `margin` is the square's side over the longer side of the detector's box.
-    """
+    """Return centre (x, y) and side of a face's square, in pixels: `margin` times the longer side of its box."""
     x, y, width, height = detection.box
     return (x + width / 2, y + height / 2), max(width, height) * margin
 
 
 def crop_face(image: np.ndarray, detection: Detection, margin: float = 1.0) -> np.ndarray:
-    """Cut a face out as FER2013's faces are cut: square, from the forehead to the chin.
+    """Cut a face out as FER2013's faces are cut: square, from the forehead to the chin; `margin` is the detector's.
 
-    The image is uint8 (H, W) or (H, W, 3); where the square reaches over its edge, the edge is continued. `margin` is
-    the detector's own.
+    The image is uint8 (H, W) or (H, W, 3); where the square reaches over its edge, the edge is continued.
     """
     (cx, cy), exact = face_square(detection, margin)
     height, width = image.shape[:2]
@@ -268,10 +236,9 @@ def crop_face(image: np.ndarray, detection: Detection, margin: float = 1.0) -> n
     # A box may lie outside the image: at least one row and column of it are continued.
     x0, x1 = min(max(left, 0), width - 1), max(min(left + side, width), 1)
     y0, y1 = min(max(top, 0), height - 1), max(min(top + side, height), 1)
-    x1, y1 = max(x1, x0 + 1), max(y1, y0 + 1)
     inside = image[y0:y1, x0:x1]
-    before_y, before_x = max(y0 - top, 0), max(x0 - left, 0)
-    after_y, after_x = max(top + side - y1, 0), max(left + side - x1, 0)
-    if not (before_y or before_x or after_y or after_x):
+    above, below = max(y0 - top, 0), max(top + side - y1, 0)
+    before, after = max(x0 - left, 0), max(left + side - x1, 0)
+    if not (above or below or before or after):
         return inside
-    return cv2.copyMakeBorder(inside, before_y, after_y, before_x, after_x, cv2.BORDER_REPLICATE)
+    return cv2.copyMakeBorder(inside, above, below, before, after, cv2.BORDER_REPLICATE)

@@ -33,7 +33,7 @@ def annotate(image: np.ndarray, faces: Sequence[Face], unsure: float = 0.0) -> n
     """Return a copy of a photo with each face's box, emotion and emoji drawn on it.
 
     `image` is anything that `images.to_rgb` takes; the result is uint8 (H, W, 3) RGB. A face whose confidence is below
-    `unsure`, 0 to 1, is called "unsure" instead of an emotion. Lines and letters grow with the image.
+    `unsure`, 0 to 1, is called "unsure" instead of an emotion.
     """
     image = to_rgb(image).copy()
     _draw_names(image, faces, unsure)
@@ -105,27 +105,26 @@ def _letters(text: str, size: int) -> np.ndarray:
     return np.asarray(mask)
 
 
-def _inside(image: np.ndarray, box: Box) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
-    """Cut a box to an image: return slices into the image, and the same pixels' slices into the box."""
+def _inside(image: np.ndarray, box: Box) -> np.ndarray:
+    """Return the part of a box that is inside an image, as a view."""
     x, y, width, height = box
-    left, top = max(x, 0), max(y, 0)
-    right, bottom = max(min(x + width, image.shape[1]), left), max(min(y + height, image.shape[0]), top)
-    return (slice(top, bottom), slice(left, right)), (slice(top - y, bottom - y), slice(left - x, right - x))
+    return image[max(y, 0):max(y + height, 0), max(x, 0):max(x + width, 0)]
 
 
 def _blend(image: np.ndarray, x: int, y: int, picture: np.ndarray | Colour, alpha: np.ndarray) -> None:
     """Lay a picture (H, W, 3), or one colour, on an image in place, as opaque as alpha, uint8 (H, W), says."""
-    there, here = _inside(image, (x, y, alpha.shape[1], alpha.shape[0]))
-    share = alpha[here][..., None].astype(np.uint16)
-    above = np.broadcast_to(np.asarray(picture, np.uint16), (*alpha.shape, 3))[here]
-    image[there] = (image[there] * (255 - share) + above * share + 127) // 255
+    below = _inside(image, (x, y, alpha.shape[1], alpha.shape[0]))
+    top, left = max(-y, 0), max(-x, 0)
+    seen = np.s_[top:top + below.shape[0], left:left + below.shape[1]]
+    share = alpha[seen][..., None].astype(np.uint16)
+    above = np.broadcast_to(np.asarray(picture, np.uint16), (*alpha.shape, 3))[seen]
+    below[:] = (below * (255 - share) + above * share + 127) // 255
 
 
 def _shade(image: np.ndarray, box: Box) -> None:
     """Darken a box, so that light text can be read on it whatever is below."""
-    there, _ = _inside(image, box)
-    if image[there].size:
-        image[there] = cv2.convertScaleAbs(image[there], alpha=0.35)
+    if (part := _inside(image, box)).size:
+        part[:] = cv2.convertScaleAbs(part, alpha=0.35)
 
 
 def text_colour(background: Colour) -> Colour:
@@ -145,8 +144,11 @@ class Plate(NamedTuple):
 
 def _draw_names(image: np.ndarray, faces: Sequence[Face], unsure: float) -> None:
     plates: list[Plate] = []
+    thick = line_width(image)
     for face in faces:
-        _draw_box(image, face.box, _colour(face, unsure))
+        x, y, width, height = face.box
+        for colour, thickness in ((DARK_TEXT, thick + 2), (_colour(face, unsure), thick)):
+            cv2.rectangle(image, (x, y), (x + width - 1, y + height - 1), colour, thickness, cv2.LINE_AA)
         plates.append(place_plate(image, face, unsure, [plate.box for plate in plates]))
     for face, plate in reversed(list(zip(faces, plates))):  # the largest face comes first, its name on top
         _draw_plate(image, face, unsure, plate)
@@ -156,19 +158,8 @@ def _colour(face: Face, unsure: float) -> Colour:
     return RGB[face.emotion] if face.confidence >= unsure else UNSURE_COLOUR
 
 
-def _draw_box(image: np.ndarray, box: Box, colour: Colour) -> None:
-    x, y, width, height = box
-    corners = (x, y), (x + width - 1, y + height - 1)
-    thick = line_width(image)
-    cv2.rectangle(image, *corners, DARK_TEXT, thick + 2, cv2.LINE_AA)
-    cv2.rectangle(image, *corners, colour, thick, cv2.LINE_AA)
-
-
 def place_plate(image: np.ndarray, face: Face, unsure: float, taken: Sequence[Box]) -> Plate:
-    """Find the place of a face's name: above the face, or inside its upper edge.
-
-    Where the plate would meet one of `taken`, it has no percentage.
-    """
+    """Place a face's name above it or inside its upper edge; without its percentage if that would meet `taken`."""
     sure, scale = face.confidence >= unsure, _scale(image)
     # Smaller letters on the small faces of a crowd.
     size = round(np.clip(face.box[2] * 0.17, max(NAME_TEXT * scale * 0.6, 10), NAME_TEXT * scale))
@@ -192,7 +183,7 @@ def _meets(box: Box, others: Sequence[Box]) -> bool:
 def _draw_plate(image: np.ndarray, face: Face, unsure: float, plate: Plate) -> None:
     left, top, width, height = plate.box
     colour = _colour(face, unsure)
-    image[_inside(image, plate.box)[0]] = colour
+    _inside(image, plate.box)[:] = colour
     if face.confidence >= unsure:
         emoji = draw_emoji(face.emotion, height)
         _blend(image, left, top, emoji[..., :3], emoji[..., 3])

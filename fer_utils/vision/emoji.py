@@ -20,8 +20,7 @@ YELLOW, ANGRY_RED, DISGUST_GREEN, PALE = (255, 205, 60), (240, 96, 60), (140, 19
 def draw_emoji(emotion: str | int, size: int) -> np.ndarray:
     """Draw the emoji of an emotion, by its name or label.
 
-    The result is uint8 (size, size, 4), RGBA, transparent around the face. It is drawn once and kept, so it is
-    read-only. Raises ValueError for an unknown emotion or a size below 1.
+    The result is uint8 (size, size, 4), RGBA, transparent around the face; it is drawn once and kept, so read-only.
 
         >>> draw_emoji("happy", 24).shape
         (24, 24, 4)
@@ -40,7 +39,7 @@ def _emoji(emotion: str, size: int) -> np.ndarray:
     skin = {"angry": ANGRY_RED, "disgust": DISGUST_GREEN}.get(emotion, YELLOW)
     pen.disc(0, 0, 0.98, [int(0.72 * v) for v in skin])
     pen.disc(0, 0, 0.9, skin)
-    _FEATURES[emotion](pen)
+    _draw_features(pen, emotion)
     emoji = cv2.resize(pen.canvas, (size, size), interpolation=cv2.INTER_AREA)
     emoji.setflags(write=False)
     return emoji
@@ -85,58 +84,44 @@ def _arc(x: float, y: float, radius: float, height: float, start: float, end: fl
     return np.stack([x + radius * np.cos(angles), y + height * np.sin(angles)], 1)
 
 
-def _draw_angry(pen: _Pen) -> None:
-    pen.eyes(-0.06, 0.12)
-    pen.brows(-0.16, -0.46, 0.14)
-    pen.line(_arc(0, 0.72, 0.4, 0.32, 200, 340), 0.12)
-
-
-def _draw_disgust(pen: _Pen) -> None:
-    for side in (-1, 1):  # squeezed eyes: > <
-        pen.line([(side * 0.56, -0.36), (side * 0.22, -0.2), (side * 0.56, -0.06)], 0.09)
-    x = np.linspace(-0.46, 0.46, 40)
-    pen.shape(_arc(0.12, 0.44, 0.2, 0.36, 0, 180), TONGUE)
-    pen.line([(0.12, 0.5), (0.12, 0.64)], 0.04, MOUTH)
-    pen.line(np.stack([x, 0.42 + 0.08 * np.sin(x * 14)], 1), 0.1)
-
-
-def _draw_fear(pen: _Pen) -> None:
-    pen.shape(_arc(0, 0, 0.9, 0.9, 192, 348), PALE)  # the blood leaves the forehead
-    pen.eyes(-0.14, 0.07, 0.2)
-    pen.brows(-0.62, -0.44, 0.08)
-    pen.shape([(-0.44, 0.68), (-0.36, 0.36), (0.36, 0.36), (0.44, 0.68)], MOUTH)
-    pen.shape([(-0.36, 0.6), (-0.31, 0.43), (0.31, 0.43), (0.36, 0.6)], WHITE)
-    for x in (-0.17, 0, 0.17):
-        pen.line([(x, 0.43), (x, 0.6)], 0.03, MOUTH)
-
-
-def _draw_happy(pen: _Pen) -> None:
-    for side in (-0.36, 0.36):
-        pen.line(_arc(side, -0.08, 0.18, 0.2, 190, 350), 0.11)
-    pen.shape(_arc(0, 0.14, 0.56, 0.58, 0, 180), MOUTH)
-    pen.shape([(-0.53, 0.14), (0.53, 0.14), (0.47, 0.3), (-0.47, 0.3)], WHITE)
-    pen.shape(_arc(0, 0.66, 0.3, 0.2, 180, 360), TONGUE)
-
-
-def _draw_sad(pen: _Pen) -> None:
-    pen.eyes(-0.08, 0.11)
-    pen.brows(-0.5, -0.32, 0.09)
-    pen.line(_arc(0, 0.66, 0.34, 0.24, 200, 340), 0.1)
-    pen.shape([(-0.46, 0.06), (-0.6, 0.36), (-0.32, 0.36)], TEAR)
-    pen.disc(-0.46, 0.4, 0.15, TEAR)
-
-
-def _draw_surprise(pen: _Pen) -> None:
-    pen.eyes(-0.14, 0.1, 0.21)
-    for side in (-0.38, 0.38):
-        pen.line(_arc(side, -0.42, 0.22, 0.16, 200, 340), 0.08)
-    pen.disc(0, 0.48, 0.22, MOUTH, 0.3)
-
-
-def _draw_neutral(pen: _Pen) -> None:
-    pen.eyes(-0.14, 0.12)
-    pen.line([(-0.4, 0.4), (0.4, 0.4)], 0.11)
-
-
-_FEATURES = {"angry": _draw_angry, "disgust": _draw_disgust, "fear": _draw_fear, "happy": _draw_happy,
-             "sad": _draw_sad, "surprise": _draw_surprise, "neutral": _draw_neutral}
+def _draw_features(pen: _Pen, emotion: str) -> None:
+    match emotion:
+        case "angry":
+            pen.eyes(-0.06, 0.12)
+            pen.brows(-0.16, -0.46, 0.14)
+            pen.line(_arc(0, 0.72, 0.4, 0.32, 200, 340), 0.12)
+        case "disgust":
+            for side in (-1, 1):  # squeezed eyes: > <
+                pen.line([(side * 0.56, -0.36), (side * 0.22, -0.2), (side * 0.56, -0.06)], 0.09)
+            along = np.linspace(-0.46, 0.46, 40)
+            pen.shape(_arc(0.12, 0.44, 0.2, 0.36, 0, 180), TONGUE)
+            pen.line([(0.12, 0.5), (0.12, 0.64)], 0.04, MOUTH)
+            pen.line(np.stack([along, 0.42 + 0.08 * np.sin(along * 14)], 1), 0.1)
+        case "fear":
+            pen.shape(_arc(0, 0, 0.9, 0.9, 192, 348), PALE)  # the blood leaves the forehead
+            pen.eyes(-0.14, 0.07, 0.2)
+            pen.brows(-0.62, -0.44, 0.08)
+            pen.shape([(-0.44, 0.68), (-0.36, 0.36), (0.36, 0.36), (0.44, 0.68)], MOUTH)
+            pen.shape([(-0.36, 0.6), (-0.31, 0.43), (0.31, 0.43), (0.36, 0.6)], WHITE)
+            for x in (-0.17, 0, 0.17):
+                pen.line([(x, 0.43), (x, 0.6)], 0.03, MOUTH)
+        case "happy":
+            for x in (-0.36, 0.36):
+                pen.line(_arc(x, -0.08, 0.18, 0.2, 190, 350), 0.11)
+            pen.shape(_arc(0, 0.14, 0.56, 0.58, 0, 180), MOUTH)
+            pen.shape([(-0.53, 0.14), (0.53, 0.14), (0.47, 0.3), (-0.47, 0.3)], WHITE)
+            pen.shape(_arc(0, 0.66, 0.3, 0.2, 180, 360), TONGUE)
+        case "sad":
+            pen.eyes(-0.08, 0.11)
+            pen.brows(-0.5, -0.32, 0.09)
+            pen.line(_arc(0, 0.66, 0.34, 0.24, 200, 340), 0.1)
+            pen.shape([(-0.46, 0.06), (-0.6, 0.36), (-0.32, 0.36)], TEAR)
+            pen.disc(-0.46, 0.4, 0.15, TEAR)
+        case "surprise":
+            pen.eyes(-0.14, 0.1, 0.21)
+            for x in (-0.38, 0.38):
+                pen.line(_arc(x, -0.42, 0.22, 0.16, 200, 340), 0.08)
+            pen.disc(0, 0.48, 0.22, MOUTH, 0.3)
+        case "neutral":
+            pen.eyes(-0.14, 0.12)
+            pen.line([(-0.4, 0.4), (0.4, 0.4)], 0.11)

@@ -5,7 +5,7 @@ import io
 import warnings
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, TypeVar
+from typing import IO, TYPE_CHECKING, TypeVar
 
 import cv2
 import numpy as np
@@ -22,7 +22,7 @@ MAX_PIXELS = 150_000_000
 _FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", "PPM", "AVIF", "JPEG2000", "HEIF")
 
 
-def read_photo(source: str | Path | bytes | BinaryIO) -> np.ndarray:
+def read_photo(source: str | Path | bytes) -> np.ndarray:
     """Read a photo: turned upright by its EXIF, first frame of an animation, transparency on white.
 
     JPEG, PNG (8 or 16 bit), WebP, BMP, TIFF, GIF, PPM, AVIF or JPEG 2000 in any colour mode; HEIC where pillow-heif is
@@ -31,11 +31,12 @@ def read_photo(source: str | Path | bytes | BinaryIO) -> np.ndarray:
     """
     from PIL import Image, ImageOps, UnidentifiedImageError
 
-    name = source if isinstance(source, (str, Path)) else "this photo"
+    name, head = source if isinstance(source, (str, Path)) else "this photo", b""
     try:
-        file = io.BytesIO(source) if isinstance(source, (bytes, bytearray, memoryview)) else source
-        quieten_pillow()
-        with Image.open(file, formats=_known_formats()) as image:
+        file: IO[bytes] = open(source, "rb") if isinstance(source, (str, Path)) else io.BytesIO(source)
+        with file:
+            head = file.read(12)
+            image = open_image(file)
             if image.width * image.height > MAX_PIXELS:
                 raise DataError(f"{name}: {image.width}×{image.height} pixels are too many (at most "
                                 f"{MAX_PIXELS // 10**6} million); shrink it first")
@@ -43,7 +44,7 @@ def read_photo(source: str | Path | bytes | BinaryIO) -> np.ndarray:
     except FileNotFoundError as error:
         raise DataError(f"{name}: there is no such file") from error
     except UnidentifiedImageError as error:
-        if not heic_readable() and is_heic(_head(source)):
+        if not heic_readable() and head[4:] in (b"ftypheic", b"ftypheix", b"ftypmif1", b"ftyphevc"):
             raise DataError(f"{name}: HEIC cannot be read here (pip install pillow-heif); save it as JPEG") from error
         raise DataError(f"{name}: not an image that can be read (JPEG, PNG, WebP, BMP, TIFF, GIF)") from error
     except Image.DecompressionBombError as error:
@@ -71,56 +72,32 @@ def look_at_photo(source: str | Path | bytes, look: Callable[[np.ndarray], _T]) 
         return None, f"this photo: could not be looked at ({kind})"  # a sent photo is private; `error` may quote it
 
 
-def is_animated(path: str | Path) -> bool:
-    """Return whether an image file has more than one frame; False where it cannot be read."""
-    from PIL import Image
-
-    quieten_pillow()
-    with contextlib.suppress(Exception), Image.open(path, formats=_known_formats()) as image:
-        return getattr(image, "is_animated", False)
-    return False
-
-
-def quieten_pillow() -> None:
-    """Ignore Pillow's warnings: `MAX_PIXELS` decides what is too large, errors say what is damaged.
-
-    For good, because a filter set for a while in one of several threads may stay, and then for all warnings.
-    """
-    from PIL import Image
-
-    warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
-    warnings.filterwarnings("ignore", module=r"PIL\.")
-
-
-def heic_readable() -> bool:
-    """Return whether pillow-heif is installed."""
-    return importlib.util.find_spec("pillow_heif") is not None
-
-
-def is_heic(head: bytes) -> bool:
-    """Return whether a file that begins with these bytes (12 or more) is a HEIC photo."""
-    return bytes(head[4:12]) in (b"ftypheic", b"ftypheix", b"ftypmif1", b"ftyphevc")
-
-
-def _head(source: str | Path | bytes | BinaryIO) -> bytes:
-    if isinstance(source, (bytes, bytearray, memoryview)):
-        return source
-    if isinstance(source, (str, Path)):
-        with open(source, "rb") as file:
-            return file.read(12)
-    source.seek(0)
-    return source.read(12)
-
-
-def _known_formats() -> list[str]:
+def open_image(file: IO[bytes]) -> "PillowImage.Image":
+    """Open an image file by Pillow, which reads its header only; only the formats of `read_photo` are known."""
     from PIL import Image
 
     with contextlib.suppress(ImportError):
         from pillow_heif import register_heif_opener
 
         register_heif_opener()
+    # `MAX_PIXELS` decides what is too large, errors say what is damaged. The warnings are ignored for good: a filter
+    # set for a while in one of several threads may stay, and then for all warnings.
+    warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
+    warnings.filterwarnings("ignore", module=r"PIL\.")
     Image.init()
-    return [name for name in _FORMATS if name in Image.OPEN]
+    return Image.open(file, formats=[name for name in _FORMATS if name in Image.OPEN])
+
+
+def is_animated(path: str | Path) -> bool:
+    """Return whether an image file has more than one frame; False where it cannot be read."""
+    with contextlib.suppress(Exception), open(path, "rb") as file:
+        return getattr(open_image(file), "is_animated", False)
+    return False
+
+
+def heic_readable() -> bool:
+    """Return whether pillow-heif is installed."""
+    return importlib.util.find_spec("pillow_heif") is not None
 
 
 def _pixels(image: "PillowImage.Image") -> np.ndarray:
@@ -136,8 +113,7 @@ def _pixels(image: "PillowImage.Image") -> np.ndarray:
 def to_rgb(image: np.ndarray) -> np.ndarray:
     """Return an image as uint8 (H, W, 3) RGB; the very array where it is that already.
 
-    `image` is uint8 or uint16 (0 to 65535): (H, W) or (H, W, 1) gray, (H, W, 3) RGB, or (H, W, 4) RGBA, which is laid
-    on white. Raises `ValueError` for another shape or dtype, or no pixel.
+    `image` is uint8 or uint16: (H, W) or (H, W, 1) gray, (H, W, 3) RGB, or (H, W, 4) RGBA, which is laid on white.
     """
     image = np.asarray(image)
     if image.dtype == np.uint16:
@@ -152,3 +128,12 @@ def to_rgb(image: np.ndarray) -> np.ndarray:
         alpha = image[:, :, 3:].astype(np.uint16)
         return ((image[:, :, :3] * alpha + 255 * (255 - alpha)) // 255).astype(np.uint8)
     return image
+
+
+def shrunk(image: np.ndarray, max_side: int) -> tuple[np.ndarray, float]:
+    """Return an image with at most `max_side` pixels on its longer side, and by how much it was scaled, at most 1."""
+    scale = max_side / max(image.shape[:2])
+    if scale >= 1:
+        return image, 1.0
+    size = [max(round(side * scale), 1) for side in image.shape[1::-1]]
+    return cv2.resize(image, size, interpolation=cv2.INTER_AREA), scale

@@ -12,18 +12,9 @@ from .video import Frame
 class Pipeline:
     """Find, classify, number and smooth the faces of successive frames.
 
-    Parameters
-    ----------
-    search_every
-        Frames from one search of the whole frame to the next; 1 searches each frame as a whole.
-    smooth_seconds
-        Time constant of the averaged probabilities; 0 gives each frame's own.
-    patience
-        Seconds that a face may be out of sight and keep its number.
-    overlap
-        Least intersection over union of one face in two frames.
-    on_stage
-        Called with "detect", "crop" and "classify", each when that stage of a picture is done.
+    The whole frame is searched every `search_every` frames. `smooth_seconds` is the time constant of the averaged
+    probabilities, 0 gives each frame's own; `patience` (seconds) and `overlap` are the `Tracker`'s. `on_stage` is
+    called with "detect", "crop" and "classify", each when that stage of a picture is done.
     """
 
     def __init__(self, predictor: Predictor, *, search_every: int = SEARCH_EVERY, smooth_seconds: float = SMOOTH_S,
@@ -41,8 +32,7 @@ class Pipeline:
     def look(self, image: np.ndarray) -> list[Face]:
         """Return the faces of one picture, uint8 (H, W, 3) RGB, largest first, without those before it.
 
-        With ``search_every=1`` and a detector that several threads may use (`detect.DetectorPool`), several threads
-        may call this.
+        With ``search_every=1`` and a `detect.DetectorPool` several threads may call this.
         """
         found = self._follower.detect(image)
         if self.on_stage is None:
@@ -51,10 +41,7 @@ class Pipeline:
         return self.predictor.classify(image, found, self.on_stage)
 
     def follow(self, faces: Sequence[Face], time: float) -> dict[int, Face]:
-        """Number the faces of the next frame and average their probabilities over time.
-
-        `time` is in seconds and never smaller than before. The result keeps the order of `faces`.
-        """
+        """Number and average the faces of the next frame, in their order; `time`, in seconds, never goes back."""
         return self._smoother.update(faces, time)
 
     def step(self, frame: Frame) -> dict[int, Face]:
@@ -62,14 +49,14 @@ class Pipeline:
         return self.follow(self.look(frame.image), frame.time)
 
     def recent(self, time: float, seconds: float = HOLD_S) -> list[Face]:
-        """Return the faces seen in the last `seconds`, largest first: a face missed for a moment is still there."""
+        """Return the faces seen in the last `seconds`, largest first: one that is missed stays for a moment."""
         return self._smoother.recent(time, seconds)
 
     def switch_detector(self, name: str) -> None:
         """Go on with another detector for live frames, "yunet" or "haar".
 
-        Numbers and averages start anew: the mean must not mix in what the other detector's crops gave. Raises
-        `DataError` where the detector's file is not here; nothing changes then.
+        Numbers and averages start anew: the mean must not mix two detectors' crops. Where the detector's file is not
+        here, `DataError` is raised and nothing changes.
         """
         self.predictor = self.predictor.with_detector(live_detector(name))
         self._restart()

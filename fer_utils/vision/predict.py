@@ -33,12 +33,12 @@ class Face:
 
     @property
     def emotion(self) -> str:
-        """The most probable emotion's name."""
+        """The most probable emotion."""
         return EMOTIONS[int(self.probabilities.argmax())]
 
     @property
     def confidence(self) -> float:
-        """The most probable emotion's probability."""
+        """Its probability."""
         return float(self.probabilities.max())
 
     def to_dict(self) -> dict[str, Any]:
@@ -50,23 +50,9 @@ class Face:
 class Predictor:
     """Find faces and name their expressions.
 
-    Parameters
-    ----------
-    model
-        A trained network: a name in models/ or models/runs/, or its folder.
-    detector
-        "auto", "yunet", "haar", or an object with `detect(image)`, `name` and `margin`.
-    engine
-        "onnx" (ONNX Runtime) or "keras"; both give the same probabilities to 1e-4.
-    threads
-        CPU threads of ONNX Runtime; by default one for each core.
-
-    Raises
-    ------
-    DataError
-        The network, its ONNX file or the detector's file is not there.
-    ValueError
-        Unknown engine or detector.
+    `model` is a trained network's name in models/ or models/runs/, or its folder; `detector` is "auto", "yunet", "haar"
+    or a `Detector`. The engines "onnx" and "keras" give the same probabilities to 1e-4; `threads` are ONNX Runtime's,
+    by default one for each core. Raises `DataError` where the network's or the detector's file is not there.
     """
 
     def __init__(self, model: str | Path = "fer_net", detector: str | Detector = "auto", engine: str = "onnx",
@@ -86,10 +72,7 @@ class Predictor:
         return other
 
     def probabilities(self, crops: np.ndarray | Sequence[np.ndarray]) -> np.ndarray:
-        """Return calibrated probabilities of face crops: float32 (N, 7), rows sum to 1, in `EMOTIONS` order.
-
-        The crops are uint8, gray (H, W) or RGB (H, W, 3), of any sizes.
-        """
+        """Return calibrated probabilities of face crops of any sizes, uint8 gray or RGB: float32 (N, 7)."""
         if len(crops) == 0:
             return np.empty((0, N_CLASSES), np.float32)
         return apply_temperature(self._network(face_to_tensor(crops, self.spec)), self.temperature)
@@ -103,17 +86,13 @@ class Predictor:
         crops = [crop_face(image, found, self.detector.margin) for found in detections]
         if on_stage:
             on_stage("crop")
-        faces = [Face(_whole_box(found, image), found.score, row)
-                 for found, row in zip(detections, self.probabilities(crops))]
+        rows = self.probabilities(crops)
         if on_stage:
             on_stage("classify")
-        return faces
+        return [Face(_whole_box(found, image), found.score, row) for found, row in zip(detections, rows)]
 
     def faces(self, image: np.ndarray) -> list[Face]:
-        """Find and classify the faces of an image, largest first.
-
-        The image is uint8 or uint16 of any size: (H, W) gray, (H, W, 3) RGB or (H, W, 4) RGBA.
-        """
+        """Find and classify the faces of an image, largest first; it is anything that `images.to_rgb` takes."""
         image = to_rgb(image)
         return self.classify(image, self.detector.detect(image))
 

@@ -11,7 +11,7 @@ from ..data.drawn import draw_face
 from ..data.faceset import FaceSet
 from ..labels import EMOTIONS
 from .images import read_photo
-from .track import overlaps
+from .track import match_boxes
 
 CLIP_WIDTH, CLIP_HEIGHT, CLIP_FPS = 640, 480, 30
 _DRAWN_HEIGHT = CLIP_WIDTH // len(EMOTIONS)  # of the row of drawn faces
@@ -25,7 +25,7 @@ EVENT_START = datetime(2024, 6, 1, 18, 0)
 
 
 def portrait() -> np.ndarray:
-    """Return a real face that every installation has, matplotlib's portrait of Grace Hopper: uint8 (H, W, 3) RGB."""
+    """Return matplotlib's portrait of Grace Hopper, a real face that every installation has: uint8 (H, W, 3) RGB."""
     from matplotlib.cbook import get_sample_data
 
     return read_photo(get_sample_data("grace_hopper.jpg", asfileobj=False))[:420, 40:440]
@@ -43,8 +43,8 @@ def empty_scenes() -> list[np.ndarray]:
 def write_clip(path: Path | str, faces: int = 1, frames: int = 150, drawn: bool = False) -> None:
     """Write a clip in which a portrait moves, 1 to 6 times, over a photo without people.
 
-    The clip is an MP4 of 640×480 pixels and 30 frames a second. With `drawn` it also shows a row of drawn faces, one of
-    each emotion, which a detector may or may not take for faces. Raises OSError where it cannot be written.
+    It is an MP4 of 640×480 pixels and 30 frames a second. With `drawn` it also shows a row of seven drawn faces, which
+    a detector may or may not take for faces. Raises OSError where it cannot be written.
     """
     writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"mp4v"), CLIP_FPS, (CLIP_WIDTH, CLIP_HEIGHT))
     if not writer.isOpened():
@@ -81,22 +81,11 @@ def _clip_frames(faces: int, frames: int, drawn: bool) -> Iterator[np.ndarray]:
 
 def write_crowd(folder: Path | str, faces: FaceSet, pictures: int = 2000, shares: Sequence[float] | None = None,
                 minutes: float = 240, seed: int = 0) -> pd.DataFrame:
-    """Write crowd pictures as JPEG files, with the time they were taken in EXIF.
+    """Write crowd pictures as JPEG files, with the time they were taken in EXIF: from `EVENT_START` on, for `minutes`.
 
-    The first picture is taken at `EVENT_START` and the last one `minutes` later. Those of the first half go into the
-    folder ``entrance``, the others into ``exit``.
-
-    Parameters
-    ----------
-    faces
-        Labelled faces to paste.
-    shares
-        How often to take each emotion, (7,); by default as often as in `faces`.
-
-    Returns
-    -------
-    DataFrame
-        A row for each pasted face: source (the picture's absolute path), x, y, width, height, emotion.
+    The first half goes into the folder ``entrance``, the second into ``exit``. `shares` (7,) says how often each
+    emotion is taken, by default as often as in `faces`. Returns a row for each pasted face: source (the picture's
+    absolute path), x, y, width, height, emotion.
     """
     from PIL import Image
 
@@ -124,10 +113,9 @@ def write_crowd(folder: Path | str, faces: FaceSet, pictures: int = 2000, shares
 
 def draw_crowd(pixels: Sequence[np.ndarray], scene: np.ndarray,
                rng: np.random.Generator) -> tuple[np.ndarray, list[tuple[int, int, int, int]]]:
-    """Paste faces on a scene, each blended softly into it.
+    """Blend faces softly into a scene; return the picture, uint8 (720, 1280, 3) RGB, and the faces' boxes.
 
     `pixels` are at most `CROWD_COLUMNS` × `CROWD_ROWS` gray faces, uint8 (h, w); the scene is uint8 (H, W, 3) RGB.
-    Returns the picture, uint8 (720, 1280, 3) RGB, and each face's box: left, top, width, height.
     """
     picture = cv2.resize(scene, (CROWD_WIDTH, CROWD_HEIGHT), interpolation=cv2.INTER_CUBIC)
     picture = cv2.GaussianBlur(picture[:, ::rng.choice((-1, 1))], (0, 0), rng.uniform(1, 6)).astype(np.float32)
@@ -154,30 +142,18 @@ def draw_crowd(pixels: Sequence[np.ndarray], scene: np.ndarray,
 
 
 def match_faces(pasted: pd.DataFrame, found: pd.DataFrame, overlap: float = 0.3) -> pd.DataFrame:
-    """Pair the faces that were found in pictures with those that were pasted into them.
+    """Pair the faces that were found in pictures with those that were pasted, by their boxes' overlap or more.
 
-    Parameters
-    ----------
-    pasted, found
-        Columns source, x, y, width, height and emotion, as `write_crowd` and `event.people.participants` return them.
-    overlap
-        Least intersection over union of a pair.
-
-    Returns
-    -------
-    DataFrame
-        A row for each pair and for each face without partner: source, and its emotion as pasted (true) and as found
-        (predicted), None where the face is not there.
+    Both tables have the columns source, x, y, width, height and emotion, as `write_crowd` and
+    `event.people.participants` return them. The result has a row for each pair and each face without partner: source,
+    and its emotion as pasted (true) and as found (predicted), None where the face is not there.
     """
-    from scipy.optimize import linear_sum_assignment
-
     columns = ["x", "y", "width", "height"]
     rows: list[tuple[str, str | None, str | None]] = []
     by_source = [{str(source): faces for source, faces in table.groupby("source")} for table in (pasted, found)]
     for source in sorted(set().union(*by_source)):
         a, b = (faces.get(source, pasted[:0]) for faces in by_source)
-        shared = overlaps(a[columns].to_numpy(), b[columns].to_numpy())
-        pairs = [(i, j) for i, j in zip(*linear_sum_assignment(-shared)) if shared[i, j] >= overlap]
+        pairs = match_boxes(a[columns], b[columns], overlap)
         true, predicted = list(a["emotion"]), list(b["emotion"])
         rows += [(source, true[i], predicted[j]) for i, j in pairs]
         rows += [(source, true[i], None) for i in set(range(len(a))) - {i for i, _ in pairs}]

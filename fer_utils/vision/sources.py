@@ -35,9 +35,7 @@ def parse_source(source: str | Path | int) -> Source:
     """Say what a user means by a source.
 
     What exists on disk is a file or a folder, even one called ``2024``. Else digits are a camera and what holds
-    "://" is a stream. A ``.gif`` that moves is a video, another one is a photo.
-
-    Raises `CameraError` where none of these fits.
+    "://" is a stream; `CameraError` where none fits. A ``.gif`` that moves is a video, another one is a photo.
     """
     text = str(source)
     path = os.path.abspath(Path(source).expanduser()) if isinstance(source, (str, os.PathLike)) else ""
@@ -56,9 +54,8 @@ def parse_source(source: str | Path | int) -> Source:
 def find_sources(sources: str | Path | int | Sequence[str | Path | int]) -> list[Source]:
     """List the photos, videos, cameras and streams that sources name, each once, in order.
 
-    Folders are searched at any depth. Hidden files, and files with other endings, are left out.
-
-    Raises `DataError` where a source is not there, is neither photo nor video by its ending, or is an empty folder.
+    Folders are searched at any depth, without hidden files and other endings. Raises `DataError` where a source is not
+    there, is neither photo nor video by its ending, or is a folder without any.
     """
     if isinstance(sources, (str, os.PathLike, int)):
         sources = [sources]

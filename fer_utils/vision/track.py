@@ -28,14 +28,13 @@ class FaceFollower:
     def __init__(self, detector: Detector, every: int = SEARCH_EVERY):
         self.detector, self.every = detector, every
         # A detector of its own: YuNet takes long to change to another image size.
-        self._near: Detector | None = (live_detector(detector.name) if every > 1 and detector.name in DETECTORS
-                                       else None)
+        self._near = live_detector(detector.name) if every > 1 and detector.name in DETECTORS else None
         self._known: list[Detection] = []
         self._shape: tuple[int, ...] = ()
         self._since = 0
 
     def detect(self, image: np.ndarray) -> list[Detection]:
-        """Return the faces of the next frame, uint8 (H, W, 3) RGB, largest first."""
+        """Return the faces of the next frame, as a `Detector` does."""
         if self._near is None:  # nothing to remember, so several threads may call this
             return self.detector.detect(image)
         self._since += 1
@@ -79,7 +78,7 @@ def _look_near(image: np.ndarray, known: Detection, detector: Detector) -> Detec
 class Smoother:
     """Average each tracked face's probabilities over time, so that the answer does not flicker.
 
-    `seconds` is the time constant of the exponential mean, 0 for none; `patience` and `overlap` are the `Tracker`'s.
+    `seconds` is the time constant of the exponential mean, 0 for none; the rest is the `Tracker`'s.
     """
 
     def __init__(self, seconds: float = SMOOTH_S, patience: float = 1.0, overlap: float = 0.2):
@@ -88,10 +87,7 @@ class Smoother:
         self._seen: dict[int, tuple[Face, float]] = {}  # number: (smoothed face, time)
 
     def update(self, faces: Sequence[Face], time: float) -> dict[int, Face]:
-        """Take in the faces of the next frame, at `time` in seconds, which is never smaller than before.
-
-        Returns each face with averaged probabilities by its number, in the order of `faces`.
-        """
+        """Return the next frame's faces, averaged, by number and in the order of `faces`; `time` is in seconds."""
         numbers = self._tracker.update([face.box for face in faces], time)
         result = {}
         for number, face in zip(numbers, faces):
@@ -106,7 +102,7 @@ class Smoother:
         return result
 
     def recent(self, time: float, seconds: float = HOLD_S) -> list[Face]:
-        """Return the faces seen in the last `seconds`, largest first: those just missed stay for a moment."""
+        """Return the faces seen in the last `seconds`, largest first."""
         faces = [face for face, then in self._seen.values() if time - then <= seconds]
         return sorted(faces, key=lambda face: -face.box[2])
 
@@ -114,10 +110,8 @@ class Smoother:
 def overlaps(boxes_a: ArrayLike, boxes_b: ArrayLike) -> np.ndarray:
     """Return intersection over union of every pair: float (A, B) of boxes (x, y, width, height).
 
-    Example
-    -------
-    >>> overlaps([(0, 0, 2, 2)], [(0, 0, 2, 2), (1, 0, 2, 2)]).round(2).tolist()
-    [[1.0, 0.33]]
+        >>> overlaps([(0, 0, 2, 2)], [(0, 0, 2, 2), (1, 0, 2, 2)]).round(2).tolist()
+        [[1.0, 0.33]]
     """
     a, b = np.asarray(boxes_a, float).reshape(-1, 4), np.asarray(boxes_b, float).reshape(-1, 4)
     low = np.maximum(a[:, None, :2], b[None, :, :2])
@@ -127,13 +121,23 @@ def overlaps(boxes_a: ArrayLike, boxes_b: ArrayLike) -> np.ndarray:
     return shared / np.maximum(union, 1e-9)
 
 
+def match_boxes(boxes_a: ArrayLike, boxes_b: ArrayLike, overlap: float) -> list[tuple[int, int]]:
+    """Return the pairs (index in a, in b) with the largest sum of overlaps (Hungarian method), each `overlap` or more.
+
+    `overlap` is intersection over union, 0 to 1.
+    """
+    from scipy.optimize import linear_sum_assignment
+
+    shared = overlaps(boxes_a, boxes_b)
+    return [(int(i), int(j)) for i, j in zip(*linear_sum_assignment(-shared)) if shared[i, j] >= overlap]
+
+
 class Tracker:
     """Give each face of a video a number that it keeps while it is seen.
 
-    Boxes of two frames that overlap are matched so that the sum of their overlaps is largest (Hungarian method, as in
-    SORT, Bewley et al. 2016). A face that moved by more than its own width, or that was away for longer than
-    `patience` seconds, counts as another; where faces cross, numbers may swap. `overlap` is the least intersection over
-    union of one face in two frames.
+    Boxes of two frames are matched as in SORT (Bewley et al. 2016). A face that moved by more than its own width, or
+    was away for longer than `patience` seconds, counts as another; where faces cross, numbers may swap. `overlap` is
+    the least intersection over union of one face in two frames.
     """
 
     def __init__(self, patience: float = 1.0, overlap: float = 0.2):
@@ -142,17 +146,11 @@ class Tracker:
         self._next = 0
 
     def update(self, boxes: Sequence[Sequence[float]], time: float) -> list[int]:
-        """Return the number of each box's face, in the next frame at `time` in seconds, never smaller than before."""
-        from scipy.optimize import linear_sum_assignment
-
+        """Return the number of each box's face in the next frame, which is at `time` in seconds."""
         self._tracks = {n: t for n, t in self._tracks.items() if time - t[1] <= self.patience}
-        numbers: dict[int, int] = {}  # index of the box: number of its face
-        if self._tracks and len(boxes):
-            known = list(self._tracks)
-            shared = overlaps([self._tracks[n][0] for n in known], boxes)
-            for row, column in zip(*linear_sum_assignment(-shared)):
-                if shared[row, column] >= self.overlap:
-                    numbers[int(column)] = known[row]
+        known = list(self._tracks)
+        pairs = match_boxes([self._tracks[n][0] for n in known], boxes, self.overlap)
+        numbers = {column: known[row] for row, column in pairs}  # index of the box: number of its face
         for i, box in enumerate(boxes):
             if i not in numbers:
                 numbers[i], self._next = self._next, self._next + 1

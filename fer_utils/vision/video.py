@@ -1,5 +1,6 @@
 """Cameras, streams, video files and photos as one kind of source of frames."""
 import contextlib
+import itertools
 import os
 import threading
 import time
@@ -72,8 +73,8 @@ def _frame_rate(capture: cv2.VideoCapture, lowest: float, highest: float) -> flo
 class FrameSource(ABC):
     """A source of frames: iterate over it, inside a ``with``.
 
-    `live` sources drop the frames that come while nobody asks; others give every frame. `fps` is the nominal frame
-    rate and `total` the number of frames that a file's header says; both are hints, or None.
+    `live` sources drop the frames that come while nobody asks. `fps` is the nominal frame rate and `total` the number
+    of frames by a file's header; both are hints, or None.
     """
 
     live: bool = False
@@ -88,11 +89,9 @@ class FrameSource(ABC):
         """Close the file or camera; may be called twice."""
 
     def cut_short(self, seconds: float) -> bool:
-        """Return whether the source ended over a tenth earlier than its header says, after so many seconds.
-
-        By time, because Matroska and WebM count as if no frame were left out. Roughly, because trimmed MP4s count the
-        frames that they hide, and sound may end later.
-        """
+        """Return whether the source ended over a tenth earlier than its header says, after so many seconds."""
+        # By time, because Matroska and WebM count as if no frame were left out. Roughly, because trimmed MP4s count
+        # the frames that they hide, and sound may end later.
         return bool(self.total) and seconds * (self.fps or 1) < 0.9 * (self.total or 0)
 
     def __enter__(self) -> Self:
@@ -115,7 +114,6 @@ class Photo(FrameSource):
         self._frame: Frame | None = Frame(read_photo(path).copy(), 0.0, 0)  # a copy: frames are drawn on
 
     def read(self) -> Frame | None:
-        """Return the frame, then None."""
         frame, self._frame = self._frame, None
         return frame
 
@@ -155,9 +153,9 @@ class VideoFile(FrameSource):
         return self.total / self.fps if self.total else None
 
     def frames(self, start: int = 0, wanted: Wanted | None = None) -> Iterator[Frame]:
-        """Give the frames from number `start` on that `wanted` says yes to; the others are not decoded into pictures.
+        """Give the frames from number `start` on that `wanted` (asked about each, from 0) says yes to.
 
-        `wanted` is asked about each frame, those before `start` too.
+        The others are not decoded into pictures, which is faster.
         """
         pending, self._pending = self._pending, None
         while pending is not None or self._grab():
@@ -169,28 +167,23 @@ class VideoFile(FrameSource):
             pending = None
 
     def read(self) -> Frame | None:
-        """Return the next `Frame`; None at the end, or where the file is cut short."""
         return next(self.frames(), None)
 
     def _grab(self) -> bool:
         """Go to the next frame that can be decoded."""
-        for bad in range(BAD_FRAMES):
-            with _quiet():
-                grabbed = self._capture.grab()
-            if grabbed:
-                self.skipped += bad
-                self._index += 1 + bad
-                self._set_time(1 + bad)
-                return True
-        return False
-
-    def _set_time(self, passed: int) -> None:
+        with _quiet():
+            bad = next((i for i in range(BAD_FRAMES) if self._capture.grab()), None)
+        if bad is None:
+            return False
+        self.skipped += bad
+        self._index += 1 + bad
         stamp = self._capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
         if self._first is None:
             self._first = stamp  # the clock of a recording may start late
-            return
-        # Some containers have no times, or times that jump back: there the nominal rate helps.
-        self._time = stamp - self._first if stamp - self._first > self._time else self._time + passed / self.fps
+        else:  # some containers have no times, or times that jump back: there the nominal rate helps
+            passed = stamp - self._first
+            self._time = passed if passed > self._time else self._time + (1 + bad) / self.fps
+        return True
 
     def _retrieve(self) -> np.ndarray | None:
         with _quiet():
@@ -201,31 +194,19 @@ class VideoFile(FrameSource):
         return cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)
 
     def close(self) -> None:
-        """Close the file."""
         self._capture.release()
 
 
 def read_frames(path: str | Path, numbers: Collection[int]) -> dict[int, np.ndarray]:
-    """Return frames of a video by their numbers, uint8 (H, W, 3) RGB, without those that cannot be read.
-
-    Raises `CameraError` where the video cannot be read.
-    """
-    last = max(numbers, default=-1)
+    """Return frames of a video by their numbers, uint8 (H, W, 3) RGB, without those that cannot be read."""
     # Seeking is not exact in every container: the frames before are skipped instead, once for all.
     with VideoFile(path) as video:
-        found = {}
-        for frame in video.frames(wanted=lambda _, index: index in numbers):
-            found[frame.index] = frame.image
-            if frame.index == last:
-                break
-        return found
+        found = video.frames(wanted=lambda _, index: index in numbers)
+        return {frame.index: frame.image for frame in itertools.islice(found, len(set(numbers)))}
 
 
 class Camera(FrameSource):
-    """A camera or stream, read on a thread of its own: `read` gives the newest frame, however slow its caller is.
-
-    `source` is a camera's number or a stream's address. Raises `CameraError` where it does not open.
-    """
+    """A camera (its number) or stream (its address), read on a thread of its own, so that `read` never lags."""
 
     live = True
 
@@ -239,11 +220,12 @@ class Camera(FrameSource):
                                                                           cv2.CAP_PROP_READ_TIMEOUT_MSEC, 3000])
         if not self._capture.isOpened():
             self._capture.release()
-            raise CameraError(f"{self._name()} does not open. {self._help()}")
-        if not isinstance(source, int) and self._capture.get(cv2.CAP_PROP_FRAME_COUNT) > 0:
+            raise self._error("does not open")
+        if isinstance(source, str) and self._capture.get(cv2.CAP_PROP_FRAME_COUNT) > 0:
             # Read as a stream most of its frames would be dropped.
             self._capture.release()
-            raise CameraError(f"{self._name()} is a video file, not a camera: download it and give its path")
+            raise CameraError(f"stream {public_address(source)} is a video file, not a camera: download it and give "
+                              "its path")
         self._capture.set(cv2.CAP_PROP_BUFFERSIZE, 1)  # a queue of old frames is what makes a picture lag
         self.fps: float = _frame_rate(self._capture, 1, 240)
         self._new = threading.Condition()
@@ -253,12 +235,11 @@ class Camera(FrameSource):
         self._thread = threading.Thread(target=self._grab, name="camera", daemon=True)
         self._thread.start()
 
-    def _name(self) -> str:
-        return f"camera {self.source}" if isinstance(self.source, int) else f"stream {public_address(self.source)}"
-
-    def _help(self) -> str:
-        return camera_help(self.source) if isinstance(self.source, int) else (
-            "Check the address, and that this computer reaches it: ffplay ADDRESS shows it.")
+    def _error(self, what: str) -> CameraError:
+        if isinstance(self.source, int):
+            return CameraError(f"camera {self.source} {what}. {camera_help(self.source)}")
+        return CameraError(f"stream {public_address(self.source)} {what}. Check the address, and that this computer "
+                           "reaches it: ffplay ADDRESS shows it.")
 
     def _grab(self) -> None:
         try:
@@ -276,15 +257,12 @@ class Camera(FrameSource):
             self._capture.release()  # by this thread: releasing while another reads crashes
 
     def read(self) -> Frame:
-        """Return the newest `Frame`, after waiting for one that was not given before.
-
-        Raises `CameraError` where none comes for `SILENCE_S` seconds (for the first: `FIRST_FRAME_S`).
-        """
+        """Return the newest frame that was not given before; raises `CameraError` where none comes for too long."""
         with self._new:
             patience = SILENCE_S if self._given else FIRST_FRAME_S
             arrived = self._new.wait_for(lambda: self._grabbed > self._given, patience)
             if not arrived or self._latest is None:
-                raise CameraError(self._silence())
+                raise self._error(self._silence())
             (bgr, now), index = self._latest, self._grabbed - 1
             self._given = self._grabbed
         self._start = now if self._start is None else self._start
@@ -292,13 +270,12 @@ class Camera(FrameSource):
 
     def _silence(self) -> str:
         if not self._given:
-            return f"{self._name()} opens but gives no picture: busy, or access was refused. {self._help()}"
+            return "opens but gives no picture: busy, or access was refused"
         why = ("unplugged, or taken by another program" if isinstance(self.source, int) else
                "it has ended, or the connection broke")
-        return f"{self._name()} stopped after {self._given} frames: {why}. {self._help()}"
+        return f"stopped after {self._given} frames: {why}"
 
     def close(self) -> None:
-        """Stop the thread and close the camera."""
         self._stop = True
         self._thread.join(FIRST_FRAME_S)
 
@@ -307,19 +284,12 @@ def open_source(source: str | Path | int | Source = 0) -> FrameSource:
     """Open a camera (0, "0"), a stream (an address with "://"), a video file or a photo.
 
     Raises `CameraError` where it cannot be opened, and `DataError` where a photo cannot be read.
-
-    Example
-    -------
-    >>> with open_source("clip.mp4") as frames:     # doctest: +SKIP
-    ...     brightness = [frame.image.mean() for frame in frames]
     """
     named = source
     source = source if isinstance(source, Source) else parse_source(source)
     if source.kind == "folder":
         raise CameraError(f"{named}: is a folder; a source is a camera's number, a video, a photo or a stream's "
                           "address")
-    if source.kind == "camera":
-        return Camera(int(source.address))
-    if source.kind == "stream":
-        return Camera(source.address)
+    if source.kind in ("camera", "stream"):
+        return Camera(int(source.address) if source.kind == "camera" else source.address)
     return Photo(source.address) if source.kind == "photo" else VideoFile(source.address)
