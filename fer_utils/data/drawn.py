@@ -1,18 +1,16 @@
 """Drawn faces in FER2013's shape: what the notebooks run on when there is no data set.
 
 Every face is drawn from parameters, none is taken from a photograph. Facial action units (`drawing.person`) move the
-outlines of brows, eyes and mouth, and the relief under them that the light falls on. The person, the pose, the light,
-the lens and what hides a part of the face are drawn at random and say nothing about the emotion.
-
-`draw_faces` also plants the flaws that FER2013 itself has (copies across usages, copies with another label, blank
-faces), in FER2013's proportions, so that the audit has something to find.
+outlines of brows, eyes and mouth, and the relief under them that the light falls on. Person, pose, light, lens and what
+hides a part of the face say nothing about the emotion. `draw_faces` also plants the flaws of FER2013 itself, so that
+the audit has something to find.
 """
 import cv2
 import numpy as np
 
 from ..labels import EMOTIONS, N_CLASSES, emotion_index
 from .drawing.canvas import SUPERSAMPLE, background, paint_shapes, photograph, relief_light
-from .drawing.person import random_person, random_pose, random_units
+from .drawing.person import Person, Pose, random_units
 from .drawing.shapes import crease_shapes, face_shapes, relief_bumps
 from .faceset import USAGES, FaceSet
 
@@ -33,11 +31,9 @@ MIN_FACES_FOR_FLAWS = 200
 
 
 def draw_face(emotion: str | int, rng: np.random.Generator | int, size: int = 48) -> np.ndarray:
-    """Draw one gray face that shows an emotion.
+    """Draw one gray face that shows an emotion, a name or label of `EMOTIONS`: uint8 (size, size), size at least 16.
 
-    The emotion is a class of `EMOTIONS`, by name or label. All that varies is drawn from `rng` or its seed: one state
-    gives one face. The picture is uint8 (size, size), size at least 16; framing, brightness and contrast are spread as
-    in FER2013. A `ValueError` says that the emotion is unknown or the size too small.
+    All that varies comes from `rng` or its seed; framing, brightness and contrast are spread as in FER2013.
 
     >>> draw_face("happy", 0).shape
     (48, 48)
@@ -49,10 +45,7 @@ def draw_face(emotion: str | int, rng: np.random.Generator | int, size: int = 48
     if size < 16:
         raise ValueError(f"draw_face: size is {size}; a face needs at least 16 pixels")
     rng = np.random.default_rng(rng)
-    units = random_units(EMOTIONS[label], rng)
-    person = random_person(rng)
-    pose = random_pose(rng)
-
+    units, person, pose = random_units(EMOTIONS[label], rng), Person(rng), Pose(rng)
     canvas = np.zeros((size * SUPERSAMPLE, size * SUPERSAMPLE, 3), np.uint8)  # tone, skin, hair
     canvas[..., 0] = background(size * SUPERSAMPLE, rng)
     paint_shapes(canvas, face_shapes(person, units, rng), pose)
@@ -64,18 +57,14 @@ def draw_face(emotion: str | int, rng: np.random.Generator | int, size: int = 48
 def draw_faces(n: int = 3000, seed: int = 0) -> FaceSet:
     """Draw a set of faces in FER2013's shape, with its class imbalance, its usages and its flaws.
 
-    Usage × class counts are FER2013's, scaled to `n` and rounded by largest remainder; from 21 faces on there is at
-    least one of each class in each usage, from 200 on at least two. `FER2013_FACES` gives exactly FER2013's counts.
-    Training, PublicTest and PrivateTest follow one another, shuffled within. One seed gives one set on one machine.
+    Usage × class counts are FER2013's, scaled to `n` and rounded by largest remainder, but at least one from 21 faces
+    on, and two from 200 on. Training, PublicTest and PrivateTest follow one another, shuffled within. One seed gives
+    one set on one machine. From 200 faces on FER2013's flaws are planted too (all copies are of Training faces):
 
-    From 200 faces on, FER2013's own flaws are planted in its proportions. Every source is in Training:
-
-    - exact copies: 5.2 % of the rows; 7.8 % of PublicTest and 8.1 % of PrivateTest are copies of a Training face,
-      the other copies are within Training;
-    - of those within Training, at least two have another label than the face they copy (59 groups in 35,887 rows);
+    - exact copies: 5.2 % of the rows, among them 7.8 % of PublicTest, 8.1 % of PrivateTest, and in Training at least
+      two with another label than the face they copy (59 groups in 35,887 rows);
     - blank faces of one gray level each: 13 in 35,887 rows, at least two, in Training;
-    - near-duplicates: 1.5 % of the rows, in any usage, are a Training face shifted by a pixel, a little brighter or
-      darker, or recompressed.
+    - near copies: 1.5 % of the rows, a face shifted by a pixel, a little brighter or darker, or recompressed.
     """
     if n < 1:
         raise ValueError(f"draw_faces: n is {n}; ask for at least one face")
@@ -95,18 +84,13 @@ def _counts(n: int) -> np.ndarray:
     least = 2 if n >= MIN_FACES_FOR_FLAWS else 1 if n >= share.size else 0
     quota = n * share / share.sum()
     # Cells below the minimum get it, and the others share what is left, until no other cell falls below.
-    counts = np.full(share.shape, least)
-    free = quota >= least
-    while True:
-        quota = np.where(free, (n - least * (~free).sum()) * share / max(share[free].sum(), 1), 0)
-        below = free & (quota < least)
-        if not below.any():
-            break
+    free = np.full(share.shape, True)
+    while (below := free & (quota < least)).any():
         free &= ~below
-    counts[free] = np.floor(quota[free])
-    missing = n - counts.sum()
+        quota = np.where(free, (n - least * (~free).sum()) * share / max(share[free].sum(), 1), 0)
+    counts = np.where(free, np.floor(quota), least).astype(int)
     remainder = np.where(free, quota - np.floor(quota), -1)
-    counts.flat[np.argsort(-remainder, axis=None, kind="stable")[:missing]] += 1
+    counts.flat[np.argsort(-remainder, axis=None, kind="stable")[:n - counts.sum()]] += 1
     return counts
 
 
@@ -149,13 +133,10 @@ def _nearly_same(face: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Shift a face by a pixel, change its brightness, or recompress it."""
     kind = rng.integers(3)
     if kind == 0:
-        dx, dy = ((-1, 0), (1, 0), (0, -1), (0, 1))[rng.integers(4)]
-        warp = np.array([[1, 0, dx], [0, 1, dy]], np.float32)
-        return cv2.warpAffine(face, warp, face.shape[::-1], borderMode=cv2.BORDER_REPLICATE)
+        left, top = ((2, 1), (0, 1), (1, 2), (1, 0))[rng.integers(4)]
+        return np.pad(face, 1, mode="edge")[top:top + len(face), left:left + len(face)]
     if kind == 1:
         step = int(rng.integers(4, 13) * rng.choice((-1, 1)))
         return np.clip(face.astype(np.int16) + step, 0, 255).astype(np.uint8)
     jpeg = cv2.imencode(".jpg", face, (cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(60, 90))))[1]
-    again = cv2.imdecode(jpeg, cv2.IMREAD_GRAYSCALE)
-    assert again is not None, "just encoded"
-    return again
+    return cv2.imdecode(jpeg, cv2.IMREAD_GRAYSCALE)  # type: ignore[return-value]  # just encoded, so never None

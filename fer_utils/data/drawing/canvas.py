@@ -1,6 +1,5 @@
 """Painting of drawn faces: shapes, curves, the turn of a head, and the camera."""
 from collections.abc import Sequence
-from functools import lru_cache
 from typing import NamedTuple
 
 import cv2
@@ -14,14 +13,12 @@ _FIXED_BITS = 3  # OpenCV draws at 1/8 of a canvas pixel
 _RELIEF_HALF, _RELIEF_CELLS = 1.3, 48  # the relief's grid extends beyond the crop, so that a turned head stays on it
 SKIN, HAIR, OTHER = (255, 0), (90, 255), (0, 0)
 """How far each material takes the light on the face's relief, and how far it is made of strands (0 to 255)."""
-# Curves over a mouth, an eye (-1 to 1) and a brow (0 to 1), and a circle.
-T = np.linspace(-1, 1, 13)
-ARC = 1 - T**2
-ROUND = np.sqrt(ARC)
-BOX = 1 - T**6
-U = np.linspace(0, 1, 7)
 _ANGLE = np.linspace(0, 2 * np.pi, 16, endpoint=False)
 _CIRCLE = np.stack([np.cos(_ANGLE), np.sin(_ANGLE)], 1)
+_STEP = np.arange(6)[:, None] / 6
+# Weights of four control points of a uniform cubic B-spline, at six points between the middle two.
+_SPLINE = np.hstack([(1 - _STEP) ** 3, 3 * _STEP**3 - 6 * _STEP**2 + 4, -3 * _STEP**3 + 3 * _STEP**2 + 3 * _STEP + 1,
+                     _STEP**3]) / 6
 # The relief's grid, and the slopes of a head without features on it.
 _GRID = np.linspace(-_RELIEF_HALF, _RELIEF_HALF, _RELIEF_CELLS, dtype=np.float32)
 _SLOPE_X = -(0.55 * _GRID + 1.9 * _GRID * np.abs(_GRID) ** 4)[None, :]
@@ -29,7 +26,7 @@ _SLOPE_Y = -(0.25 * _GRID + 0.35 * _GRID**3)[:, None]
 
 
 class Shape(NamedTuple):
-    """A filled polygon, or a `line` where it has a width, in face coordinates."""
+    """A filled polygon, or a line where it has a width, in face coordinates."""
 
     points: np.ndarray
     tone: float
@@ -38,20 +35,17 @@ class Shape(NamedTuple):
     width: float = 0.0
 
 
-def line(points: np.ndarray, tone: float, width: float, depth: float = 1.0,
-         material: tuple[int, int] = SKIN) -> Shape:
+def line(points: Points, tone: float, width: float, depth: float = 1.0, material: tuple[int, int] = SKIN) -> Shape:
     """Return a line as a shape."""
-    return Shape(points, tone, depth, material, width)
+    return Shape(np.asarray(points, float), tone, depth, material, width)
 
 
 def _turned(points: np.ndarray, depth: float | np.ndarray, pose: Pose) -> np.ndarray:
     """Turn points about the head's vertical axis and nod them; those at the front move most."""
     x, y = points[:, 0], points[:, 1]
     front = depth * np.sqrt(np.clip(1 - (x / 0.95) ** 2 - (y / 1.5) ** 2, 0, 1))
-    turned = np.empty_like(points)
-    turned[:, 0] = x * (1 - depth * (1 - np.cos(pose.yaw))) + 0.7 * front * np.sin(pose.yaw)
-    turned[:, 1] = y + pose.pitch * front
-    return turned
+    turned = x * (1 - depth * (1 - np.cos(pose.yaw))) + 0.7 * front * np.sin(pose.yaw)
+    return np.stack([turned, y + pose.pitch * front], 1, dtype=points.dtype)
 
 
 def _to_crop(pose: Pose) -> tuple[np.ndarray, np.ndarray]:
@@ -62,19 +56,16 @@ def _to_crop(pose: Pose) -> tuple[np.ndarray, np.ndarray]:
 
 def paint_shapes(canvas: np.ndarray, shapes: list[Shape], pose: Pose) -> None:
     """Draw shapes in order on a square canvas of one channel (tone) or three (tone and material)."""
-    if not shapes:
-        return
     lengths = [len(shape.points) for shape in shapes]
+    ends = np.cumsum(lengths).tolist()
     points = np.concatenate([shape.points for shape in shapes])
     depth = np.repeat([shape.depth for shape in shapes], lengths)
     matrix, offset = _to_crop(pose)
     half = canvas.shape[0] / 2
     points = (_turned(points, depth, pose) @ matrix.T + offset + 1) * half - 0.5
     points = np.rint(points * (1 << _FIXED_BITS)).astype(np.int32)
-    start = 0
-    for shape, length in zip(shapes, lengths):
-        corners, start = points[start:start + length], start + length
-        colour = (float(shape.tone), *shape.material)
+    for shape, length, end in zip(shapes, lengths, ends):
+        corners, colour = points[end - length:end], (float(shape.tone), *shape.material)
         if shape.width:
             width = max(1, round(shape.width * half * pose.scale))
             cv2.polylines(canvas, [corners], False, colour, width, cv2.LINE_8, _FIXED_BITS)
@@ -82,24 +73,11 @@ def paint_shapes(canvas: np.ndarray, shapes: list[Shape], pose: Pose) -> None:
             cv2.fillPoly(canvas, [corners], colour, cv2.LINE_8, _FIXED_BITS)
 
 
-@lru_cache
-def _spline(controls: int, closed: bool) -> np.ndarray:
-    """Return the basis matrix of a uniform cubic B-spline, six points to each of its control points."""
-    step = np.arange(6)[:, None] / 6
-    blend = np.hstack([(1 - step) ** 3, 3 * step**3 - 6 * step**2 + 4, -3 * step**3 + 3 * step**2 + 3 * step + 1,
-                       step**3]) / 6
-    basis = np.zeros((6 * controls, controls))
-    for k in range(controls):
-        for j in range(4):
-            at = (k + j - 1) % controls if closed else min(max(k + j - 1, 0), controls - 1)
-            basis[6 * k:6 * k + 6, at] += blend[:, j]
-    return basis
-
-
 def smooth_outline(points: Points, closed: bool = True) -> np.ndarray:
     """Smooth a polygon or a line by a cubic B-spline."""
-    points = np.asarray(points, float)
-    return _spline(len(points), closed) @ points
+    around = np.arange(len(points))[:, None] + (-1, 0, 1, 2)
+    controls = np.asarray(points, float).take(around, axis=0, mode="wrap" if closed else "clip")
+    return (_SPLINE @ controls).reshape(-1, 2)
 
 
 def ellipse_outline(x: float, y: float, a: float, b: float) -> np.ndarray:
@@ -116,11 +94,6 @@ def mirror_outline(points: Points) -> np.ndarray:
 def polygon_between(x: np.ndarray, top: np.ndarray, bottom: np.ndarray) -> np.ndarray:
     """Return the polygon between two curves over the same x."""
     return np.stack([np.concatenate([x, x[::-1]]), np.concatenate([top, bottom[::-1]])], 1)
-
-
-def line_points(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Return the points of a line, float (n, 2)."""
-    return np.stack([x, y], 1)
 
 
 def background(side: int, rng: np.random.Generator) -> np.ndarray:

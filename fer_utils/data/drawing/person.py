@@ -3,16 +3,17 @@
 An expression is a row of facial action units (Ekman & Friesen, *Facial Action Coding System*, 1978; the prototypes
 follow their EMFACS table): how far the brows, lids, cheeks and lips have moved from rest. The person and the pose are
 drawn at random and say nothing about the emotion.
+
+Face coordinates: the crop is -1 to 1 both ways (x to the right, y down), and the face fills it as in FER2013.
 """
-from dataclasses import astuple, dataclass
+from typing import NamedTuple
 
 import numpy as np
 
 from ...labels import EMOTIONS, N_CLASSES
 
-# Face coordinates: the crop is -1 to 1 both ways (x to the right, y down), and the face fills it as it fills a FER2013
-# crop. Here are the parts of a mean face.
-EYE_X, EYE_Y, BROW_Y, NOSE_Y, MOUTH_Y, CHIN_Y = 0.34, -0.24, -0.43, 0.2, 0.54, 1.0
+EYE_X, EYE_Y = 0.34, -0.24
+"""Where a mean face has its right eye."""
 HAIR_STYLES = {"bald": 0.07, "short": 0.24, "receding": 0.09, "side": 0.12, "fringe": 0.11, "bob": 0.1, "long": 0.12,
                "parted": 0.09, "cap": 0.06}
 """Each style's share of the persons."""
@@ -20,8 +21,7 @@ SUBTLE, MIXED, HABIT = 0.08, 0.06, 0.08
 """Shares of faces that hardly show their emotion or mix it with another; spread of the units at rest."""
 
 
-@dataclass
-class Units:
+class Units(NamedTuple):
     """Facial action units, 0 at rest and 1 fully shown; brows, lids and corners also go below rest."""
 
     inner: float = 0.0  # inner ends of the brows up (AU 1; below 0: AU 4)
@@ -71,59 +71,12 @@ PROTOTYPES = {
     "neutral": (Units(),),
 }
 """How each emotion may show."""
-_PROTOTYPE_VALUES = {emotion: np.array([astuple(variant) for variant in variants], float)
-                     for emotion, variants in PROTOTYPES.items()}
-
-
-@dataclass(frozen=True)
-class Person:
-    """Who is drawn: places in face coordinates, tones in gray levels."""
-
-    skin: float
-    age: float  # 0 to 1, for folds
-    hair: float
-    style: str  # of `HAIR_STYLES`
-    cloth: float
-    width: float  # of the face and of the jaw: factors
-    jaw: float
-    chin: float
-    eye_x: float
-    eye_y: float
-    eye_w: float
-    eye_h: float
-    slant: float
-    iris: float
-    brow_y: float
-    brow_w: float
-    arch: float
-    nose_w: float  # a factor
-    nose_y: float
-    mouth_y: float
-    mouth_w: float
-    lip: float  # thickness, a factor
-    lip_tone: float  # a factor of the skin's
-    lash: float  # 0 to 1
-    beard: float  # 0 to 1
-    hairline: np.ndarray  # how far each of its seven points is off
-    ears: bool
-
-
-@dataclass(frozen=True)
-class Pose:
-    """How the head is held and cropped: angles in radians, the rest in face coordinates."""
-
-    yaw: float
-    roll: float
-    pitch: float
-    scale: float
-    x: float
-    y: float
 
 
 def random_units(emotion: str, rng: np.random.Generator) -> Units:
     """Draw an expression: a prototype of the emotion, weak or strong, sometimes mixed with another emotion."""
     def prototype(emotion: str) -> np.ndarray:
-        return _PROTOTYPE_VALUES[emotion][rng.integers(len(PROTOTYPES[emotion]))]
+        return np.array(PROTOTYPES[emotion][rng.integers(len(PROTOTYPES[emotion]))])
 
     values = prototype(emotion)
     chance = rng.random()
@@ -135,38 +88,47 @@ def random_units(emotion: str, rng: np.random.Generator) -> Units:
         values = (1 - share) * values + share * prototype(other)
     else:
         values = values * rng.uniform(0.65, 1.2)
-    values = values + rng.normal(0, HABIT, len(values))
-    units = Units(*values.tolist())
-    for name in ("gather", "squint", "cheeks", "wrinkle", "upper", "open", "press", "square"):  # these only contract
-        setattr(units, name, max(0.0, getattr(units, name)))
-    units.open = max(0.0, units.open - 0.08)  # most mouths at rest are shut
-    units.skew *= rng.choice((-1, 1))
-    return units
+    units = Units(*(values + rng.normal(0, HABIT, len(values))).tolist())
+    contracting = ("gather", "squint", "cheeks", "wrinkle", "upper", "press", "square")  # never below rest
+    return units._replace(**{name: max(0.0, getattr(units, name)) for name in contracting},
+                          open=max(0.0, units.open - 0.08),  # most mouths at rest are shut
+                          skew=units.skew * rng.choice((-1, 1)))
 
 
-def random_person(rng: np.random.Generator) -> Person:
-    """Draw a person."""
-    normal = rng.normal(0, 1, 16).tolist()
-    skin = rng.uniform(95, 220)
-    age = rng.beta(1.2, 2.5)
-    hair = rng.choice((18, 35, 60, 95, 150, 195), p=(0.25, 0.27, 0.18, 0.12, 0.08, 0.1)) + rng.uniform(-10, 15)
-    style = tuple(HAIR_STYLES)[rng.choice(len(HAIR_STYLES), p=tuple(HAIR_STYLES.values()))]
-    short = style in ("bald", "short", "receding", "cap")
-    return Person(
-        skin=skin, age=age, hair=min(hair, skin + 30), style=style, cloth=rng.uniform(15, 235),
-        width=1 + 0.05 * normal[0], jaw=1 + 0.07 * normal[1], chin=CHIN_Y + 0.04 * normal[2],
-        eye_x=EYE_X + 0.015 * normal[3], eye_y=EYE_Y + 0.015 * normal[4], eye_w=0.165 * (1 + 0.08 * normal[5]),
-        eye_h=0.072 * (1 + 0.13 * normal[6]), slant=0.012 * normal[7], iris=rng.uniform(20, 90),
-        brow_y=BROW_Y + 0.02 * normal[8], brow_w=0.036 * (1 + 0.22 * normal[9]), arch=0.03 + 0.015 * normal[10],
-        nose_w=1 + 0.12 * normal[11], nose_y=NOSE_Y + 0.02 * normal[12],
-        mouth_y=MOUTH_Y + 0.02 * normal[13], mouth_w=0.275 * (1 + 0.07 * normal[14]), lip=1 + 0.22 * normal[15],
-        lip_tone=rng.uniform(0.55, 0.85), lash=rng.uniform(0, 1) if not short else 0.0,
-        beard=rng.uniform(0.3, 1) if short and rng.random() < 0.3 else 0.0,
-        hairline=rng.normal(0, 0.03, 7), ears=short or style == "side",
-    )
+class Person:
+    """A person drawn at random: places in face coordinates, tones in gray levels."""
+
+    def __init__(self, rng: np.random.Generator) -> None:
+        normal = rng.normal(0, 1, 16).tolist()
+        self.width, self.jaw = 1 + 0.05 * normal[0], 1 + 0.07 * normal[1]  # factors
+        self.chin = 1 + 0.04 * normal[2]
+        self.eye_x, self.eye_y = EYE_X + 0.015 * normal[3], EYE_Y + 0.015 * normal[4]
+        self.eye_w, self.eye_h = 0.165 * (1 + 0.08 * normal[5]), 0.072 * (1 + 0.13 * normal[6])
+        self.slant = 0.012 * normal[7]
+        self.brow_y, self.brow_w = -0.43 + 0.02 * normal[8], 0.036 * (1 + 0.22 * normal[9])
+        self.arch = 0.03 + 0.015 * normal[10]
+        self.nose_w, self.nose_y = 1 + 0.12 * normal[11], 0.2 + 0.02 * normal[12]  # a factor, and a place
+        self.mouth_y, self.mouth_w = 0.54 + 0.02 * normal[13], 0.275 * (1 + 0.07 * normal[14])
+        self.lip = 1 + 0.22 * normal[15]  # thickness, a factor
+        self.skin = rng.uniform(95, 220)
+        self.age = rng.beta(1.2, 2.5)  # 0 to 1, for folds
+        hair = rng.choice((18, 35, 60, 95, 150, 195), p=(0.25, 0.27, 0.18, 0.12, 0.08, 0.1)) + rng.uniform(-10, 15)
+        self.hair = min(hair, self.skin + 30)
+        self.style = tuple(HAIR_STYLES)[rng.choice(len(HAIR_STYLES), p=tuple(HAIR_STYLES.values()))]
+        short = self.style in ("bald", "short", "receding", "cap")
+        self.ears = short or self.style == "side"
+        self.cloth = rng.uniform(15, 235)
+        self.iris = rng.uniform(20, 90)
+        self.lip_tone = rng.uniform(0.55, 0.85)  # a factor of the skin's
+        self.lash = rng.uniform(0, 1) if not short else 0.0
+        self.beard = rng.uniform(0.3, 1) if short and rng.random() < 0.3 else 0.0
+        self.hairline = rng.normal(0, 0.03, 7)  # how far each of its seven points is off
 
 
-def random_pose(rng: np.random.Generator) -> Pose:
-    """Draw a pose."""
-    return Pose(yaw=rng.normal(0, 0.22), roll=rng.normal(0, 0.1), pitch=rng.normal(0, 0.05),
-                scale=rng.normal(1.05, 0.06), x=rng.normal(0, 0.04), y=rng.normal(0, 0.04))
+class Pose:
+    """How a head is held and cropped, at random: angles in radians, the rest in face coordinates."""
+
+    def __init__(self, rng: np.random.Generator) -> None:
+        self.yaw, self.roll, self.pitch = rng.normal(0, 0.22), rng.normal(0, 0.1), rng.normal(0, 0.05)
+        self.scale = rng.normal(1.05, 0.06)
+        self.x, self.y = rng.normal(0, 0.04), rng.normal(0, 0.04)
