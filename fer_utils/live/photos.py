@@ -5,24 +5,20 @@ import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-import cv2
 import numpy as np
 import pandas as pd
 
 from ..labels import EMOTIONS
 from ..vision.draw import annotate, shown_emotion
-from ..vision.images import look_at_photo, open_image, read_photo, shrunk
+from ..vision.images import encode_image, look_at_photo, open_image, read_photo, shrunk
 from ..vision.predict import Face, Predictor
 
-MAX_BYTES = 20 * 2**20
-"""The largest file that is taken."""
+MAX_BYTES = 20 * 2**20  # the largest file that is taken
 TOO_LARGE = f"larger than {MAX_BYTES >> 20} MB; shrink it first"
-MAX_PHOTOS = 50
-"""Photos that one person's app holds at a time."""
-MAX_SENT_PIXELS = 64_000_000
-"""Reading so many pixels needs about 0.5 GB; several people may share one computer."""
-KEPT_SIDE = 1600
-"""A photo is kept and shown with at most so many pixels on its longer side."""
+MAX_PHOTOS = 50  # photos that one person's app holds at a time
+MAX_SENT_PIXELS = 64_000_000  # reading so many pixels needs about 0.5 GB; several people may share one computer
+JPEG_QUALITY = 88
+KEPT_SIDE = 1600  # a photo is kept and shown with at most so many pixels on its longer side
 
 
 @dataclass(frozen=True)
@@ -52,7 +48,8 @@ def analyse_photo(data: bytes, name: str, predictor: Predictor) -> SeenPhoto:
         return SeenPhoto(name, note=sentence(problem.removeprefix("this photo: ")))
     image, faces = seen
     notes = ["An animation: only its first picture was looked at."] * moving + ["No face found."] * (not faces)
-    return SeenPhoto(name, image.shape[1], image.shape[0], _jpeg(shrunk(image, KEPT_SIDE)[0]), faces, " ".join(notes))
+    jpeg = encode_image(shrunk(image, KEPT_SIDE)[0], ".jpg", JPEG_QUALITY)
+    return SeenPhoto(name, image.shape[1], image.shape[0], jpeg, faces, " ".join(notes))
 
 
 def _check_header(data: bytes) -> tuple[str, bool]:
@@ -77,11 +74,6 @@ def _check_header(data: bytes) -> tuple[str, bool]:
 def sentence(text: str) -> str:
     """Return an error's text with a capital letter and a full stop."""
     return text[:1].upper() + text[1:].rstrip(".") + "."
-
-
-def _jpeg(rgb: np.ndarray) -> bytes:
-    bgr = cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR)
-    return cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, 88])[1].tobytes()
 
 
 def annotated_photo(photo: SeenPhoto, unsure: float = 0.0) -> np.ndarray:
@@ -137,7 +129,8 @@ def results_zip(photos: Sequence[SeenPhoto], unsure: float = 0.0,
     with zipfile.ZipFile(file, "w") as archive:  # JPEGs do not get smaller
         for number, photo in enumerate(photos, 1):
             if photo.jpeg:
-                archive.writestr(f"{number:02d}_{_safe_stem(photo.name)}.jpg", _jpeg(annotated_photo(photo, unsure)))
+                archive.writestr(f"{number:02d}_{_safe_stem(photo.name)}.jpg",
+                                 encode_image(annotated_photo(photo, unsure), ".jpg", JPEG_QUALITY))
             if progress:
                 progress(number, len(photos))
         archive.writestr("faces.csv", faces_csv(photos, unsure), zipfile.ZIP_DEFLATED)

@@ -12,24 +12,23 @@ from pathlib import Path
 from typing import Any
 
 import anywidget
-import cv2
 import numpy as np
 
 from .. import paths
 from ..errors import DataError
 from ..labels import COLOURS, EMOTIONS
 from ..vision.emoji import draw_emoji
-from ..vision.images import heic_readable, read_photo
+from ..vision.images import encode_image, heic_readable, read_photo
 from ..vision.pipeline import Pipeline
 from ..vision.predict import Face, Predictor
 from .photos import MAX_BYTES, MAX_PHOTOS, TOO_LARGE, SeenPhoto, analyse_photo, faces_csv, results_zip, sentence
 
 STATIC = Path(__file__).parent / "static"
-MAX_CAPTURES = 50
-"""Captures that a camera widget keeps: the last ones."""
+MAX_CAPTURES = 50  # captures that a camera widget keeps: the last ones
 
 Message = dict[str, Any]
 Files = Sequence[bytes | memoryview]
+Answer = tuple[Message, Files]
 
 
 def browser_camera(predictor: Predictor, mirror: bool = True) -> "BrowserCamera":
@@ -73,7 +72,7 @@ class _AnsweringWidget(anywidget.AnyWidget):
     def __init__(self, predictor: Predictor):
         super().__init__()
         self.predictor = predictor
-        self._answers: dict[str, Callable[[Message, Files], tuple[Message, Files]]] = {"hello": self._hello}
+        self._answers: dict[str, Callable[[Message, Files], Answer]] = {"hello": self._hello}
         self.on_msg(self._receive)
 
     def __repr__(self) -> str:
@@ -91,9 +90,8 @@ class _AnsweringWidget(anywidget.AnyWidget):
     def _reply(self, question: Message, answer: Message, files: Files = ()) -> None:
         self.send({name: question.get(name) for name in ("view", "id")} | answer, files)
 
-    def _hello(self, content: Message, files: Files) -> tuple[Message, Files]:
-        pictures = [cv2.imencode(".png", cv2.cvtColor(draw_emoji(name, 64), cv2.COLOR_RGBA2BGRA))[1].tobytes()
-                    for name in EMOTIONS]
+    def _hello(self, content: Message, files: Files) -> Answer:
+        pictures = [encode_image(draw_emoji(name, 64), ".png") for name in EMOTIONS]
         return {"emotions": EMOTIONS, "colours": [COLOURS[name] for name in EMOTIONS]} | self._settings(), pictures
 
     def _settings(self) -> Message:
@@ -131,11 +129,11 @@ class BrowserCamera(_AnsweringWidget):
     def _settings(self) -> Message:
         return {"mirror": self.mirror}
 
-    def _frame(self, content: Message, files: Files) -> tuple[Message, Files]:
+    def _frame(self, content: Message, files: Files) -> Answer:
         faces = self._pipeline.look(read_photo(bytes(files[0])))
         return {"faces": _described([*self._pipeline.follow(faces, time.monotonic()).values()])}, []
 
-    def _capture(self, content: Message, files: Files) -> tuple[Message, Files]:
+    def _capture(self, content: Message, files: Files) -> Answer:
         image = read_photo(bytes(files[0]))
         faces = self.predictor.faces(image)  # as this picture alone shows them, not averaged over time
         self.captures.append(BrowserCapture(datetime.now(), image, faces))
@@ -167,7 +165,7 @@ class PhotoApp(_AnsweringWidget):
         return {"unsure": self.unsure, "max_bytes": MAX_BYTES, "max_photos": MAX_PHOTOS, "heic": heic_readable(),
                 "photos": list(self._photos)}
 
-    def _part(self, content: Message, files: Files) -> tuple[Message, Files]:
+    def _part(self, content: Message, files: Files) -> Answer:
         """Take a part of a photo: one message of 20 MB is more than Jupyter's servers let through."""
         number, data = self._coming
         if number != content["photo"]:  # the photo before was broken off
@@ -178,7 +176,7 @@ class PhotoApp(_AnsweringWidget):
             data += part
         return {}, []
 
-    def _photo(self, content: Message, files: Files) -> tuple[Message, Files]:
+    def _photo(self, content: Message, files: Files) -> Answer:
         """Look at the photo whose last part comes with this message."""
         self._part(content, files)
         data, self._coming = bytes(self._coming[1]), (None, bytearray())
@@ -187,21 +185,21 @@ class PhotoApp(_AnsweringWidget):
         self._photos[content["photo"]] = analyse_photo(data, str(content["name"]), self.predictor)
         return self._show(content, ())
 
-    def _show(self, content: Message, files: Files) -> tuple[Message, Files]:
+    def _show(self, content: Message, files: Files) -> Answer:
         """Answer with a photo that was looked at; a page that was loaded anew asks for it again."""
         photo = self._photos[content["photo"]]
         return {"name": photo.name, "width": photo.width, "height": photo.height, "note": photo.note,
                 "faces": _described(photo.faces)}, [photo.jpeg] if photo.jpeg else []
 
-    def _remove(self, content: Message, files: Files) -> tuple[Message, Files]:
+    def _remove(self, content: Message, files: Files) -> Answer:
         for number in content["photos"]:
             self._photos.pop(number, None)
         return {}, []
 
-    def _csv(self, content: Message, files: Files) -> tuple[Message, Files]:
+    def _csv(self, content: Message, files: Files) -> Answer:
         return {}, [faces_csv(self.photos, content["unsure"])]
 
-    def _zip(self, content: Message, files: Files) -> tuple[Message, Files]:
+    def _zip(self, content: Message, files: Files) -> Answer:
         return {}, [results_zip(self.photos, content["unsure"],
                                 lambda done, of: self._reply(content, {"done": done, "of": of}))]
 

@@ -15,13 +15,13 @@ import numpy as np
 from .. import files, paths
 from ..errors import CameraError
 from ..vision.draw import annotate_live, mirrored
+from ..vision.images import encode_image
 from ..vision.predict import Face, Predictor, live_predictor
 from ..vision.sources import is_remote
 from ..vision.video import Camera, FrameSource, open_source
 from .view import LiveView
 
-FREEZE_S = 2.0
-"""Seconds that a capture is shown before the live picture goes on."""
+FREEZE_S = 2.0  # seconds that a capture is shown before the live picture goes on
 TITLE = "Facial expressions"
 
 
@@ -85,11 +85,7 @@ class WindowCapture:
         return annotate_live(image, faces, status, self.unsure)
 
     def _repr_png_(self) -> bytes:
-        return _png(self.picture())
-
-
-def _png(rgb: np.ndarray) -> bytes:
-    return cv2.imencode(".png", cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR))[1].tobytes()
+        return encode_image(self.picture(), ".png")
 
 
 def save_capture(image: np.ndarray, predictor: Predictor, folder: str | Path | None = None,
@@ -101,7 +97,7 @@ def save_capture(image: np.ndarray, predictor: Predictor, folder: str | Path | N
     now = datetime.now().astimezone()
     name = f"capture_{now:%Y%m%d-%H%M%S}-{now.microsecond // 1000:03d}.png"
     capture = WindowCapture(image, predictor.faces(image), Path(folder or paths.ROOT / "captures") / name, unsure)
-    files.write_bytes(capture.path, _png(image))
+    files.write_bytes(capture.path, encode_image(image, ".png"))
     files.write_json(capture.path.with_suffix(".json"), {
         "file": name, "taken": now.isoformat(timespec="milliseconds"), "width": image.shape[1],
         "height": image.shape[0], "model": predictor.card.name, "detector": predictor.detector.name,

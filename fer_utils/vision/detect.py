@@ -24,8 +24,7 @@ SEARCH_SIDES = (640, 1600)
 """Pixels on the longer side at which photos are searched: small for faces that fill a photo, large for a crowd's."""
 MIN_YUNET_SCORE = 0.7
 MIN_HAAR_FACE = 24  # pixels; smaller ones are mostly mistakes
-LIVE_SIDE = 640
-"""Pixels on the longer side at which live frames are searched for faces."""
+LIVE_SIDE = 640  # pixels on the longer side at which live frames are searched for faces
 
 
 @dataclass(frozen=True)

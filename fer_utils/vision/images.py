@@ -137,3 +137,9 @@ def shrunk(image: np.ndarray, max_side: int) -> tuple[np.ndarray, float]:
         return image, 1.0
     size = [max(round(side * scale), 1) for side in image.shape[1::-1]]
     return cv2.resize(image, size, interpolation=cv2.INTER_AREA), scale
+
+
+def encode_image(image: np.ndarray, ending: str, quality: int = 95) -> bytes:
+    """Return an image, uint8 RGB or RGBA, as the file that an ending such as ".png" says; `quality` is JPEG's."""
+    bgr = cv2.cvtColor(image, cv2.COLOR_RGB2BGR if image.shape[2] == 3 else cv2.COLOR_RGBA2BGRA)
+    return cv2.imencode(ending, bgr, [cv2.IMWRITE_JPEG_QUALITY, quality])[1].tobytes()

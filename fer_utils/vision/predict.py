@@ -61,7 +61,6 @@ class Predictor:
             raise ValueError(f"engine must be one of {', '.join(ENGINES)}, got {engine!r}")
         self.card = read_card(model)
         self.spec = self.card.spec
-        self.temperature = self.card.temperature
         self.detector = make_detector(detector) if isinstance(detector, str) else detector
         self._network = (_onnx if engine == "onnx" else _keras)(model, threads)
 
@@ -75,7 +74,7 @@ class Predictor:
         """Return calibrated probabilities of face crops of any sizes, uint8 gray or RGB: float32 (N, 7)."""
         if len(crops) == 0:
             return np.empty((0, N_CLASSES), np.float32)
-        return apply_temperature(self._network(face_to_tensor(crops, self.spec)), self.temperature)
+        return apply_temperature(self._network(face_to_tensor(crops, self.spec)), self.card.temperature)
 
     def classify(self, image: np.ndarray, detections: Sequence[Detection],
                  on_stage: Callable[[str], None] | None = None) -> list[Face]:

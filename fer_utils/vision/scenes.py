@@ -17,8 +17,7 @@ CLIP_WIDTH, CLIP_HEIGHT, CLIP_FPS = 640, 480, 30
 _DRAWN_HEIGHT = CLIP_WIDTH // len(EMOTIONS)  # of the row of drawn faces
 
 CROWD_WIDTH, CROWD_HEIGHT = 1280, 720
-FACE_SIDES = (90, 160)
-"""Least and largest side of a face pasted into a crowd picture, in pixels."""
+FACE_SIDES = (90, 160)  # least and largest side of a face pasted into a crowd picture, in pixels
 CROWD_COLUMNS, CROWD_ROWS = 4, 2
 """Cells of a crowd picture. Each face has a cell to itself, so that none hides another."""
 EVENT_START = datetime(2024, 6, 1, 18, 0)

@@ -9,11 +9,9 @@ from numpy.typing import ArrayLike
 from .detect import DETECTORS, Detection, Detector, crop_face, face_square, live_detector
 from .predict import Face
 
-SEARCH_EVERY = 5
-"""Frames from one search of the whole frame to the next, while there are faces to follow in between."""
+SEARCH_EVERY = 5  # frames from one search of the whole frame to the next, while there are faces to follow in between
 NEAR_SIDE, NEAR_MARGIN = 128, 2.0  # a followed face's surroundings: side in pixels, and that over the face's
-SMOOTH_S = 0.4
-"""Time constant of the probabilities' mean, in seconds: longer is calmer, shorter follows faster."""
+SMOOTH_S = 0.4  # time constant of the probabilities' mean, in seconds: longer is calmer, shorter follows faster
 HOLD_S = 0.25  # a face that the detector misses for a moment stays on the screen
 
 

@@ -22,10 +22,8 @@ os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
 os.environ.setdefault("OPENCV_VIDEOIO_V4L_SELECT_TIMEOUT", "3")
 os.environ.setdefault("OPENCV_VIDEOIO_MSMF_ENABLE_HW_TRANSFORMS", "0")
 FIRST_FRAME_S, SILENCE_S = 10.0, 3.0  # how long a camera may take to start, and be silent, before it counts as gone
-FALLBACK_FPS = 30.0
-"""Frames per second where a file or camera says nothing credible."""
-BAD_FRAMES = 30
-"""So many frames in a row that cannot be decoded are the end of a video."""
+FALLBACK_FPS = 30.0  # frames per second where a file or camera says nothing credible
+BAD_FRAMES = 30  # so many frames in a row that cannot be decoded are the end of a video
 
 
 class Frame(NamedTuple):
