@@ -27,11 +27,6 @@ def whole(path: Path | str) -> Iterator[Path]:
 
     The temporary path is in the same folder, which is made if it is missing, and has the same ending (Keras and OpenCV
     choose the format by it). After an error it is deleted, and what was at `path` before is untouched.
-
-    Example
-    -------
-    >>> with whole("scores.txt") as part:           # doctest: +SKIP
-    ...     part.write_text("0.72")
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -71,10 +66,7 @@ def write_csv(path: Path | str, table: "pd.DataFrame") -> None:
 
 
 def read_json(path: Path | str, remedy: str) -> Any:
-    """Read a JSON file.
-
-    `remedy` ends the error's sentence: what the user can do. A `DataError` says that the file is missing or no JSON.
-    """
+    """Read a JSON file; the `DataError` of a missing or damaged one ends in `remedy`, what the user can do."""
     try:
         return json.loads(Path(path).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
@@ -106,8 +98,8 @@ def cached_arrays(file: Path, key: str, make: Callable[[], dict[str, np.ndarray]
 def only_one(folder: Path | str, doing: str) -> Iterator[None]:
     """Hold the lock of a folder, so that two programs do not write the same files.
 
-    The folder is made if it is missing; the lock is its file ``.lock``. `doing` says what is done there, for the error:
-    "another program trains into this folder". A `DataError` says that another program holds the lock.
+    The folder is made if it is missing; the lock is its file ``.lock``. Where another program holds it, a `DataError`
+    says what that is `doing`: "another program trains into this folder".
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)

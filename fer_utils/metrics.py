@@ -132,10 +132,7 @@ def accuracy_on_mix(matrix: ArrayLike, faces: ArrayLike) -> float:
 
 
 def clean_same_mix(part: dict[str, Any]) -> float:
-    """Return the accuracy on the clean faces of `scores`, as if their classes were mixed as in the whole part.
-
-    NaN where it is not known.
-    """
+    """Return the accuracy on the clean faces of `scores` on the mix of classes of the whole part; NaN if unknown."""
     matrix = (part.get("clean") or {}).get("confusion")
     return float("nan") if matrix is None else accuracy_on_mix(matrix, np.sum(part["confusion"], axis=1))
 
@@ -144,10 +141,9 @@ def per_class_table(result: dict[str, Any]) -> "pd.DataFrame":
     """Return the per-class part of `scores`: precision, recall, f1, support, f1_low, f1_high for each emotion."""
     import pandas as pd
 
-    table = pd.DataFrame(result["per_class"]).T
-    interval = pd.DataFrame(table.pop("f1_interval").tolist(), index=table.index, columns=["f1_low", "f1_high"])
-    table = table.astype({"support": int, "precision": float, "recall": float, "f1": float})
-    return pd.concat([table, interval], axis=1)
+    table = pd.DataFrame.from_dict(result["per_class"], orient="index")
+    table[["f1_low", "f1_high"]] = table.pop("f1_interval").tolist()
+    return table
 
 
 def confused_pairs(matrix: ArrayLike, top: int = 5) -> "pd.DataFrame":
@@ -162,10 +158,9 @@ def confused_pairs(matrix: ArrayLike, top: int = 5) -> "pd.DataFrame":
 
 
 def mcnemar(correct_a: ArrayLike, correct_b: ArrayLike) -> dict[str, Any]:
-    """Test whether two models make errors on the same faces (exact McNemar test).
+    """Test whether two models make errors on the same faces (exact McNemar test, two-sided ``p``).
 
-    Both arguments, bool (N,), say which faces a model has right. The result has ``only_a`` and ``only_b``, the faces
-    that only one of them has right, and the two-sided ``p``.
+    Both arguments, bool (N,), say which faces a model has right; ``only_a`` counts those that only the first has right.
     """
     from scipy.stats import binomtest
 
@@ -178,10 +173,9 @@ def mcnemar(correct_a: ArrayLike, correct_b: ArrayLike) -> dict[str, Any]:
 
 
 def reliability(true: ArrayLike, probabilities: ArrayLike, bins: int = 15) -> "pd.DataFrame":
-    """Compare confidence with accuracy in bins of equal width.
+    """Compare confidence, the mean of the highest probabilities, with accuracy in bins of equal width.
 
-    The columns are low and high (the bin's edges), n, confidence (mean of the highest probabilities) and accuracy;
-    bins without faces are left out.
+    The columns are low and high (the bin's edges), n, confidence and accuracy; bins without faces are left out.
     """
     import pandas as pd
 
@@ -190,12 +184,9 @@ def reliability(true: ArrayLike, probabilities: ArrayLike, bins: int = 15) -> "p
     right = probabilities.argmax(axis=1) == true
     edges = np.linspace(0, 1, bins + 1)
     which = np.clip(np.digitize(top, edges[1:-1], right=True), 0, bins - 1)
-    table = pd.DataFrame({"bin": which, "confidence": top, "accuracy": right.astype(float)})
-    table = table.groupby("bin").agg(n=("accuracy", "size"), confidence=("confidence", "mean"),
-                                     accuracy=("accuracy", "mean")).reset_index()
-    table.insert(0, "low", edges[table["bin"]])
-    table.insert(1, "high", edges[table["bin"] + 1])
-    return table.drop(columns="bin")
+    table = pd.DataFrame({"low": edges[which], "high": edges[which + 1], "confidence": top, "accuracy": right})
+    return table.groupby(["low", "high"], as_index=False).agg(
+        n=("accuracy", "size"), confidence=("confidence", "mean"), accuracy=("accuracy", "mean"))
 
 
 def expected_calibration_error(true: ArrayLike, probabilities: ArrayLike, bins: int = 15) -> float:
@@ -211,10 +202,9 @@ def log_loss(true: ArrayLike, probabilities: ArrayLike, least: float = 1e-7) -> 
 
 
 def apply_temperature(probabilities: ArrayLike, temperature: float) -> np.ndarray:
-    """Soften (temperature > 1) or sharpen (< 1) probabilities (N, 7); the winning class stays (Guo et al. 2017).
+    """Soften (temperature > 1) or sharpen (< 1) probabilities, float32 (N, 7), by one temperature (Guo et al. 2017).
 
     The softmax of log p / T equals the softmax of the logits at temperature T, so the logits are not needed.
-    The result is float32 (N, 7), rows sum to 1.
     """
     logits = np.log(np.clip(np.asarray(probabilities, np.float64), 1e-12, 1)) / temperature
     logits -= logits.max(axis=1, keepdims=True)

@@ -19,13 +19,9 @@ def evaluate_run(name: Path | str, faces: FaceSet, usage: str = "PrivateTest", f
     """Score a trained network, or the mean of several, on one part: "Training", "PublicTest" or "PrivateTest".
 
     Names joined by "+" are an ensemble; with `flip` each network also sees every face mirrored. Clean scores need
-    `faces` with their Training part.
-
-    The result is that of `metrics.scores`, always with ``clean``, and ``model``, ``usage``, ``data``, ``flip``,
-    ``exhibit`` (a network was trained under the leaky protocol, so on most of these faces) and ``same_data`` (False
-    where a network was trained on other data, in which some of these faces may be).
-
-    DataError: the part is not there, or has no labels.
+    `faces` with their Training part. To `metrics.scores` the result adds what was scored, ``exhibit`` (a network was
+    trained under the leaky protocol, so on most of these faces) and ``same_data`` (False where a network was trained on
+    other data, in which some of these faces may be). DataError: the part is not there, or has no labels.
     """
     result = evaluate_networks([name] if Path(name).is_dir() else str(name).split("+"), faces, usage, flip)
     del result["answers"]

@@ -17,8 +17,6 @@ def explained_layer(model: "keras.Model") -> str:
     It is the last layer with the map size of the last convolution that everything passes: after its BatchNorm, ReLU and
     residual sum, but before pooling makes the maps coarser. Convolutions on maps smaller than 5×5, which show no part
     of a face, count only if there is no other; those on 1×1 maps (squeeze-excite gates) never count.
-
-    ValueError: the network has no convolution with a map larger than 1×1 at its top level.
     """
     maps = [layer for layer in model.layers if len(layer.output.shape) == 4 and max(layer.output.shape[1:3]) > 1]
     sizes = [layer.output.shape[1:3] for layer in maps if "Conv" in type(layer).__name__]
@@ -55,7 +53,6 @@ def _head(model: "keras.Model", layer: str, logits: Any) -> "keras.Model | None"
 
 
 def _gradient(score: Callable, features: Any) -> Any:
-    """Return the gradient of a scalar function at `features`."""
     from keras import backend
 
     if backend.backend() == "tensorflow":
@@ -74,25 +71,20 @@ def _gradient(score: Callable, features: Any) -> Any:
 
 def grad_cam(model: "keras.Model", x: ArrayLike, class_index: ArrayLike | None = None, layer: str | None = None,
              batch_size: int = 128) -> np.ndarray:
-    """Return Grad-CAM heatmaps, which show the places of each face that spoke for a class.
+    """Return Grad-CAM heatmaps, which show the places of each face that spoke for a class (Selvaraju et al. 2017).
 
     The model is flat and functional and ends in a Softmax layer or in logits; `x`, float32 (N, H, W, C), is its input.
     `class_index` is one class for all faces or one for each, (N,); None explains the predicted class. `layer` names the
-    feature maps to weigh, by default those of `explained_layer`.
+    feature maps to weigh, by default those of `explained_layer`. A ValueError says which of these cannot be used.
 
     Returns float32 (N, H, W) in [0, 1]. The largest value of each face is 1, or all are 0 where no place spoke for the
-    class. ValueError: no convolution, an unknown layer, one without maps or with a short cut around it, faces of
-    another shape, an unknown class. NotImplementedError: Keras computes with another backend than TensorFlow or JAX.
-
-    Source: Selvaraju et al., "Grad-CAM: Visual explanations from deep networks via gradient-based localization", ICCV
-    2017.
+    class.
     """
     import keras
     from keras import ops
 
     x = np.asarray(x, dtype="float32")
     name = layer or explained_layer(model)
-    classes = model.output_shape[-1]
     chosen = _checked(model, x, name, class_index)
     head = _head(model, name, _logits(model))
     if head is None:
@@ -106,7 +98,7 @@ def grad_cam(model: "keras.Model", x: ArrayLike, class_index: ArrayLike | None =
         part = slice(start, start + batch_size)
         features = body(x[part], training=False)
         labels = ops.argmax(head(features, training=False), axis=-1) if chosen is None else chosen[part]
-        one_hot = ops.one_hot(labels, classes, dtype="float32")
+        one_hot = ops.one_hot(labels, model.output_shape[-1], dtype="float32")
         gradients = _gradient(lambda maps, one_hot=one_hot: ops.sum(
             ops.cast(head(maps, training=False), "float32") * one_hot), features)
         weights = ops.mean(ops.cast(gradients, "float32"), axis=(1, 2), keepdims=True)

@@ -12,6 +12,7 @@ from ..data.copies import clean_mask
 from ..data.faceset import FaceSet
 from ..errors import DataError
 from ..metrics import confusion, macro_f1
+from ..networks.augment import gray_curve, jpeg
 from ..vision.detect import Detection, Detector, crop_face, face_square, make_detector
 from ..vision.predict import Predictor
 from ..vision.track import overlaps
@@ -39,17 +40,15 @@ def _warped(face: np.ndarray, _: int, zoom: float = 1.0, angle: float = 0.0) -> 
 
 
 def _curved(face: np.ndarray, _: int, gamma: float = 1.0, contrast: float = 1.0) -> np.ndarray:
-    level = np.linspace(0, 1, 256) ** gamma * 255
-    return np.rint(np.clip((level - 127.5) * contrast + 127.5, 0, 255)).astype(np.uint8)[face]
+    return gray_curve(gamma, contrast)[face]
 
 
 def _blurred(face: np.ndarray, _: int, sigma: float) -> np.ndarray:
     return cv2.GaussianBlur(face, (0, 0), sigma)
 
 
-def _jpeg(face: np.ndarray, _: int, quality: int) -> np.ndarray:
-    packed = cv2.imencode(".jpg", face, [cv2.IMWRITE_JPEG_QUALITY, quality])[1]
-    return np.asarray(cv2.imdecode(packed, cv2.IMREAD_GRAYSCALE))
+def _packed(face: np.ndarray, _: int, quality: int) -> np.ndarray:
+    return jpeg(face, quality)
 
 
 def _hidden(face: np.ndarray, number: int, share: float) -> np.ndarray:
@@ -66,7 +65,7 @@ CONDITIONS = (
     *(Condition("gamma", f"{g:g}", 0.7 < g < 1.5, partial(_curved, gamma=g)) for g in (0.5, 0.71, 1.41, 2)),
     *(Condition("contrast", f"{c:g}×", 0.7 < c < 1.4, partial(_curved, contrast=c)) for c in (0.5, 0.75, 1.35, 1.7)),
     *(Condition("blur", f"sigma {s:g} px", s < 1, partial(_blurred, sigma=s)) for s in (0.7, 1.4)),
-    *(Condition("JPEG", f"quality {q}", q > 30, partial(_jpeg, quality=q)) for q in (40, 15)),
+    *(Condition("JPEG", f"quality {q}", q > 30, partial(_packed, quality=q)) for q in (40, 15)),
     *(Condition("hidden", f"{s:.0%} of a side", s < 0.3, partial(_hidden, share=s)) for s in (0.25, 0.5)),
 )
 """Each range with its milder half (crop 0.9 to 1.1, roll to 7.5°, …) and its ends."""
@@ -74,13 +73,10 @@ CONDITIONS = (
 
 def robustness_table(predictor: Predictor, faces: FaceSet, usage: str = "PrivateTest",
                      clean: bool = False) -> pd.DataFrame:
-    """Score a network on test faces changed in each way of `CONDITIONS`.
+    """Score a network on test faces changed in each way of `CONDITIONS`, one a row.
 
-    `clean` leaves out the faces of which an exact or near copy is in Training. A row for each condition: ``kind``,
-    ``level``, ``mild``, ``accuracy``, ``macro_f1`` and ``lost``, the percentage points below the unchanged faces.
-
-    DataError: the part is not there or has no labels; or `clean` is asked of Training, of data without it, or leaves no
-    face.
+    `clean` leaves out the faces of which an exact or near copy is in Training. ``lost`` are the percentage points below
+    the unchanged faces. DataError: the part has no labels, or which of its faces are clean is not known, or none is.
     """
     part = faces.of(usage, labelled=True)
     if clean:
@@ -105,21 +101,19 @@ def robustness_table(predictor: Predictor, faces: FaceSet, usage: str = "Private
 
 def _answers(predictor: Predictor, crops: np.ndarray) -> np.ndarray:
     """Return the predicted emotions, int (N,), of many crops, 256 at a time so that memory stays flat."""
-    return np.concatenate([predictor.probabilities(crops[i:i + 256]).argmax(axis=1)
-                           for i in range(0, len(crops), 256)])
+    parts = (crops[i:i + 256] for i in range(0, len(crops), 256))
+    return np.concatenate([predictor.probabilities(part).argmax(axis=1) for part in parts])
 
 
-def scene(face: np.ndarray, number: int, side: int | None = None) -> tuple[np.ndarray, tuple[int, int, int, int]]:
+def scene(face: np.ndarray, number: int) -> tuple[np.ndarray, tuple[int, int, int, int]]:
     """Paste a FER2013 face, uint8 (48, 48), into a larger scene, with its edges faded into the background.
 
-    `number` decides place, size and background: one number gives one scene. `side` is that of the face in the scene in
-    pixels, by default 72 to 144.
-
-    Returns the scene, uint8 (240, 320, 3) RGB, and where the crop of the face is: left, top, width, height.
+    `number` decides its side (72 to 144 pixels), its place and the background. Returns the scene, uint8 (240, 320, 3)
+    RGB, and where the crop of the face is: left, top, width, height.
     """
     rng = np.random.default_rng([number])
     height, width = SCENE
-    side = side or int(rng.integers(72, 145))
+    side = int(rng.integers(72, 145))
     # Smooth blotches about as bright as the face: a wall, a hedge, a crowd out of focus.
     blotches = rng.normal(face.mean(), 35, (6, 8))
     image = cv2.resize(np.clip(blotches, 0, 255).astype(np.float32), (width, height), interpolation=cv2.INTER_CUBIC)
@@ -148,7 +142,7 @@ def detection_table(predictor: Predictor, faces: FaceSet, detectors: Sequence[st
     faces, matched by an overlap of at least 0.3), ``false`` (other detections), ``direct`` and ``detected`` (accuracy
     on the found faces, cut by FER2013 and by the detector), ``lost`` (percentage points between the two),
     ``missed_as_wrong`` (accuracy with the missed faces counted as wrong) and ``side`` (the side of the FER2013 crop
-    over that of the detector's box, median). DataError: the part is not there or has no labels.
+    over that of the detector's box, median).
     """
     part = faces.of(usage, labelled=True)
     count = min(sample or len(part), len(part))

@@ -36,9 +36,8 @@ MARKS = "<!-- {} of: python -m fer_utils results -->"
 def results_table(cards: Iterable[Card]) -> pd.DataFrame:
     """Put the cards of trained networks into one table, best first, exhibits last.
 
-    A row has what sets the training apart (``label``, for figures; ``protocol``, ``balance``, ``augment``, ``seed``),
-    the reported scores (`Card.reported`) with their intervals, those on clean faces, ``clean_same_mix`` (the clean
-    accuracy if the classes were mixed as among all faces scored), and the cost.
+    A row has what sets the training apart, the scores (`Card.reported`) with their intervals, those on clean faces,
+    ``clean_same_mix`` (`metrics.clean_same_mix`), and the cost.
     """
     table = _ranked([_row(card) for card in cards], _TRAINED)
     return table.assign(minutes=table["minutes"].astype(float).round(1))
@@ -49,8 +48,8 @@ def _row(card: Card) -> dict[str, Any]:
     return {"name": card.name, "label": card.label, "model": card.model, "training": card.training,
             "protocol": card.protocol, "balance": card.config["balance"], "augment": card.config["augment"],
             "seed": card.config["seed"], "scored_on": usage, **_score_columns(result), "parameters": card.parameters,
-            "mflops": card.mflops, "best_epoch": card.best_epoch, "epochs": card.epochs_run, "minutes": card.minutes,
-            "data": card.title, "exhibit": not card.honest}
+            "mflops": card.mflops, "epochs": card.epochs_run, "minutes": card.minutes, "data": card.title,
+            "exhibit": not card.honest}
 
 
 def _score_columns(result: dict[str, Any]) -> dict[str, Any]:
@@ -71,11 +70,11 @@ def _ranked(rows: list[dict[str, Any]], columns: list[str]) -> pd.DataFrame:
 
 
 def seed_table(cards: Iterable[Card], usage: str = "PrivateTest") -> pd.DataFrame:
-    """Show how far scores spread between trainings of one recipe that differ in nothing but their seed.
+    """Show how far scores spread between trainings that differ in nothing but their seed.
 
-    A row for each recipe of the official protocol that was trained with several seeds: ``label``, ``seeds`` (how
-    many), ``mean``, ``sd`` (sample standard deviation), ``lowest`` and ``highest`` of their accuracies, ``half_width``
-    (half their mean 95 % bootstrap interval), ``macro_f1`` and ``macro_f1_sd``. Empty if there is none.
+    A row for each recipe of the official protocol that was trained with several seeds: how many ``seeds``, ``mean``,
+    ``sd`` (sample standard deviation), ``lowest`` and ``highest`` of their accuracies, ``half_width`` (half their mean
+    95 % bootstrap interval), ``macro_f1`` and ``macro_f1_sd``.
     """
     recipes: dict[tuple[str, str], dict[int, Card]] = {}
     for card in cards:
@@ -84,13 +83,10 @@ def seed_table(cards: Iterable[Card], usage: str = "PrivateTest") -> pd.DataFram
             key = str(sorted((name, value) for name, value in card.config.items() if value and name != "seed"))
             recipes.setdefault((key, card.fingerprint), {})[card.config["seed"]] = card
     rows = []
-    for runs in recipes.values():
-        if len(runs) < 2:
-            continue
-        parts = [card.scores[usage] for card in runs.values()]
+    for runs in (list(runs.values()) for runs in recipes.values() if len(runs) > 1):
+        parts = [card.scores[usage] for card in runs]
         accuracy, macro_f1 = (np.array([part[name] for part in parts]) for name in ("accuracy", "macro_f1"))
-        card = next(iter(runs.values()))
-        rows.append({"label": replace(card, config=card.config | {"seed": 0}).label, "seeds": len(parts),
+        rows.append({"label": replace(runs[0], config=runs[0].config | {"seed": 0}).label, "seeds": len(parts),
                      "mean": accuracy.mean(), "sd": accuracy.std(ddof=1), "lowest": accuracy.min(),
                      "highest": accuracy.max(),
                      "half_width": np.mean([np.ptp(part["accuracy_interval"]) / 2 for part in parts]),
@@ -113,9 +109,7 @@ def shared_table(faces: FaceSet, votes: np.ndarray | None = None,
     To the scores of `results_table`, with F1 by class, it adds ``ferplus`` (the share of the faces where the answer is
     the emotion with most FER+ votes), ``mcnemar_p`` against the network that is best on PublicTest, and ``ms`` for one
     face on one CPU thread. An exhibit has the scores on its own leaky test part; the clean ones are on the faces there
-    that it never saw.
-
-    DataError: models/ has no network, or none of the name in an ensemble, or they were trained on other faces.
+    that it never saw. DataError: a network is not in models/, or was trained on other faces.
     """
     cards = {card.name: card for card in shared_cards()}
     strangers = [card.name for card in cards.values() if card.fingerprint != faces.fingerprint()]
@@ -127,12 +121,11 @@ def shared_table(faces: FaceSet, votes: np.ndarray | None = None,
         raise DataError(f"no network in models/ is called {', '.join(unknown)}; there are {', '.join(cards)}")
     ms = milliseconds([card.model for card in cards.values()])
     part, best = faces.of("PrivateTest"), best_card(cards.values())
-    voted = None if votes is None else ferplus_labels(votes)[faces.usage == "PrivateTest"]
     best_right = best.answers(part) == part.emotion
+    voted = None if votes is None else ferplus_labels(votes)[faces.usage == "PrivateTest"]
 
     def compared(answers: np.ndarray, with_best: bool = True) -> dict[str, Any]:
-        known = None if voted is None else voted != UNLABELLED
-        return {"ferplus": None if known is None else float((answers == voted)[known].mean()),
+        return {"ferplus": None if voted is None else float((answers == voted)[voted != UNLABELLED].mean()),
                 "mcnemar_p": mcnemar(answers == part.emotion, best_right)["p"] if with_best else None}
 
     rows = []
@@ -155,8 +148,7 @@ def shared_table(faces: FaceSet, votes: np.ndarray | None = None,
 def milliseconds(names: Iterable[str], repeats: int = 200) -> dict[str, float]:
     """Return the median time of networks of the zoo for one face, on one CPU thread in ONNX Runtime.
 
-    They are timed in turn, so that other work on the machine slows all of them alike. Untrained weights take as long
-    as trained ones.
+    They are timed in turn, so that other work on the machine slows all of them alike. Their weights are untrained.
     """
     import onnxruntime
 

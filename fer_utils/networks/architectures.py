@@ -1,177 +1,152 @@
 """The layers of every network, from the input tensor to the features that the last layer reads.
 
 All are flat functional models of stock Keras layers, so that Grad-CAM and the ONNX export reach every layer and
-``.keras`` files load in safe mode. They know nothing of augmentation. `zoo` names them and adds the last layers.
+``.keras`` files load in safe mode. They know nothing of augmentation. `zoo` adds the last layers, and imports this
+module, and so Keras, only to build a network.
 """
 
 from typing import Any
+
+from keras import layers
+from keras.regularizers import L2
 
 from ..labels import N_CLASSES
 
 Tensor = Any  # keras.KerasTensor; Keras ships no types
 
 
-def _in_order(x: Tensor, *layers: Any) -> Tensor:
-    for layer in layers:
-        x = layer(x)
+def _in_order(x: Tensor, *steps: Any) -> Tensor:
+    for step in steps:
+        x = step(x)
     return x
 
 
-def _conv_bn_relu(filters: int, kernel: int = 3, **options: Any) -> list:
-    from keras.layers import BatchNormalization, Conv2D, ReLU
+def _conv_bn(filters: int, kernel: int = 3, **options: Any) -> list:
+    return [layers.Conv2D(filters, kernel, **{"padding": "same"} | options), layers.BatchNormalization()]
 
-    return [Conv2D(filters, kernel, **{"padding": "same"} | options), BatchNormalization(), ReLU()]
+
+def _conv_bn_relu(filters: int, kernel: int = 3, **options: Any) -> list:
+    return [*_conv_bn(filters, kernel, **options), layers.ReLU()]
 
 
 def cnn5_bn(x: Tensor) -> Tensor:
     """Projects A and E: five convolutions, each with batch normalisation before ReLU."""
-    from keras.layers import Dense, Dropout, Flatten, MaxPooling2D
-
     return _in_order(
         x,
-        *_conv_bn_relu(32, padding="valid"), Dropout(0.25),
-        *_conv_bn_relu(64), MaxPooling2D(),
-        *_conv_bn_relu(64, padding="valid"), Dropout(0.25),
-        *_conv_bn_relu(128), MaxPooling2D(),
-        *_conv_bn_relu(128, padding="valid"), MaxPooling2D(),
-        Flatten(),
-        Dense(200, activation="relu"), Dropout(0.5))
+        *_conv_bn_relu(32, padding="valid"), layers.Dropout(0.25),
+        *_conv_bn_relu(64), layers.MaxPooling2D(),
+        *_conv_bn_relu(64, padding="valid"), layers.Dropout(0.25),
+        *_conv_bn_relu(128), layers.MaxPooling2D(),
+        *_conv_bn_relu(128, padding="valid"), layers.MaxPooling2D(),
+        layers.Flatten(),
+        layers.Dense(200, activation="relu"), layers.Dropout(0.5))
 
 
 def cnn3(x: Tensor) -> Tensor:
     """Project B's own network: three blocks of convolutions without padding."""
-    from keras.layers import Conv2D, Dense, Dropout, Flatten, MaxPooling2D
-
     return _in_order(
         x,
-        Conv2D(32, 3, activation="relu"),
-        Conv2D(64, 3, activation="relu"), MaxPooling2D(), Dropout(0.25),
-        Conv2D(128, 3, activation="relu"), MaxPooling2D(),
-        Conv2D(128, 3, activation="relu"), MaxPooling2D(), Dropout(0.25),
-        Flatten(),
-        Dense(1024, activation="relu"), Dropout(0.5))
+        layers.Conv2D(32, 3, activation="relu"),
+        layers.Conv2D(64, 3, activation="relu"), layers.MaxPooling2D(), layers.Dropout(0.25),
+        layers.Conv2D(128, 3, activation="relu"), layers.MaxPooling2D(),
+        layers.Conv2D(128, 3, activation="relu"), layers.MaxPooling2D(), layers.Dropout(0.25),
+        layers.Flatten(),
+        layers.Dense(1024, activation="relu"), layers.Dropout(0.5))
 
 
 def _vgg16_convolutions() -> list:
-    from keras.layers import Conv2D, MaxPooling2D
-
-    layers: list = []
+    steps: list = []
     for block, (filters, convolutions) in enumerate([(64, 2), (128, 2), (256, 3), (512, 3), (512, 3)], start=1):
         # Keras's own layer names, so that its ImageNet weights find their layers.
-        layers += [Conv2D(filters, 3, padding="same", activation="relu", name=f"block{block}_conv{i}")
+        steps += [layers.Conv2D(filters, 3, padding="same", activation="relu", name=f"block{block}_conv{i}")
                    for i in range(1, convolutions + 1)]
-        layers.append(MaxPooling2D(name=f"block{block}_pool"))
-    return layers
+        steps.append(layers.MaxPooling2D(name=f"block{block}_pool"))
+    return steps
 
 
 def vgg16(x: Tensor) -> Tensor:
     """VGG16 from scratch, as project B trained it (Simonyan & Zisserman 2015)."""
-    from keras.layers import Dense, Flatten
-
     return _in_order(
         x,
         *_vgg16_convolutions(),
-        Flatten(),
-        Dense(4096, activation="relu", name="fc1"),
-        Dense(4096, activation="relu", name="fc2"))
+        layers.Flatten(),
+        layers.Dense(4096, activation="relu", name="fc1"),
+        layers.Dense(4096, activation="relu", name="fc2"))
 
 
 def vgg16_imagenet(x: Tensor) -> Tensor:
     """VGG16 with its own input: three channels, 0 to 255, less the BGR means (Simonyan & Zisserman 2015)."""
-    from keras.layers import Concatenate, Dense, Dropout, Flatten, Rescaling
-
     return _in_order(
-        Concatenate()([x, x, x]),
-        Rescaling(255.0, offset=[-103.939, -116.779, -123.68]),
+        layers.Concatenate()([x, x, x]),
+        layers.Rescaling(255.0, offset=[-103.939, -116.779, -123.68]),
         *_vgg16_convolutions(),
-        Flatten(),
-        Dense(512, activation="relu"), Dropout(0.5))
+        layers.Flatten(),
+        layers.Dense(512, activation="relu"), layers.Dropout(0.5))
 
 
 def cnn4_wide(x: Tensor) -> Tensor:
     """Project C: four wide convolutions, two dense layers."""
-    from keras.layers import BatchNormalization, Dense, Dropout, Flatten, MaxPooling2D, ReLU
-
     return _in_order(
         x,
-        *_conv_bn_relu(64, 3), MaxPooling2D(), Dropout(0.005),
-        *_conv_bn_relu(128, 5), MaxPooling2D(), Dropout(0.005),
-        *_conv_bn_relu(512, 3), MaxPooling2D(), Dropout(0.005),
-        *_conv_bn_relu(512, 3), MaxPooling2D(), Dropout(0.005),
-        Flatten(),
-        Dense(256), BatchNormalization(), ReLU(), Dropout(0.05),
-        Dense(512), BatchNormalization(), ReLU(), Dropout(0.05))
+        *_conv_bn_relu(64, 3), layers.MaxPooling2D(), layers.Dropout(0.005),
+        *_conv_bn_relu(128, 5), layers.MaxPooling2D(), layers.Dropout(0.005),
+        *_conv_bn_relu(512, 3), layers.MaxPooling2D(), layers.Dropout(0.005),
+        *_conv_bn_relu(512, 3), layers.MaxPooling2D(), layers.Dropout(0.005),
+        layers.Flatten(),
+        layers.Dense(256), layers.BatchNormalization(), layers.ReLU(), layers.Dropout(0.05),
+        layers.Dense(512), layers.BatchNormalization(), layers.ReLU(), layers.Dropout(0.05))
 
 
 def cnn_rgb100(x: Tensor) -> Tensor:
     """Project D: four convolutions on faces of 100×100 pixels."""
-    from keras.layers import Conv2D, Dense, Dropout, Flatten, MaxPooling2D
-
     return _in_order(
         x,
-        Conv2D(32, 3, activation="relu"), MaxPooling2D(),
-        Conv2D(64, 3, activation="relu"), MaxPooling2D(),
-        Conv2D(128, 3, activation="relu"), MaxPooling2D(),
-        Conv2D(128, 3, activation="relu"), MaxPooling2D(), Dropout(0.25),
-        Flatten(),
-        Dense(128, activation="relu"), Dropout(0.5))
+        layers.Conv2D(32, 3, activation="relu"), layers.MaxPooling2D(),
+        layers.Conv2D(64, 3, activation="relu"), layers.MaxPooling2D(),
+        layers.Conv2D(128, 3, activation="relu"), layers.MaxPooling2D(),
+        layers.Conv2D(128, 3, activation="relu"), layers.MaxPooling2D(), layers.Dropout(0.25),
+        layers.Flatten(),
+        layers.Dense(128, activation="relu"), layers.Dropout(0.5))
 
 
 def mini_xception(x: Tensor) -> Tensor:
     """The peers' mini-Xception, which ends in one map for each class, without a dense layer (Arriaga et al. 2017)."""
-    from keras.layers import Add, BatchNormalization, Conv2D, GlobalAveragePooling2D, MaxPooling2D, ReLU
-    from keras.layers import SeparableConv2D as Separable
-    from keras.regularizers import L2
-
     # Its authors' code names L2 for the separable convolutions too, by an argument that Keras 2 took and never used.
     for _ in range(2):
         x = _in_order(x, *_conv_bn_relu(8, padding="valid", use_bias=False, kernel_regularizer=L2(0.01)))
     for filters in (16, 32, 64, 128):
-        shortcut = _in_order(x, Conv2D(filters, 1, strides=2, padding="same", use_bias=False), BatchNormalization())
+        shortcut = _in_order(x, *_conv_bn(filters, 1, strides=2, use_bias=False))
         x = _in_order(
             x,
-            Separable(filters, 3, padding="same", use_bias=False), BatchNormalization(), ReLU(),
-            Separable(filters, 3, padding="same", use_bias=False), BatchNormalization(),
-            MaxPooling2D(3, strides=2, padding="same"))
-        x = Add()([x, shortcut])
-    return _in_order(x, Conv2D(N_CLASSES, 3, padding="same"), GlobalAveragePooling2D())
-
-
-def _squeeze_excite(x: Tensor, filters: int, ratio: int = 8) -> Tensor:
-    """Weigh the channels by what the whole face shows (Hu et al. 2018)."""
-    from keras.layers import Conv2D, GlobalAveragePooling2D, Multiply
-
-    gate = _in_order(
-        x,
-        GlobalAveragePooling2D(keepdims=True),
-        Conv2D(filters // ratio, 1, activation="relu"),
-        Conv2D(filters, 1, activation="sigmoid"))
-    return Multiply()([x, gate])
+            layers.SeparableConv2D(filters, 3, padding="same", use_bias=False), layers.BatchNormalization(),
+            layers.ReLU(),
+            layers.SeparableConv2D(filters, 3, padding="same", use_bias=False), layers.BatchNormalization(),
+            layers.MaxPooling2D(3, strides=2, padding="same"))
+        x = layers.Add()([x, shortcut])
+    return _in_order(x, layers.Conv2D(N_CLASSES, 3, padding="same"), layers.GlobalAveragePooling2D())
 
 
 def _residual_block(x: Tensor, filters: int, strides: int, squeeze_excite: bool) -> Tensor:
-    from keras.layers import Add, AveragePooling2D, BatchNormalization, Conv2D, ReLU
-
-    shortcut = AveragePooling2D(strides)(x) if strides > 1 else x
+    shortcut = layers.AveragePooling2D(strides)(x) if strides > 1 else x
     if shortcut.shape[-1] != filters:
-        shortcut = _in_order(shortcut, Conv2D(filters, 1, padding="same", use_bias=False), BatchNormalization())
-    x = _in_order(
-        x,
-        *_conv_bn_relu(filters, strides=strides, use_bias=False),
-        Conv2D(filters, 3, padding="same", use_bias=False), BatchNormalization())
-    if squeeze_excite:
-        x = _squeeze_excite(x, filters)
-    return ReLU()(Add()([x, shortcut]))
+        shortcut = _in_order(shortcut, *_conv_bn(filters, 1, use_bias=False))
+    x = _in_order(x, *_conv_bn_relu(filters, strides=strides, use_bias=False), *_conv_bn(filters, use_bias=False))
+    if squeeze_excite:  # weigh the channels by what the whole face shows (Hu et al. 2018)
+        gate = _in_order(
+            x,
+            layers.GlobalAveragePooling2D(keepdims=True),
+            layers.Conv2D(filters // 8, 1, activation="relu"),
+            layers.Conv2D(filters, 1, activation="sigmoid"))
+        x = layers.Multiply()([x, gate])
+    return layers.ReLU()(layers.Add()([x, shortcut]))
 
 
 def _residual_stages(x: Tensor, stages: list[tuple[int, int]], dropout: float, squeeze_excite: bool) -> Tensor:
     """Stack stages of (filters, blocks); the first block of each stage halves the maps."""
-    from keras.layers import Dropout, GlobalAveragePooling2D
-
     for filters, blocks in stages:
         for i in range(blocks):
             x = _residual_block(x, filters, strides=2 if i == 0 else 1, squeeze_excite=squeeze_excite)
-    return _in_order(x, GlobalAveragePooling2D(), Dropout(dropout))
+    return _in_order(x, layers.GlobalAveragePooling2D(), layers.Dropout(dropout))
 
 
 def fer_net(x: Tensor) -> Tensor:

@@ -50,10 +50,7 @@ AUGMENTATIONS = {
 
 
 def affine_matrices(n: int, size: int, spec: Augmentation, rng: np.random.Generator) -> np.ndarray:
-    """Draw the affine maps of `n` faces, float64 (n, 2, 3), from a pixel of the old face to its place in the new one.
-
-    They turn, zoom and shear about the centre.
-    """
+    """Draw the affine maps of `n` faces, float64 (n, 2, 3), about their centre, from the old face to the new one."""
     angle = np.deg2rad(rng.uniform(-spec.rotation, spec.rotation, n))
     shear = np.deg2rad(rng.uniform(-spec.shear, spec.shear, n))
     zoom = np.exp(rng.uniform(np.log(spec.zoom[0]), np.log(spec.zoom[1]), n))
@@ -62,22 +59,23 @@ def affine_matrices(n: int, size: int, spec: Augmentation, rng: np.random.Genera
     shift = rng.uniform(-spec.shift, spec.shift, (n, 2)) * size
     cos, sin = np.cos(angle), np.sin(angle)
     width, height = mirror * zoom * stretch, zoom / stretch
-    linear = np.empty((n, 2, 2))
-    linear[:, 0, 0] = cos * width
-    linear[:, 0, 1] = (cos * np.tan(shear) - sin) * height
-    linear[:, 1, 0] = sin * width
-    linear[:, 1, 1] = (sin * np.tan(shear) + cos) * height
+    linear = np.stack([cos * width, (cos * np.tan(shear) - sin) * height,
+                       sin * width, (sin * np.tan(shear) + cos) * height], axis=1).reshape(n, 2, 2)
     centre = np.full(2, (size - 1) / 2)
     return np.concatenate([linear, (centre + shift - linear @ centre)[:, :, None]], axis=2)
 
 
-def _gray_curves(n: int, spec: Augmentation, rng: np.random.Generator) -> np.ndarray:
-    """Draw `n` look-up tables of 256 gray values: gamma, then contrast about the middle, then brightness."""
-    gamma = np.exp(rng.uniform(-1, 1, (n, 1)) * np.log(spec.gamma))
-    contrast = 1 + rng.uniform(-spec.contrast, spec.contrast, (n, 1))
-    brightness = rng.uniform(-spec.brightness, spec.brightness, (n, 1))
-    level = np.linspace(0, 1, 256)[None] ** gamma * 255
+def gray_curve(gamma: float | np.ndarray, contrast: float | np.ndarray,
+               brightness: float | np.ndarray = 0.0) -> np.ndarray:
+    """Make look-up tables of gray values, uint8 (…, 256): gamma, then contrast about the middle, then brightness."""
+    level = np.linspace(0, 1, 256) ** gamma * 255
     return np.rint(np.clip((level - 127.5) * contrast + 127.5 + brightness, 0, 255)).astype(np.uint8)
+
+
+def jpeg(face: np.ndarray, quality: int) -> np.ndarray:
+    """Pack a gray face as JPEG of a quality of 0 to 100, and unpack it."""
+    packed = cv2.imencode(".jpg", face, [cv2.IMWRITE_JPEG_QUALITY, quality])[1]
+    return np.asarray(cv2.imdecode(packed, cv2.IMREAD_GRAYSCALE))
 
 
 def _hide(face: np.ndarray, spec: Augmentation, rng: np.random.Generator) -> None:
@@ -90,30 +88,27 @@ def _hide(face: np.ndarray, spec: Augmentation, rng: np.random.Generator) -> Non
         face[top:top + height, left:left + width] = fill
     if rng.random() < spec.half:
         cut = rng.integers(size // 5, size // 2 + 1)
-        side = int(rng.integers(4))
-        np.rot90(face, side)[:cut] = fill
+        np.rot90(face, int(rng.integers(4)))[:cut] = fill
 
 
 def augment_faces(pixels: np.ndarray, spec: Augmentation | None, rng: np.random.Generator) -> np.ndarray:
-    """Return faces, uint8 (N, S, S), changed at random; the same state of the generator gives the same faces.
-
-    The input stays as it was. Without a `spec` it is returned.
-    """
+    """Return faces, uint8 (N, S, S), changed at random; without a `spec`, as they are."""
     if spec is None:
         return pixels
     n, size = len(pixels), pixels.shape[1]
     matrices = affine_matrices(n, size, spec, rng)
-    curves = _gray_curves(n, spec, rng)
-    blur, jpeg = rng.random(n) < spec.blur, rng.random(n) < spec.jpeg
+    gamma = np.exp(rng.uniform(-1, 1, (n, 1)) * np.log(spec.gamma))
+    contrast = 1 + rng.uniform(-spec.contrast, spec.contrast, (n, 1))
+    curves = gray_curve(gamma, contrast, rng.uniform(-spec.brightness, spec.brightness, (n, 1)))
+    blurred, packed = rng.random(n) < spec.blur, rng.random(n) < spec.jpeg
     out = np.empty_like(pixels)
     for i in range(n):
         face = cv2.warpAffine(pixels[i], matrices[i], (size, size), flags=cv2.INTER_LINEAR,
                               borderMode=cv2.BORDER_REPLICATE)
-        if blur[i]:
+        if blurred[i]:
             face = cv2.GaussianBlur(face, (0, 0), rng.uniform(0.5, 1.3))
-        if jpeg[i]:
-            quality = int(rng.integers(20, 60))
-            face = cv2.imdecode(cv2.imencode(".jpg", face, [cv2.IMWRITE_JPEG_QUALITY, quality])[1], 0)
+        if packed[i]:
+            face = jpeg(face, int(rng.integers(20, 60)))
         out[i] = curves[i][face]
         if spec.erase or spec.half:
             _hide(out[i], spec, rng)
@@ -128,8 +123,7 @@ def augment_faces(pixels: np.ndarray, spec: Augmentation | None, rng: np.random.
 def mixup(x: np.ndarray, y: np.ndarray, alpha: float, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """Blend each face and its label with another of the batch (Zhang et al. 2018, mixup).
 
-    `x` is float32 (N, H, W, C), `y` float32 (N, classes) with rows of sum 1. `alpha` is the parameter of the Beta
-    distribution; 0 returns the batch as it is.
+    `x` is float32 (N, H, W, C), `y` float32 (N, classes). `alpha` is that of the Beta distribution; 0 blends nothing.
     """
     if not alpha:
         return x, y

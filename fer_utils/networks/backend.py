@@ -10,19 +10,15 @@ if TYPE_CHECKING:
 
 
 def import_keras() -> Any:
-    """Import Keras with the backend that ``KERAS_BACKEND`` names, TensorFlow by default, and return it.
-
-    TensorFlow computes with oneDNN, unless ``TF_ENABLE_ONEDNN_OPTS`` is 0. By itself it does so only under Linux on
-    processors with AVX-512 VNNI and the like; on others small networks train about twice as fast with it
-    (`bench train`).
-
-    While TensorFlow loads, it writes hints about its build to the standard error stream, past Python's logging. In a
-    notebook they would appear in red under the first cell, so they are shown only if loading fails.
-    """
+    """Import Keras with the backend that ``KERAS_BACKEND`` names, TensorFlow by default, and return it."""
     if "keras" in sys.modules:
         return sys.modules["keras"]
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    # By itself TensorFlow uses oneDNN only under Linux on processors with AVX-512 VNNI and the like; on others small
+    # networks train about twice as fast with it (`bench train`).
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+    # While TensorFlow loads, it writes hints about its build to the standard error stream, past Python's logging. In a
+    # notebook they would appear in red under the first cell, so they are shown only if loading fails.
     sys.stderr.flush()
     with tempfile.TemporaryFile() as held:
         real = os.dup(2)

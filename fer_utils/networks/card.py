@@ -1,7 +1,7 @@
 """The card of a trained network: what it is, how it was trained, how it scored."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -54,28 +54,22 @@ class Card:
     @classmethod
     def from_dict(cls, values: dict[str, Any], folder: Path | str) -> "Card":
         """Make a card of a folder from the content of its card.json; DataError names the field that is wrong."""
-        fields = _Fields(Path(folder) / "card.json", values)
-        for name in ("balance", "augment"):
-            fields.get("a text", "config", name)
-        fields.get("official or leaky", "config", "protocol")
-        fields.get("a whole number", "config", "seed")
-        for usage in fields.get("an object", "scores"):
-            fields.check_scores(usage)
         try:
-            spec = FaceSpec.from_dict(fields.get("an object", "spec"))
+            _check(values, _FIELDS)
+            for usage, part in values["scores"].items():
+                _check(part, _SCORES, f"scores.{usage}.")
+                _check(part, _OPTIONAL_SCORES, f"scores.{usage}.", optional=True)
+            try:
+                spec = FaceSpec.from_dict(values["spec"])
+            except ValueError as error:
+                raise ValueError(f"spec is wrong: {error}") from error
         except ValueError as error:
-            raise fields.error(f"spec is wrong: {error}") from error
-        text, count = {}, {}
-        for name in ("name", "model", "origin", "split"):
-            text[name] = fields.get("a text", name)
-        for name in ("parameters", "best_epoch", "epochs_run"):
-            count[name] = fields.get("a whole number", name)
-        return cls(Path(folder), config=values["config"], spec=spec, title=fields.get("a text", "data", "title"),
-                   fingerprint=fields.get("a text", "data", "fingerprint"), scores=values["scores"],
-                   temperature=fields.get("a positive number or null", "temperature") or 1.0,
-                   mflops=fields.get("a number of at least 0", "mflops"),
-                   seconds=fields.get("a number of at least 0", "seconds"),
-                   averaged=tuple(values.get("averaged") or ()), values=values, **text, **count)
+            raise DataError(f"{Path(folder) / 'card.json'}: {error}; {_REMEDY}") from error
+        same = ("name", "model", "origin", "config", "split", "scores", "parameters", "mflops", "best_epoch",
+                "epochs_run", "seconds")
+        return cls(Path(folder), spec=spec, title=values["data"]["title"], fingerprint=values["data"]["fingerprint"],
+                   temperature=values["temperature"] or 1.0, averaged=tuple(values.get("averaged") or ()),
+                   values=values, **{name: values[name] for name in same})
 
     @property
     def protocol(self) -> str:
@@ -126,17 +120,17 @@ class Card:
     def _differences(self) -> list[str]:
         balance, augment, seed = (self.config[name] for name in ("balance", "augment", "seed"))
         words = {"none": "", "over": "over-sampled", "under": "under-sampled", "class_weights": "class weights"}
-        return [word for word in (
-            "" if augment == "none" else f"augmentation {augment}", words.get(balance, balance),
-            "distilled" if self.config.get("teachers") else "", "averaged" if self.averaged else "",
-            f"seed {seed}" if seed else "") if word]
+        found = ("" if augment == "none" else f"augmentation {augment}", words.get(balance, balance),
+                 "distilled" if self.config.get("teachers") else "", "averaged" if self.averaged else "",
+                 f"seed {seed}" if seed else "")
+        return list(filter(None, found))
 
     def answers(self, part: "FaceSet", usage: str = "PrivateTest") -> np.ndarray:
         """Return the predicted emotions, int (N,), of the faces of `usage`: from the card, else from the weights.
 
-        `part` must hold the very faces that were scored, in their order.
+        `part` holds the faces that were scored, in their order.
         """
-        digits = self.scores.get(usage, {}).get("answers", "")
+        digits = self.scores.get(usage, {}).get("answers") or ""
         if len(digits) == len(part):
             return unpack_answers(digits)
         from .runs import ensemble_probabilities  # which imports this module
@@ -155,59 +149,50 @@ def unpack_answers(digits: str) -> np.ndarray:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < math.inf
+    return type(value) in (int, float) and 0 <= value < math.inf  # True and False are no numbers
 
 
 def _is_share(value: Any) -> bool:
     return _is_number(value) and value <= 1
 
 
-_KINDS = {
-    "a text": lambda value: isinstance(value, str) and value != "",
-    "official or leaky": lambda value: value in ("official", "leaky"),
-    "an object": lambda value: isinstance(value, dict) and len(value) > 0,
-    "a whole number": lambda value: _is_number(value) and isinstance(value, int),
-    "a number of at least 0": _is_number,
-    "a positive number or null": lambda value: value is None or (_is_number(value) and value > 0),
-    "a number from 0 to 1": _is_share,
-    "two numbers from 0 to 1": lambda value: isinstance(value, list) and len(value) == 2 and all(map(_is_share, value)),
-    "7 rows of 7 counts": lambda value: isinstance(value, list) and len(value) == N_CLASSES and all(
-        isinstance(row, list) and len(row) == N_CLASSES and all(map(_is_number, row)) for row in value),
-    "a digit from 0 to 6 for each face": lambda value: isinstance(value, str) and set(value) <= set("0123456"),
-}
+def _is_list(length: int, is_right: Callable[[Any], bool]) -> Callable[[Any], bool]:
+    return lambda value: isinstance(value, list) and len(value) == length and all(map(is_right, value))
 
 
-class _Fields:
-    """The fields of one card.json, each checked when it is read."""
+# What a value must be, in words and as a test.
+_TEXT = ("a text", lambda value: isinstance(value, str) and value != "")
+_PROTOCOL = ("official or leaky", lambda value: value in ("official", "leaky"))
+_OBJECT = ("an object", lambda value: isinstance(value, dict) and len(value) > 0)
+_WHOLE = ("a whole number", lambda value: _is_number(value) and isinstance(value, int))
+_NUMBER = ("a number of at least 0", _is_number)
+_TEMPERATURE = ("a positive number or null", lambda value: value is None or (_is_number(value) and value > 0))
+_SHARE = ("a number from 0 to 1", _is_share)
+_INTERVAL = ("two numbers from 0 to 1", _is_list(2, _is_share))
+_CONFUSION = ("7 rows of 7 counts", _is_list(N_CLASSES, _is_list(N_CLASSES, _is_number)))
+_ANSWERS = ("a digit from 0 to 6 for each face", lambda value: isinstance(value, str) and set(value) <= set("0123456"))
 
-    def __init__(self, path: Path, values: Any) -> None:
-        self.path, self.values = path, values
+_Fields = dict[str, tuple[str, Callable[[Any], bool]]]
+_FIELDS: _Fields = {
+    "config.balance": _TEXT, "config.augment": _TEXT, "config.protocol": _PROTOCOL, "config.seed": _WHOLE,
+    "scores": _OBJECT, "spec": _OBJECT, "name": _TEXT, "model": _TEXT, "origin": _TEXT, "split": _TEXT,
+    "parameters": _WHOLE, "best_epoch": _WHOLE, "epochs_run": _WHOLE, "data.title": _TEXT, "data.fingerprint": _TEXT,
+    "temperature": _TEMPERATURE, "mflops": _NUMBER, "seconds": _NUMBER}
+_SCORES: _Fields = {
+    "n": _WHOLE, "accuracy": _SHARE, "accuracy_interval": _INTERVAL, "macro_f1": _SHARE, "macro_f1_interval": _INTERVAL,
+    **{f"per_class.{emotion}.f1": _SHARE for emotion in EMOTIONS}, "confusion": _CONFUSION}
+_OPTIONAL_SCORES: _Fields = {"answers": _ANSWERS, "clean.confusion": _CONFUSION}
 
-    def error(self, wrong: str) -> DataError:
-        return DataError(f"{self.path}: {wrong}; {_REMEDY}")
 
-    def get(self, kind: str, *keys: str) -> Any:
-        """Return the field at the end of the keys; it must be of a kind of `_KINDS`."""
-        value, name = self.values, ".".join(keys)
-        for key in keys:
-            if not isinstance(value, dict) or key not in value:
-                raise self.error(f"{name} is missing")
-            value = value[key]
-        if not _KINDS[kind](value):
-            raise self.error(f"{name} must be {kind}, got {str(value)[:60]}")
-        return value
-
-    def check_scores(self, usage: str) -> None:
-        part = ("scores", usage)
-        self.get("a whole number", *part, "n")
-        for name in ("accuracy", "macro_f1"):
-            self.get("a number from 0 to 1", *part, name)
-            self.get("two numbers from 0 to 1", *part, f"{name}_interval")
-        for emotion in EMOTIONS:
-            self.get("a number from 0 to 1", *part, "per_class", emotion, "f1")
-        self.get("7 rows of 7 counts", *part, "confusion")
-        scores = self.values["scores"][usage]
-        if "answers" in scores:
-            self.get("a digit from 0 to 6 for each face", *part, "answers")
-        if (scores.get("clean") or {}).get("confusion") is not None:
-            self.get("7 rows of 7 counts", *part, "clean", "confusion")
+def _check(values: Any, fields: _Fields, prefix: str = "", optional: bool = False) -> None:
+    """Raise ValueError that names the first field that is missing or wrong; an optional one may be missing or null."""
+    for name, (kind, is_right) in fields.items():
+        value, missing = values, object()
+        for key in name.split("."):
+            value = value.get(key, missing) if isinstance(value, dict) else missing
+        if optional and (value is missing or value is None):
+            continue
+        if value is missing:
+            raise ValueError(f"{prefix}{name} is missing")
+        if not is_right(value):
+            raise ValueError(f"{prefix}{name} must be {kind}, got {str(value)[:60]}")

@@ -34,8 +34,8 @@ def write_onnx(model: "keras.Model", path: Path | str) -> None:
 def export_onnx(name: Path | str) -> tuple[Path, float]:
     """Write the ``model.onnx`` of a trained network into its folder and compare it with ``model.keras``.
 
-    Returns the file and the largest difference of a probability between Keras and ONNX Runtime on 64 random faces.
-    RuntimeError, and no file: they differ by more than `TOLERANCE`, or the backend is not TensorFlow.
+    Returns the file and the largest difference of a probability on 64 random faces; RuntimeError, and no file, where
+    it is above `TOLERANCE`.
     """
     import onnxruntime
 

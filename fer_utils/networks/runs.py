@@ -24,8 +24,7 @@ if TYPE_CHECKING:  # the webcam starts without Keras and pandas
 def run_folder(name: Path | str, weights: bool = True) -> Path:
     """Find the folder of a trained network by its name (in models/ or models/runs/) or path.
 
-    `weights=False` also finds a card without weights: these are too large to share, or an exhibit's. DataError lists
-    the networks that are there.
+    `weights=False` also finds a card without weights, which are too large to share. DataError lists the networks.
     """
     for folder in (Path(name), paths.MODELS / str(name), paths.RUNS / str(name)):
         if (folder / "card.json").is_file() and (not weights or (folder / "model.keras").is_file()):
@@ -46,9 +45,8 @@ def read_card(name: Path | str) -> Card:
 def trained_cards(names: Sequence[Path | str] = (), fingerprint: str | None = None) -> list[Card]:
     """Read the cards of the named networks; no names mean every network in models/ and models/runs/.
 
-    In models/ a card may come without weights, which are too large to share. `fingerprint` keeps only the networks
-    that were trained on the faces with this `FaceSet.fingerprint`. DataError: a named network is not there, or no
-    network is left.
+    `fingerprint` keeps only the networks that were trained on the faces with this `FaceSet.fingerprint`. DataError: a
+    named network is not there, or no network is left.
     """
     folders = [run_folder(name, weights=False) for name in names] or sorted(
         p.parent for root in (paths.MODELS, paths.RUNS) for p in root.glob("*/card.json")
@@ -63,10 +61,7 @@ def trained_cards(names: Sequence[Path | str] = (), fingerprint: str | None = No
 
 
 def best_card(cards: Iterable[Card]) -> Card:
-    """Return the card that is best on PublicTest among those of the official protocol; PrivateTest has no say.
-
-    DataError: all of them are exhibits of the leaky protocol.
-    """
+    """Return the card that is best on PublicTest among those of the official protocol; DataError if there is none."""
     honest = [card for card in cards if card.honest]
     if not honest:
         raise DataError("every network here was trained under the leaky protocol: train one under the official one")
@@ -87,10 +82,7 @@ def load_model(name: Path | str) -> "tuple[keras.Model, Card]":
 
 def predict_probabilities(model: "keras.Model", pixels: np.ndarray, spec: FaceSpec,
                           batch_size: int = 256) -> np.ndarray:
-    """Return the probabilities, float32 (N, 7), that a network gives to faces, uint8 (N, H, W).
-
-    Tensors are made for `batch_size` faces at a time, so that memory stays flat.
-    """
+    """Return the probabilities, float32 (N, 7), that a network gives to faces, uint8 (N, H, W)."""
     if len(pixels) == 0:
         return np.empty((0, N_CLASSES), np.float32)
     batch_size = min(batch_size, len(pixels))
@@ -99,8 +91,7 @@ def predict_probabilities(model: "keras.Model", pixels: np.ndarray, spec: FaceSp
         x = face_to_tensor(pixels[start:start + batch_size], spec)
         # All batches have one shape: for another one the network would be compiled again.
         x = np.pad(x, [(0, batch_size - len(x)), (0, 0), (0, 0), (0, 0)])
-        # predict_on_batch has none of predict's fixed cost.
-        parts.append(np.asarray(model.predict_on_batch(x), np.float32))
+        parts.append(np.asarray(model.predict_on_batch(x), np.float32))  # without the fixed cost of predict
     return np.concatenate(parts)[:len(pixels)]
 
 
@@ -118,8 +109,5 @@ def ensemble_probabilities(names: Sequence[Path | str], pixels: np.ndarray, flip
 
 
 def score_faces(faces: "FaceSet", probabilities: np.ndarray, clean: np.ndarray | None = None) -> dict[str, Any]:
-    """Score the probabilities, float (N, 7), of labelled faces: `metrics.scores`, and the answers as a card keeps them.
-
-    With the answers, networks can later be compared face by face without their weights.
-    """
+    """Return `metrics.scores` of labelled faces, and the answers, by which networks can be compared face by face."""
     return scores(faces.emotion, probabilities, clean) | {"answers": pack_answers(probabilities.argmax(axis=1))}

@@ -49,10 +49,7 @@ class FaceSpec:
 
 
 def to_gray(face: np.ndarray) -> np.ndarray:
-    """Return one face crop, uint8, as gray (H, W).
-
-    It may be (H, W) or (H, W, 1) gray, (H, W, 3) RGB or (H, W, 4) RGBA; anything else, or no pixels, raises ValueError.
-    """
+    """Return one face crop, uint8, as gray (H, W): from gray, (H, W, 1), RGB or RGBA; ValueError if it is none."""
     face = np.asarray(face)
     if face.dtype != np.uint8:
         raise ValueError(f"a face must be uint8 with values 0 to 255, got {face.dtype}")
@@ -71,14 +68,9 @@ def face_to_tensor(faces: np.ndarray | Sequence[np.ndarray], spec: FaceSpec) -> 
     """Make the input of a network from faces.
 
     All code of this project goes through here, so that a network gets at the webcam what it got in training. `faces`
-    are uint8: a stack (N, H, W) of gray faces or (N, H, W, C), or a list of crops of any sizes, each as `to_gray`
-    takes it. Colours are RGB.
+    are uint8: a stack (N, H, W) or (N, H, W, C), or a list of crops of any sizes, each as `to_gray` takes it. The
+    result is float32 (N, spec.size, spec.size, spec.channels).
 
-    Returns float32 (N, spec.size, spec.size, spec.channels), in [0, 1] under "unit", with zero mean and unit variance
-    for each face under "standard". ValueError: a face is no image, or a single face lacks its leading axis.
-
-    Example
-    -------
     >>> face_to_tensor(np.full((2, 48, 48), 255, np.uint8), FaceSpec(size=48, channels=1, scaling="unit")).shape
     (2, 48, 48, 1)
     """

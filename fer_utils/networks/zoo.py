@@ -1,13 +1,11 @@
 """The networks, by name: those of the five earlier projects, the peers' mini-Xception, and our own `fer_net`."""
 
-import contextlib
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from ..labels import N_CLASSES
-from . import architectures
 from .backend import import_keras
 from .spec import FaceSpec
 
@@ -19,7 +17,7 @@ if TYPE_CHECKING:
 class Network:
     """One network: its layers, the faces it takes, where it comes from, and the recipe of its project."""
 
-    build: Callable[[Any], Any]  # input tensor → features, as in `architectures`
+    build: str | Callable[[Any], Any]  # input tensor → features; a text names a function of `architectures`
     spec: FaceSpec
     origin: str  # whose network it is, in one line
     recipe: dict[str, Any] = field(default_factory=dict)  # the fields of `TrainConfig` that are not at their defaults
@@ -34,26 +32,24 @@ _OURS = {"optimizer": "adamw", "schedule": "cosine", "warmup_epochs": 2, "batch_
 _FER_NET = _OURS | {"learning_rate": 2e-3, "weight_decay": 0.05, "label_smoothing": 0.1, "mixup": 0.2,
                     "augment": "strong"}
 NETWORKS = {
-    "cnn5_bn": Network(architectures.cnn5_bn, GRAY48, "projects A and E: 5 convolutions, BatchNorm before ReLU",
+    "cnn5_bn": Network("cnn5_bn", GRAY48, "projects A and E: 5 convolutions, BatchNorm before ReLU",
                        {"balance": "over", "batch_size": 32, "epochs": 35, "precision": "auto"}),
-    "cnn3": Network(architectures.cnn3, GRAY48, "project B: custom 3-layer CNN", _PROJECT_B),
-    "vgg16": Network(architectures.vgg16, GRAY48, "project B: VGG16 from scratch (Simonyan & Zisserman 2015)",
-                     _PROJECT_B),
-    "cnn4_wide": Network(architectures.cnn4_wide, GRAY48, "project C: 4 wide convolutions, two dense layers",
+    "cnn3": Network("cnn3", GRAY48, "project B: custom 3-layer CNN", _PROJECT_B),
+    "vgg16": Network("vgg16", GRAY48, "project B: VGG16 from scratch (Simonyan & Zisserman 2015)", _PROJECT_B),
+    "cnn4_wide": Network("cnn4_wide", GRAY48, "project C: 4 wide convolutions, two dense layers",
                          {"learning_rate": 1e-3, "batch_size": 128, "epochs": 50, "patience": 10, "precision": "auto"}),
-    "cnn_rgb100": Network(architectures.cnn_rgb100, FaceSpec(100, 3, "unit"), "project D: general CNN on 100×100×3",
+    "cnn_rgb100": Network("cnn_rgb100", FaceSpec(100, 3, "unit"), "project D: general CNN on 100×100×3",
                           {"learning_rate": 1e-3, "batch_size": 64, "epochs": 30, "patience": 6, "precision": "auto"}),
-    "mini_xception": Network(architectures.mini_xception, GRAY48, "the peers' mini-Xception (Arriaga et al. 2017)",
+    "mini_xception": Network("mini_xception", GRAY48, "the peers' mini-Xception (Arriaga et al. 2017)",
                              {"learning_rate": 1e-3, "schedule": "plateau", "batch_size": 32, "epochs": 110,
                               "patience": 26, "augment": "arriaga"}, dense=False),
-    "fer_net": Network(architectures.fer_net, _STANDARD48, "ours: residual network, for live video too",
-                       _FER_NET | {"epochs": 40}),
+    "fer_net": Network("fer_net", _STANDARD48, "ours: residual network, for live video too", _FER_NET | {"epochs": 40}),
     # More than twice the work of fer_net, too slow for live video: it votes in ensembles, and may teach.
-    "fer_net_large": Network(architectures.fer_net_large, _STANDARD48, "ours: fer_net made wide, for ensembles",
+    "fer_net_large": Network("fer_net_large", _STANDARD48, "ours: fer_net made wide, for ensembles",
                              _FER_NET | {"epochs": 32}),
     # Learns almost from fer_net alone: train --model fer_net_tiny --teacher fer_net. Its augmentation is milder and
     # without mixup, as it has a tenth of the weights of fer_net.
-    "fer_net_tiny": Network(architectures.fer_net_tiny, _STANDARD48, "ours: fer_net made small for live video",
+    "fer_net_tiny": Network("fer_net_tiny", _STANDARD48, "ours: fer_net made small for live video",
                             _OURS | {"learning_rate": 4e-3, "weight_decay": 0.02, "epochs": 80, "teacher_share": 0.9,
                                      "augment": "light"}),
 }
@@ -73,10 +69,7 @@ def build(name: str, precision: str = "float32", weights: str | None = None, dow
 
     `precision` is the Keras dtype policy of its layers, "float32" or "mixed_bfloat16"; the softmax computes in float32
     in any case. `weights="imagenet"` starts `vgg16` with Keras's ImageNet weights and a smaller head; `download=False`
-    builds that network without them, to be filled with trained weights.
-
-    ValueError: an unknown name, or pretrained weights for a network that has none. RuntimeError: the ImageNet weights
-    cannot be downloaded.
+    builds that network without them, to be filled with trained weights. RuntimeError: the download fails.
     """
     keras = import_keras()
     entry = network(name)
@@ -84,27 +77,23 @@ def build(name: str, precision: str = "float32", weights: str | None = None, dow
         raise ValueError(f"weights must be None or one of {', '.join(WEIGHTS)}, got {weights!r}")
     if weights and name != "vgg16":
         raise ValueError(f"only vgg16 has {weights} weights, {name} has none: train it from scratch (weights=None)")
-    with _dtype_policy(precision):
+    from . import architectures  # which imports Keras
+
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(precision)
+    try:
         inputs = keras.Input(entry.spec.input_shape, name="face")
-        x = architectures.vgg16_imagenet(inputs) if weights else entry.build(inputs)
+        layers = "vgg16_imagenet" if weights else entry.build
+        x = (getattr(architectures, layers) if isinstance(layers, str) else layers)(inputs)
         if entry.dense:
             x = keras.layers.Dense(N_CLASSES, dtype="float32", name="logits")(x)
         outputs = keras.layers.Softmax(dtype="float32", name="probabilities")(x)
         model = keras.Model(inputs, outputs, name=name)
+    finally:
+        keras.config.set_dtype_policy(before)
     if weights and download:
         _load_imagenet(model)
     return model
-
-
-@contextlib.contextmanager
-def _dtype_policy(precision: str) -> Iterator[None]:
-    keras = import_keras()
-    before = keras.config.dtype_policy()
-    keras.config.set_dtype_policy(precision)
-    try:
-        yield
-    finally:
-        keras.config.set_dtype_policy(before)
 
 
 def _load_imagenet(model: "keras.Model") -> None:
@@ -113,29 +102,22 @@ def _load_imagenet(model: "keras.Model") -> None:
         source = keras.applications.VGG16(include_top=False, weights="imagenet", input_shape=(48, 48, 3))
     except Exception as error:  # Keras passes on whatever error the download met
         raise RuntimeError(
-            "VGG16's ImageNet weights could not be downloaded (storage.googleapis.com, 58 MB): "
-            f"{error}. Connect to the network once (Keras keeps them in ~/.keras/models), "
-            "or train from scratch with weights=None.") from error
+            f"VGG16's ImageNet weights could not be downloaded (storage.googleapis.com, 58 MB): {error}. Connect to "
+            "the network once (Keras keeps them in ~/.keras/models), or train from scratch with weights=None."
+        ) from error
     for layer in source.layers:
         if layer.weights:
             model.get_layer(layer.name).set_weights(layer.get_weights())
 
 
 def multiply_adds(model: "keras.Model") -> int:
-    """Count the multiply-adds of a model for one face, in its convolutions and dense layers.
-
-    Twice this is the number of floating point operations (FLOPs).
-    """
+    """Count the multiply-adds of a model for one face, in its convolutions and dense layers: half its FLOPs."""
     layers = import_keras().layers
     total = 0
     for layer in model.layers:
-        places = math.prod(layer.output.shape[1:3])
-        if isinstance(layer, layers.SeparableConv2D):
-            total += places * (math.prod(layer.depthwise_kernel.shape) + math.prod(layer.pointwise_kernel.shape))
-        elif isinstance(layer, layers.Conv2D):
-            total += places * math.prod(layer.kernel.shape)
-        elif isinstance(layer, layers.Dense):
-            total += math.prod(layer.kernel.shape)
+        if isinstance(layer, (layers.Conv2D, layers.SeparableConv2D, layers.Dense)):
+            kernels = sum(math.prod(weight.shape) for weight in layer.weights if "kernel" in weight.name)
+            total += kernels * math.prod(layer.output.shape[1:-1])
     return total
 
 
