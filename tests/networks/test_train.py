@@ -71,14 +71,18 @@ def test_a_finished_run_is_returned_at_once_and_another_is_refused(finished, fac
         train.train(TrainConfig(**QUICK), faces[:300], finished)
 
 
-def test_one_seed_gives_one_result_and_an_interrupted_run_goes_on_to_it(faces, tmp_path, interrupt_after):
+def test_one_seed_gives_one_result_and_an_interrupted_run_goes_on_to_it(faces, tmp_path, interrupt_after, capsys):
     config = TrainConfig(**QUICK, augment="strong", balance="over")
-    whole = train.train(config, faces, tmp_path / "whole", progress=None)
+    whole = train.train(config, faces, tmp_path / "whole", progress="lines")
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[1] for line in lines] == ["1/3", "2/3", "3/3"] and lines[0].endswith("min left")
     with interrupt_after(2):
         train.train(config, faces, tmp_path / "interrupted", progress=None)
     with pytest.raises(DataError, match="not finished"):
         runs.load_model(tmp_path / "interrupted")
-    same_result(whole, train.train(config, faces, tmp_path / "interrupted", progress=None))
+    same_result(whole, train.train(config, faces, tmp_path / "interrupted", progress="bar"))
+    bar = capsys.readouterr().err
+    assert "speck:  67%" in bar and "speck: 100%" in bar and "epoch 3/3, val accuracy" in bar, "it shows all epochs"
 
 
 def test_kill_9_at_any_moment_changes_nothing(finished, faces, tmp_path):
@@ -301,8 +305,7 @@ def test_an_unfinished_run_without_its_history_is_refused(faces, tmp_path, inter
 def test_a_run_that_could_not_begin_leaves_its_folder_to_another(faces, tmp_path):
     with pytest.raises(DataError, match="no trained network 'nobody'"):
         train.train(TrainConfig(**QUICK, start="nobody"), faces, tmp_path, progress=None)
-    config = TrainConfig(**{**QUICK, "epochs": 1})
-    assert train.train(config, faces, tmp_path, progress=None) == tmp_path
+    assert not checkpoints.is_finished(tmp_path, TrainConfig(**QUICK), faces.fingerprint()), "and it is not refused"
 
 
 def test_tensorboard_is_asked_for_and_not_there(faces, tmp_path, monkeypatch):
@@ -334,9 +337,3 @@ def test_validation_is_scored_as_evaluation_does(faces, tmp_path):
     assert row["val_macro_f1"] == pytest.approx(f1_score(public.emotion, seen.argmax(1), average="macro"), abs=2e-5)
     assert list(pd.read_csv(folder / "history.csv")) == [
         "epoch", "train_loss", "train_accuracy", "val_loss", "val_accuracy", "val_macro_f1", "learning_rate", "seconds"]
-
-
-def test_a_bar_shows_the_time_left_over_all_epochs(faces, tmp_path, capsys):
-    train.train(TrainConfig(**{**QUICK, "epochs": 2}), faces, tmp_path / "run", progress="bar")
-    shown = capsys.readouterr().err
-    assert "speck: 100%" in shown and "8/8" in shown and "epoch 2/2, val accuracy" in shown
