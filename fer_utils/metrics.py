@@ -41,8 +41,8 @@ def macro_f1(matrix: ArrayLike) -> np.ndarray:
     return (rates(matrix)[3] * occurs).sum(-1) / np.maximum(occurs.sum(-1), 1)
 
 
-def scores(true: ArrayLike, probabilities: ArrayLike, clean: np.ndarray | None = None, resamples: int = 2000,
-           seed: int = 0) -> dict[str, Any]:
+def scores(true: ArrayLike, probabilities: ArrayLike, clean: np.ndarray | None = None,
+           resamples: int = 2000) -> dict[str, Any]:
     """Score probabilities, float (N, 7), against labels 0 to 6, (N,).
 
     The result can be written as JSON: ``n``, ``accuracy``, ``macro_f1``, each with its ``…_interval`` [low, high];
@@ -51,8 +51,6 @@ def scores(true: ArrayLike, probabilities: ArrayLike, clean: np.ndarray | None =
     in Training, ``clean``: the scores of these faces alone (n, accuracy, macro_f1, their intervals, confusion; those
     of macro_f1 are None where an emotion has no clean face). All scores are 0 to 1. The intervals hold 95 % of
     `resamples` bootstrap samples of the faces.
-
-    ValueError: no faces, faces without a label, or lengths that differ.
     """
     true, probabilities = np.asarray(true), np.asarray(probabilities)
     if probabilities.ndim != 2 or probabilities.shape[1] != N_CLASSES or len(true) != len(probabilities):
@@ -63,24 +61,23 @@ def scores(true: ArrayLike, probabilities: ArrayLike, clean: np.ndarray | None =
     if true.min() < 0 or true.max() >= N_CLASSES:
         raise ValueError(f"labels must be 0 to {N_CLASSES - 1}, got {true.min()} to {true.max()}; "
                          "unlabelled faces (-1) cannot be scored")
-    result = _scores_of(confusion(true, probabilities.argmax(axis=1)), resamples, seed)
+    result = _scores_of(confusion(true, probabilities.argmax(axis=1)), resamples)
     result["ece"] = round(expected_calibration_error(true, probabilities), 6)
     if clean is not None:
         matrix = confusion(true[clean], probabilities[clean].argmax(axis=1))
         kept = ("n", "accuracy", "accuracy_interval", "macro_f1", "macro_f1_interval", "confusion")
-        part = _scores_of(matrix, resamples, seed) if matrix.any() else dict.fromkeys(kept) | {"n": 0}
+        part = _scores_of(matrix, resamples) if matrix.any() else dict.fromkeys(kept) | {"n": 0}
         result["clean"] = {key: part[key] for key in kept}
         if not matrix.sum(axis=1).all():
             result["clean"] |= {"macro_f1": None, "macro_f1_interval": None}
     return result
 
 
-def _scores_of(matrix: np.ndarray, resamples: int, seed: int) -> dict[str, Any]:
+def _scores_of(matrix: np.ndarray, resamples: int) -> dict[str, Any]:
     n = int(matrix.sum())
     accuracy, precision, recall, f1 = rates(matrix)
     # Drawing N faces with replacement is drawing a confusion matrix from the multinomial of its cells.
-    rng = np.random.default_rng(seed)
-    draws = rng.multinomial(n, matrix.ravel() / n, resamples).reshape(-1, N_CLASSES, N_CLASSES)
+    draws = np.random.default_rng(0).multinomial(n, matrix.ravel() / n, resamples).reshape(-1, N_CLASSES, N_CLASSES)
     drawn_accuracy, _, _, drawn_f1 = rates(draws)
 
     def short(value: Any) -> float:

@@ -13,13 +13,9 @@ def _named(variable: str) -> Path | None:
     return Path(os.environ[variable])
 
 
-def _project_root() -> Path:
-    checkout = Path(__file__).resolve().parent.parent
-    # Installed into site-packages there is no checkout around the package: work in the current folder.
-    return checkout if (checkout / "notebooks").is_dir() else Path.cwd()
-
-
-ROOT = _named("FER_ROOT") or _project_root()
+_CHECKOUT = Path(__file__).resolve().parent.parent
+# Installed into site-packages there is no checkout around the package: work in the current folder.
+ROOT = _named("FER_ROOT") or (_CHECKOUT if (_CHECKOUT / "notebooks").is_dir() else Path.cwd())
 """The project's folder (``FER_ROOT``)."""
 DATA = _named("FER_DATA") or ROOT / "data"
 """The data set: a folder, or one file such as ``fer2013.csv`` (``FER_DATA``)."""

@@ -33,41 +33,32 @@ class Condition:
     change: Callable[[np.ndarray, int], np.ndarray]  # uint8 (48, 48) face and its number → uint8 (48, 48)
 
 
-def _warped(face: np.ndarray, _: int, zoom: float = 1.0, angle: float = 0.0) -> np.ndarray:
+def _warped(face: np.ndarray, zoom: float, angle: float) -> np.ndarray:
     size = len(face)
     matrix = cv2.getRotationMatrix2D(((size - 1) / 2, (size - 1) / 2), angle, zoom)
     return cv2.warpAffine(face, matrix, (size, size), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
 
 
-def _curved(face: np.ndarray, _: int, gamma: float = 1.0, contrast: float = 1.0) -> np.ndarray:
-    return gray_curve(gamma, contrast)[face]
-
-
-def _blurred(face: np.ndarray, _: int, sigma: float) -> np.ndarray:
-    return cv2.GaussianBlur(face, (0, 0), sigma)
-
-
-def _packed(face: np.ndarray, _: int, quality: int) -> np.ndarray:
-    return jpeg(face, quality)
-
-
-def _hidden(face: np.ndarray, number: int, share: float) -> np.ndarray:
+def _hidden(share: float, face: np.ndarray, number: int) -> np.ndarray:
     """Cover one side of a face: left, right, top and bottom in turn."""
     face = face.copy()
     np.rot90(face, number % 4)[:round(len(face) * share)] = 96
     return face
 
 
+_CHANGES: tuple[tuple[str, str, tuple, tuple, Callable], ...] = (  # kind, level in words, levels, the mild ones, change
+    ("crop", "{:g}× as tight", (0.8, 0.9, 1.1, 1.25), (0.9, 1.1), lambda zoom, face, _: _warped(face, zoom, 0)),
+    ("roll", "{:+g}°", (-15, -7.5, 7.5, 15), (-7.5, 7.5), lambda angle, face, _: _warped(face, 1, angle)),
+    ("gamma", "{:g}", (0.5, 0.71, 1.41, 2), (0.71, 1.41), lambda gamma, face, _: gray_curve(gamma, 1)[face]),
+    ("contrast", "{:g}×", (0.5, 0.75, 1.35, 1.7), (0.75, 1.35), lambda factor, face, _: gray_curve(1, factor)[face]),
+    ("blur", "sigma {:g} px", (0.7, 1.4), (0.7,), lambda sigma, face, _: cv2.GaussianBlur(face, (0, 0), sigma)),
+    ("JPEG", "quality {}", (40, 15), (40,), lambda quality, face, _: jpeg(face, quality)),
+    ("hidden", "{:.0%} of a side", (0.25, 0.5), (0.25,), _hidden),
+)
 CONDITIONS = (
     Condition("none", "as they are", True, lambda face, _: face),
-    *(Condition("crop", f"{z:g}× as tight", z in (0.9, 1.1), partial(_warped, zoom=z)) for z in (0.8, 0.9, 1.1, 1.25)),
-    *(Condition("roll", f"{a:+g}°", abs(a) < 10, partial(_warped, angle=a)) for a in (-15, -7.5, 7.5, 15)),
-    *(Condition("gamma", f"{g:g}", 0.7 < g < 1.5, partial(_curved, gamma=g)) for g in (0.5, 0.71, 1.41, 2)),
-    *(Condition("contrast", f"{c:g}×", 0.7 < c < 1.4, partial(_curved, contrast=c)) for c in (0.5, 0.75, 1.35, 1.7)),
-    *(Condition("blur", f"sigma {s:g} px", s < 1, partial(_blurred, sigma=s)) for s in (0.7, 1.4)),
-    *(Condition("JPEG", f"quality {q}", q > 30, partial(_packed, quality=q)) for q in (40, 15)),
-    *(Condition("hidden", f"{s:.0%} of a side", s < 0.3, partial(_hidden, share=s)) for s in (0.25, 0.5)),
-)
+    *(Condition(kind, words.format(level), level in mild, partial(change, level))
+      for kind, words, levels, mild, change in _CHANGES for level in levels))
 """Each range with its milder half (crop 0.9 to 1.1, roll to 7.5°, …) and its ends."""
 
 

@@ -191,7 +191,7 @@ def readme_table(table: pd.DataFrame) -> str:
 
 def class_table(table: pd.DataFrame) -> str:
     """Return F1 by class and the sizes of a `shared_table` as Markdown, one line for each network."""
-    lines = ["| network | training | " + " | ".join(EMOTIONS) + " | parameters | MFLOPs |", "|" + "---|" * 11]
+    lines = [f"| network | training | {' | '.join(EMOTIONS)} | parameters | MFLOPs |", "|" + "---|" * 11]
     for row in table.to_dict("records"):
         name = f"*exhibit:* {row['model']}" if row["exhibit"] else row["model"]
         lines.append("| " + " | ".join([name, row["training"], *(f"{row[f'f1_{e}']:.2f}" for e in EMOTIONS),
