@@ -48,7 +48,7 @@ def analyse_photo(data: bytes, name: str, predictor: Predictor) -> SeenPhoto:
         return SeenPhoto(name, note=sentence(problem.removeprefix("this photo: ")))
     image, faces = seen
     notes = ["An animation: only its first picture was looked at."] * moving + ["No face found."] * (not faces)
-    jpeg = encode_image(shrunk(image, KEPT_SIDE)[0], ".jpg", JPEG_QUALITY)
+    jpeg = encode_image(shrunk(image, KEPT_SIDE)[0], JPEG_QUALITY)
     return SeenPhoto(name, image.shape[1], image.shape[0], jpeg, faces, " ".join(notes))
 
 
@@ -130,7 +130,7 @@ def results_zip(photos: Sequence[SeenPhoto], unsure: float = 0.0,
         for number, photo in enumerate(photos, 1):
             if photo.jpeg:
                 archive.writestr(f"{number:02d}_{_safe_stem(photo.name)}.jpg",
-                                 encode_image(annotated_photo(photo, unsure), ".jpg", JPEG_QUALITY))
+                                 encode_image(annotated_photo(photo, unsure), JPEG_QUALITY))
             if progress:
                 progress(number, len(photos))
         archive.writestr("faces.csv", faces_csv(photos, unsure), zipfile.ZIP_DEFLATED)

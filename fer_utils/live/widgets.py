@@ -91,7 +91,7 @@ class _AnsweringWidget(anywidget.AnyWidget):
         self.send({name: question.get(name) for name in ("view", "id")} | answer, files)
 
     def _hello(self, content: Message, files: Files) -> Answer:
-        pictures = [encode_image(draw_emoji(name, 64), ".png") for name in EMOTIONS]
+        pictures = [encode_image(draw_emoji(name, 64)) for name in EMOTIONS]
         return {"emotions": EMOTIONS, "colours": [COLOURS[name] for name in EMOTIONS]} | self._settings(), pictures
 
     def _settings(self) -> Message:

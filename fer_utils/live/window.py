@@ -85,7 +85,7 @@ class WindowCapture:
         return annotate_live(image, faces, status, self.unsure)
 
     def _repr_png_(self) -> bytes:
-        return encode_image(self.picture(), ".png")
+        return encode_image(self.picture())
 
 
 def save_capture(image: np.ndarray, predictor: Predictor, folder: str | Path | None = None,
@@ -97,7 +97,7 @@ def save_capture(image: np.ndarray, predictor: Predictor, folder: str | Path | N
     now = datetime.now().astimezone()
     name = f"capture_{now:%Y%m%d-%H%M%S}-{now.microsecond // 1000:03d}.png"
     capture = WindowCapture(image, predictor.faces(image), Path(folder or paths.ROOT / "captures") / name, unsure)
-    files.write_bytes(capture.path, encode_image(image, ".png"))
+    files.write_bytes(capture.path, encode_image(image))
     files.write_json(capture.path.with_suffix(".json"), {
         "file": name, "taken": now.isoformat(timespec="milliseconds"), "width": image.shape[1],
         "height": image.shape[0], "model": predictor.card.name, "detector": predictor.detector.name,

@@ -139,7 +139,9 @@ def shrunk(image: np.ndarray, max_side: int) -> tuple[np.ndarray, float]:
     return cv2.resize(image, size, interpolation=cv2.INTER_AREA), scale
 
 
-def encode_image(image: np.ndarray, ending: str, quality: int = 95) -> bytes:
-    """Return an image, uint8 RGB or RGBA, as the file that an ending such as ".png" says; `quality` is JPEG's."""
+def encode_image(image: np.ndarray, jpeg_quality: int | None = None) -> bytes:
+    """Return an image, uint8 RGB or RGBA, as a PNG file, or as a JPEG file of a quality from 0 to 100."""
     bgr = cv2.cvtColor(image, cv2.COLOR_RGB2BGR if image.shape[2] == 3 else cv2.COLOR_RGBA2BGRA)
-    return cv2.imencode(ending, bgr, [cv2.IMWRITE_JPEG_QUALITY, quality])[1].tobytes()
+    if jpeg_quality is None:
+        return cv2.imencode(".png", bgr)[1].tobytes()
+    return cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, jpeg_quality])[1].tobytes()
