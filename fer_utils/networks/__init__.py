@@ -3,7 +3,7 @@
 import lazy_loader
 
 __getattr__, __dir__, __all__ = lazy_loader.attach(__name__, submod_attrs={
-    "augment": ["AUGMENTATIONS", "augment_faces"],
+    "augment": ["AUGMENTATIONS", "Augmentation", "augment_faces"],
     "card": ["Card"],
     "export": ["export_onnx"],
     "recipes": ["TrainConfig"],
