@@ -8,9 +8,11 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Self, TypeVar
+from typing import Self, TypeVar
 
 import cv2
+from PIL import Image
+from tqdm import tqdm
 
 from ..errors import CameraError, DataError
 from ..networks.runs import read_card, run_folder
@@ -19,12 +21,9 @@ from ..vision.images import look_at_photo
 from ..vision.pipeline import Pipeline
 from ..vision.predict import Face, Predictor
 from ..vision.sources import Source, find_sources, public_address
-from ..vision.video import FALLBACK_FPS, Frame, FrameSource, VideoFile, every_moment, open_source
+from ..vision.video import FALLBACK_FPS, Frame, VideoFile, every_moment, open_source
 from .shares import known_confusion
-from .store import EventTable, Recording, Settings, open_table, read_errors
-
-if TYPE_CHECKING:
-    from tqdm import tqdm
+from .store import EventTable, Recording, Settings, count_kinds, open_table, read_errors
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -40,45 +39,18 @@ def collect_event(sources: str | Path | int | Sequence[str | Path | int], out: s
     A kill loses nothing that was finished. Called again with the same `out`, it skips the photos and videos that are
     done and continues a video where it stopped; a photo that could not be read is tried again.
 
-    Parameters
-    ----------
-    sources
-        Folders (searched at any depth), photos, videos, the number of a camera (0 is the first), or the address of
-        a camera's stream (rtsp://…). Cameras are read one after the other: for two doors run two commands, each with
-        an `out` of its own.
-    out
-        Folder for faces.csv (a row for each face of each picture), progress.jsonl, settings.json and errors.csv.
-    model
-        A trained network with a model.onnx.
-    detector
-        "auto", "yunet" or "haar".
-    every
-        Seconds of video between two frames that are looked at. A face that moves by more than about its own width in
-        between counts as two: at 0.1 a person may cross the picture at walking pace. `participants` leaves out who is
-        seen on fewer than three of these frames.
-    seconds
-        Stop a camera after so long; by default Ctrl-C does.
-    progress
-        Show a bar with the time left.
+    `sources` are folders (searched at any depth), photos, videos, a camera's number (0 is the first) or the address of
+    its stream (rtsp://…). Cameras are read one after the other: for two doors run two commands, each with an `out` of
+    its own. Ctrl-C, or so many `seconds`, end a camera; Ctrl-C while photos or videos are read loses nothing finished.
 
-    Returns
-    -------
-    dict
-        photos, videos, cameras, faces (rows of the table) and errors, of this call and those before; already_done
-        (photos and videos that were skipped).
+    `every` is the seconds of video between two frames that are looked at. A face that moves by more than about its own
+    width in between counts as two: at 0.1 a person may cross the picture at walking pace. `participants` leaves out who
+    is seen on fewer than three of these frames. With 0 every frame is looked at.
 
-    Raises
-    ------
-    DataError
-        A source is not there or holds no picture, or `out` holds faces from another network or detector, or another
-        process writes there.
-    ValueError
-        `every` is negative or no number.
-    KeyboardInterrupt
-        Ctrl-C while photos or videos are read; what was finished is on disk. For a camera it is the normal end.
+    Returns counts for this call and those before; ``faces`` are the rows of faces.csv, ``already_done`` the photos and
+    videos that were skipped. Raises `DataError` if a source is not there or holds no picture, or if `out` has faces
+    from another network or detector, or another process writes there.
     """
-    from tqdm import tqdm
-
     found = find_sources(sources)
     settings = _settings(model, detector, every)
     with _Workers(model, settings.detector) as workers, open_table(out, settings) as table:
@@ -93,9 +65,8 @@ def collect_event(sources: str | Path | int | Sequence[str | Path | int], out: s
                 elif source.kind != "photo":
                     with contextlib.suppress(KeyboardInterrupt):
                         _collect_camera(source, table, workers, bar, seconds)
-    kinds = [record.kind for record in table.records.values() if record.state != "failed"]
-    return {**{f"{kind}s": kinds.count(kind) for kind in ("photo", "video", "camera")}, "faces": table.rows,
-            "already_done": len(found) - len(todo), "errors": len(read_errors(out))}
+    return {**count_kinds(record for record in table.records.values() if record.state != "failed"),
+            "faces": table.rows, "already_done": len(found) - len(todo), "errors": len(read_errors(out))}
 
 
 def _settings(model: str | Path, detector: str, every: float) -> Settings:
@@ -173,8 +144,6 @@ def photo_time(path: str | Path) -> tuple[datetime, str]:
 
     The clock is "exif" (DateTimeOriginal), or "file" (last change) where EXIF says nothing or something impossible.
     """
-    from PIL import Image
-
     with contextlib.suppress(Exception):  # damaged EXIF raises errors of many kinds; the file has a date all the same
         with Image.open(path) as image:
             text = image.getexif().get_ifd(0x8769).get(36867)
@@ -184,7 +153,7 @@ def photo_time(path: str | Path) -> tuple[datetime, str]:
     return datetime.fromtimestamp(os.path.getmtime(path)), "file"
 
 
-def _collect_photos(paths: list[str], table: EventTable, workers: _Workers, bar: "tqdm") -> None:
+def _collect_photos(paths: list[str], table: EventTable, workers: _Workers, bar: tqdm) -> None:
     for path, look in workers.ahead(workers.photo, paths):
         photo, problem = look()
         if photo is None:
@@ -194,17 +163,18 @@ def _collect_photos(paths: list[str], table: EventTable, workers: _Workers, bar:
         bar.update()
 
 
-def _collect_video(path: str, table: EventTable, workers: _Workers, bar: "tqdm") -> None:
+def _collect_video(path: str, table: EventTable, workers: _Workers, bar: tqdm) -> None:
     """Follow the faces of a video, from where the table stopped."""
     every = table.settings.every
     pipeline, position = workers.pipeline(every), table.position(path)
     if position:
         for seconds, faces in table.frames_before(path).items():
             pipeline.follow(faces, seconds)  # the same faces in the same order get the same numbers
-    state, problem = "done", ""
+    state, problems = "done", []
     try:
         with VideoFile(path) as video:
-            recording = Recording(path, "video", _video_start(path, video))
+            ended = datetime.fromtimestamp(os.path.getmtime(path))  # a recorder writes the file's time when it stops
+            recording = Recording(path, "video", ended - timedelta(seconds=video.duration or 0))
             last = position / video.fps
             wanted = video.frames(position, every_moment(every))
             for frame, look in workers.ahead(lambda frame: pipeline.look(frame.image), wanted):
@@ -214,57 +184,47 @@ def _collect_video(path: str, table: EventTable, workers: _Workers, bar: "tqdm")
                 bar.update()
             # Headers count up to a second too much, and after the last frame looked at there may be `every` seconds.
             if video.cut_short(last + every + 1):
-                problem = f"{path}: cut short, {last:.0f} of {video.duration:.0f} seconds could be read"
+                problems.append(f"{path}: cut short, {last:.0f} of {video.duration:.0f} seconds could be read")
+            if video.skipped:
+                frames, were = ("1 frame", "was") if video.skipped == 1 else (f"{video.skipped} frames", "were")
+                problems.append(f"{path}: {frames} could not be decoded and {were} skipped")
     except Exception as error:  # whatever one video breaks, the sources after it can still be looked at
-        state, problem = "failed", str(error) if isinstance(error, DataError) else (
-            f"{path}: could not be looked at ({type(error).__name__}: {error})")
-    table.mark(path, "video", state, position, note=problem)
+        state, problems = "failed", [str(error) if isinstance(error, DataError) else
+                                     f"{path}: could not be looked at ({type(error).__name__}: {error})"]
+    table.mark(path, "video", state, position, note="; ".join(problems))
 
 
-def _video_start(path: str, video: VideoFile) -> datetime:
-    """Return when a video began: a recorder writes the file's time when it stops."""
-    return datetime.fromtimestamp(os.path.getmtime(path)) - timedelta(seconds=video.duration or 0)
-
-
-def _collect_camera(source: Source, table: EventTable, workers: _Workers, bar: "tqdm", seconds: float | None) -> None:
+def _collect_camera(source: Source, table: EventTable, workers: _Workers, bar: tqdm, seconds: float | None) -> None:
     """Follow the faces of a camera until it ends, `seconds` have passed or Ctrl-C is pressed."""
-    pipeline = workers.pipeline(table.settings.every)
+    pipeline, wanted = workers.pipeline(table.settings.every), every_moment(table.settings.every)
+    stopped, problem = False, ""
+
+    def frames() -> Iterator[Frame]:
+        """Give the wanted frames; an error ends them only, because the frames before it are still being looked at."""
+        nonlocal problem
+        try:
+            for frame in camera:
+                if stopped or (seconds is not None and frame.time > seconds):
+                    return
+                if wanted(frame.time, frame.index):
+                    yield frame
+        except CameraError as error:  # unplugged, or taken by another program
+            problem = f"{name}: {error}"
+        except KeyboardInterrupt:
+            pass
+
     with open_source(source) as camera:
         began = datetime.now()
         name = f"camera {public_address(source.address)}, {began:%Y-%m-%d %H:%M:%S}"
-        recording, frames = Recording(name, "camera", began), _CameraFrames(camera, table.settings.every, seconds)
+        recording = Recording(name, "camera", began)
         try:
-            for frame, look in workers.ahead(lambda frame: pipeline.look(frame.image), frames):
+            for frame, look in workers.ahead(lambda frame: pipeline.look(frame.image), frames()):
                 try:
                     faces = look()
                 except KeyboardInterrupt:
-                    frames.stopped, faces = True, look()
+                    stopped, faces = True, look()
                 moment = round(frame.time, 3)
                 table.add_frame(recording, frame.index, moment, pipeline.follow(faces, moment))
                 bar.update()
         finally:
-            table.mark(name, "camera", "done", note=frames.problem and f"{name}: {frames.problem}")
-
-
-class _CameraFrames:
-    """The frames of a camera that are looked at.
-
-    They end without an error, because what was seen counts, and the last few frames are still being looked at. Set
-    `stopped` to end them; `problem` says how the camera failed.
-    """
-
-    def __init__(self, camera: FrameSource, every: float, seconds: float | None):
-        self._camera, self._wanted, self._seconds = camera, every_moment(every), seconds
-        self.stopped, self.problem = False, ""
-
-    def __iter__(self) -> Iterator[Frame]:
-        try:
-            for frame in self._camera:
-                if self.stopped or (self._seconds is not None and frame.time > self._seconds):
-                    return
-                if self._wanted(frame.time, frame.index):
-                    yield frame
-        except CameraError as error:  # unplugged, or taken by another program
-            self.problem = str(error)
-        except KeyboardInterrupt:
-            pass
+            table.mark(name, "camera", "done", note=problem)

@@ -8,7 +8,7 @@ import pandas as pd
 
 from ..labels import EMOTIONS, VALENCE
 from . import shares
-from .store import Record, read_errors, read_faces, read_journal, read_settings
+from .store import count_kinds, read_errors, read_faces, read_journal, read_settings
 
 BIN_SECONDS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 21600, 43200, 86400, 7 * 86400,
                30 * 86400, 365 * 86400)
@@ -25,27 +25,24 @@ def participants(faces: pd.DataFrame, min_looks: int = 3) -> pd.DataFrame:
     `faces` is a table of `read_faces`. A face that a video shows on fewer than `min_looks` of the frames looked at
     counts as noise of the detector and is left out.
 
-    Returns a row for each participant: source, group (the photo's folder or the video, as short as is clear), kind,
-    track, time and until (first and last sight), clock, looks (frames), frame, x, y, width and height (where the face
-    is largest), `EMOTIONS`, emotion, confidence and valence.
+    The result has a row for each participant. Its group is the photo's folder or the video, as short as is clear; time
+    and until are its first and last sight; looks counts its frames, and frame and box are those where it is largest.
     """
     faces = faces.assign(time=pd.to_datetime(faces["time"], format="ISO8601"))
     of_photos = pd.Series(-1 - np.arange(len(faces)), faces.index, dtype="Int64")  # each face by itself
     key = faces["track"].astype("Int64").where(faces["kind"] != "photo", of_photos)
     faces = faces.assign(_key=key, _area=faces["width"] * faces["height"])
     grouped = faces.groupby(["source", "_key"], sort=False)
-    best = faces.loc[grouped["_area"].idxmax().to_numpy()]
-    table = best[["source", "kind", "track", "clock", "frame", "x", "y", "width", "height"]].reset_index(drop=True)
-    table.insert(1, "group", _groups(table))
-    table.insert(4, "time", grouped["time"].min().to_numpy())
-    table.insert(5, "until", grouped["time"].max().to_numpy())
-    table.insert(7, "looks", grouped.size().to_numpy())
+    table = faces.loc[grouped["_area"].idxmax().to_numpy()].reset_index(drop=True)
+    table = table.assign(group=_groups(table), time=grouped["time"].min().to_numpy(),
+                         until=grouped["time"].max().to_numpy(), looks=grouped.size().to_numpy())
     table[list(EMOTIONS)] = grouped[list(EMOTIONS)].mean().to_numpy()
-    table = table[(table["kind"] == "photo") | (table["looks"] >= min_looks)].reset_index(drop=True)
+    counted = (table["kind"] == "photo") | (table["looks"] >= min_looks)
+    table = table.loc[counted, ["source", "group", "kind", "track", "time", "until", "clock", "looks", "frame",
+                                "x", "y", "width", "height", *EMOTIONS]].reset_index(drop=True)
     probabilities = table[list(EMOTIONS)].to_numpy(float)
-    winner = probabilities.argmax(axis=1) if len(table) else np.empty(0, int)
-    table["emotion"] = np.array(EMOTIONS)[winner]
-    table["confidence"] = probabilities.max(axis=1, initial=0)
+    table["emotion"] = np.array(EMOTIONS)[probabilities.argmax(axis=1)]
+    table["confidence"] = probabilities.max(axis=1)
     table["valence"] = table["emotion"].map(VALENCE)
     return table
 
@@ -53,51 +50,41 @@ def participants(faces: pd.DataFrame, min_looks: int = 3) -> pd.DataFrame:
 def _groups(table: pd.DataFrame) -> list[str]:
     places = [os.path.dirname(source) if kind == "photo" else source
               for source, kind in zip(table["source"], table["kind"])]
-    files = sorted({place for place, kind in zip(places, table["kind"]) if kind != "camera"})
+    files = {place for place, kind in zip(places, table["kind"]) if kind != "camera"}
     try:
-        root = os.path.dirname(os.path.commonpath(files)) if files else ""
-    except ValueError:  # drives of Windows have no common path
-        root = ""
-    return [place if kind == "camera" or not root else os.path.relpath(place, root)
-            for place, kind in zip(places, table["kind"])]
+        root = os.path.dirname(os.path.commonpath(files))
+    except ValueError:  # there are cameras only, or drives of Windows, which have no common path
+        return places
+    return [os.path.relpath(place, root) if place in files else place for place in places]
 
 
 def summarise(out: str | Path, unsure: float = 0.5, min_looks: int = 3, seed: int = 0) -> dict[str, Any]:
     """Summarise how the participants of an event looked, from a folder that `collect_event` filled.
 
     Participants whose most probable emotion has a probability below `unsure` count as unsure. They stay in the shares,
-    because the confusion matrix was counted with such faces too. `min_looks` is as for `participants`; `seed` is that
-    of the intervals.
+    because the confusion matrix was counted with such faces too. Raises `DataError` where `out` is another folder.
 
-    Returns
-    -------
-    dict
-        Counts: ``participants``, ``photos``, ``photos_without_faces``, ``videos``, ``cameras``, ``photo_faces``,
-        ``followed`` (participants of videos and cameras), ``noise`` (faces with too few looks), ``unsure``,
-        ``file_times`` (faces whose photo has no time of its own) and ``wrong_clock`` (participants with a time far from
-        all others; ``first``, ``last`` and ``over_time`` leave them out).
-
-        About the event: ``unsure_share``, ``threshold``, ``first`` and ``last`` (ISO times or None), ``settings``
-        (`Settings`), ``confusion_faces`` and ``accuracy`` (of its confusion matrix), ``errors`` (a list).
-
-        DataFrames: ``people`` (`participants`), ``shares`` (`estimate_shares`, or None), ``over_time`` (rows of equal
-        periods) and ``by_source``. The last two have columns of `EMOTIONS` (counts), participants, unsure, and
-        positive with positive_low and positive_high (raw share and its interval).
-
-    Raises
-    ------
-    DataError
-        `out` was not filled by `collect_event`.
+    Among the counts, ``followed`` are participants of videos and cameras, ``noise`` faces with too few looks,
+    ``file_times`` faces whose photo has no time of its own, and ``wrong_clock`` participants with a time far from all
+    others, whom ``first``, ``last`` and ``over_time`` leave out. ``confusion_faces`` and ``accuracy`` are those of the
+    confusion matrix. ``people`` is the table of `participants`, and ``shares`` of `estimate_shares`, or None. The rows
+    of ``over_time`` (equal periods) and ``by_source`` hold counts, and the raw share of positive with its interval.
     """
-    settings = read_settings(out)
+    settings, faces = read_settings(out), read_faces(out)
     matrix = np.array(settings.confusion)
-    faces = read_faces(out)
     people = participants(faces, min_looks)
     people["unsure"] = people["confidence"] < unsure
     wrong_clock = _wrong_clock(people["time"])
     timed = people[~wrong_clock]
+    # The people of a video that failed half-way count too, so the video does.
+    records = [record for record in read_journal(out) if record.state != "failed" or record.position]
+    followed = int((people["kind"] != "photo").sum())
+    tracks = len(faces.loc[faces["kind"] != "photo", ["source", "track"]].drop_duplicates())
     return {
-        "participants": len(people), **_count_sources(read_journal(out)), **_count_faces(faces, people),
+        "participants": len(people), **count_kinds(records),
+        "photos_without_faces": sum(record.kind == "photo" and not record.faces for record in records),
+        "photo_faces": len(people) - followed, "followed": followed, "noise": tracks - followed,
+        "unsure": int(people["unsure"].sum()), "file_times": int((people["clock"] == "file").sum()),
         "wrong_clock": int(wrong_clock.sum()),
         "unsure_share": float(people["unsure"].mean()) if len(people) else None, "threshold": unsure,
         "first": _iso(timed["time"].min()), "last": _iso(timed["until"].max()),
@@ -107,21 +94,6 @@ def summarise(out: str | Path, unsure: float = 0.5, min_looks: int = 3, seed: in
         "shares": shares.estimate_shares(_units(people), matrix, seed) if len(people) else None,
         "over_time": _over_time(timed), "by_source": _by_source(people),
     }
-
-
-def _count_sources(records: list[Record]) -> dict[str, int]:
-    # The people of a video that failed half-way count too, so the video does.
-    records = [record for record in records if record.state != "failed" or record.position]
-    kinds = [record.kind for record in records]
-    return {**{f"{kind}s": kinds.count(kind) for kind in ("photo", "video", "camera")},
-            "photos_without_faces": sum(record.kind == "photo" and not record.faces for record in records)}
-
-
-def _count_faces(faces: pd.DataFrame, people: pd.DataFrame) -> dict[str, int]:
-    followed = int((people["kind"] != "photo").sum())
-    tracks = len(faces.loc[faces["kind"] != "photo", ["source", "track"]].drop_duplicates())
-    return {"photo_faces": len(people) - followed, "followed": followed, "noise": tracks - followed,
-            "unsure": int(people["unsure"].sum()), "file_times": int((people["clock"] == "file").sum())}
 
 
 def _wrong_clock(times: pd.Series) -> pd.Series:
@@ -152,12 +124,11 @@ def _over_time(people: pd.DataFrame) -> pd.DataFrame:
 
 
 def _by_source(people: pd.DataFrame) -> pd.DataFrame:
-    sizes = people["group"].value_counts()
-    if len(sizes) > MAX_GROUPS:
-        kept = set(sizes.index[:MAX_GROUPS - 1])
-        rest = f"{len(sizes) - len(kept)} other sources"
-        people = people.assign(group=people["group"].where(people["group"].isin(kept), rest))
-    return _group_table(people, people["group"])
+    groups = people["group"]
+    if groups.nunique() > MAX_GROUPS:
+        small = groups.value_counts().index[MAX_GROUPS - 1:]
+        groups = groups.mask(groups.isin(small), f"{len(small)} other sources")
+    return _group_table(people, groups)
 
 
 def _group_table(people: pd.DataFrame, by: pd.Series) -> pd.DataFrame:
@@ -170,6 +141,4 @@ def _group_table(people: pd.DataFrame, by: pd.Series) -> pd.DataFrame:
         rows[name] = {**counts, "participants": len(part), "unsure": int(part["unsure"].sum()), "positive": share,
                       "positive_low": min(low, share), "positive_high": max(high, share)}
     columns = [*EMOTIONS, "participants", "unsure", "positive", "positive_low", "positive_high"]
-    table = pd.DataFrame.from_dict(rows, orient="index", columns=columns)
-    table.index.name = by.name
-    return table
+    return pd.DataFrame.from_dict(rows, orient="index", columns=columns).rename_axis(str(by.name))

@@ -30,8 +30,8 @@ PEOPLE, REPORT = "participants.csv", "report.html"
 FACES_SHOWN = 21
 _CHART_WIDTH = 5.2
 """Inches of a figure: small enough that its letters stay readable on a phone."""
-DARK = {name: "#E6E6E6" for name in ("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color")}
-DARK["axes.facecolor"] = "#1B1D21"
+DARK: dict[Any, Any] = {"axes.facecolor": "#1B1D21", **dict.fromkeys(
+    ("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color"), "#E6E6E6")}
 LIMITS = (
     "An expression is not a feeling. A smile may be posed, polite or nervous, and many who feel joy, anger or sadness "
     "do not show the face that goes with it (Barrett et al. 2019, <i>Psychological Science in the Public Interest</i> "
@@ -52,10 +52,7 @@ LIMITS = (
 
 def run_event(sources: str | Path | int | Sequence[str | Path | int], out: str | Path, *, unsure: float = 0.5,
               faces: bool = False, blur: bool = True, title: str = "Event report", **collecting: Any) -> dict[str, Any]:
-    """Collect and report an event, as ``python -m fer_utils event`` does.
-
-    `collecting` are options of `collect_event`; the rest, and the result, are as for `report_event`.
-    """
+    """Run `collect_event`, which `collecting` are options of, then `report_event`, and return its result."""
     collect_event(sources, out, **collecting)
     return report_event(out, unsure, faces, blur, title)
 
@@ -64,10 +61,8 @@ def report_event(out: str | Path, unsure: float = 0.5, faces: bool = False, blur
                  title: str = "Event report") -> dict[str, Any]:
     """Write participants.csv and report.html into a folder that `collect_event` filled.
 
-    `unsure` is as for `summarise`. `faces` shows examples of faces in the page, blurred unless `blur` is False.
-
-    Returns, for JSON: out and report (paths), participants, photos, videos, cameras, photos_without_faces, photo_faces,
-    followed, noise, unsure, threshold, first, last, shares (by name: raw, corrected and their intervals), errors.
+    `unsure` is as for `summarise`. `faces` shows examples of faces in the page, blurred unless `blur` is False. Returns
+    what JSON can hold of the summary, and both paths.
     """
     summary = summarise(out, unsure)
     people, shares = summary["people"], summary["shares"]
@@ -99,7 +94,6 @@ def _several(n: int, what: str) -> str:
 
 
 def _seen_on(counts: Mapping[str, Any]) -> str:
-    """Say on what the participants were seen."""
     parts = []
     if counts["photos"]:
         without = counts["photos_without_faces"]
@@ -129,8 +123,8 @@ class Example(NamedTuple):
 def example_faces(people: pd.DataFrame, blur: bool = True, limit: int = FACES_SHOWN) -> list[Example]:
     """Cut out faces of `participants`, the surest of each emotion in turn.
 
-    `blur` keeps only six by six spots of colour of each face, so that nobody can be recognised. Faces of a camera are
-    left out, because its pictures are not kept, and so are those whose file is not there any more.
+    `blur` keeps six by six spots of colour of each face, so that nobody can be recognised. Faces of a camera, whose
+    pictures are not kept, and of a file that is gone are left out.
     """
     people = people[people["kind"] != "camera"].sort_values("confidence", ascending=False)
     people = people.assign(rank=people.groupby("emotion").cumcount()).sort_values("rank", kind="stable").head(limit)
@@ -158,7 +152,7 @@ def _images(source: str, faces: Sequence[Mapping[Any, Any]]) -> list[np.ndarray 
 
 def write_report(summary: Mapping[str, Any], path: str | Path, title: str = "Event report",
                  examples: Sequence[Example] = (), blurred: bool = True) -> Path:
-    """Write the report of `summarise`, whole or not at all; `blurred` says how the `examples` of faces are."""
+    """Write the report of `summarise`; `blurred` says how the `examples` of faces are."""
     files.write_bytes(path, report_page(summary, title, examples, blurred).encode("utf-8", "replace"))
     return Path(path)
 
@@ -175,7 +169,8 @@ def report_page(summary: Mapping[str, Any], title: str = "Event report", example
         members={v: ", ".join(e for e in EMOTIONS if VALENCE[e] == v) for v in VALENCES},
         detector={"yunet": "YuNet", "haar": "the Haar cascade"}.get(detector, detector),
         figures={} if summary["shares"] is None else _figures(summary), blurred=blurred,
-        examples=[{"emotion": emotion, "probability": probability, "png": _png(face)}
+        examples=[{"emotion": emotion, "probability": probability,
+                   "png": _data_address("image/png", cv2.imencode(".png", face[..., ::-1])[1].tobytes())}
                   for emotion, probability, face in examples])
 
 
@@ -193,22 +188,16 @@ def _figures(summary: Mapping[str, Any]) -> dict[str, dict[str, str]]:
 
 def _figure(plot: Callable[..., Axes], table: pd.DataFrame, height: float, alt: str) -> dict[str, str]:
     """Draw a figure for light and for dark pages; paper takes the light one."""
-    return {"light": _svg(plot, table, height, {}), "dark": _svg(plot, table, height, DARK), "alt": alt}
-
-
-def _svg(plot: Callable[..., Axes], table: pd.DataFrame, height: float, colours: dict[Any, Any]) -> str:
-    buffer = io.BytesIO()
-    with plt.rc_context({**colours, "svg.hashsalt": "fer_utils"}), use_style(), plt.ioff():
-        figure, ax = plt.subplots(figsize=(_CHART_WIDTH, height))
-        plot(table, ax=ax)
-        figure.savefig(buffer, format="svg", facecolor="none", metadata={"Date": None, "Creator": None})
-        plt.close(figure)
-    return _data_address("image/svg+xml", buffer.getvalue())
-
-
-def _png(face: np.ndarray) -> str:
-    bgr = cv2.cvtColor(np.ascontiguousarray(face), cv2.COLOR_RGB2BGR)
-    return _data_address("image/png", cv2.imencode(".png", bgr)[1].tobytes())
+    drawn = {"alt": alt}
+    for page, colours in (("light", {}), ("dark", DARK)):
+        buffer = io.BytesIO()
+        with plt.rc_context({**colours, "svg.hashsalt": "fer_utils"}), use_style(), plt.ioff():
+            figure, ax = plt.subplots(figsize=(_CHART_WIDTH, height))
+            plot(table, ax=ax)
+            figure.savefig(buffer, format="svg", facecolor="none", metadata={"Date": None, "Creator": None})
+            plt.close(figure)
+        drawn[page] = _data_address("image/svg+xml", buffer.getvalue())
+    return drawn
 
 
 def _data_address(kind: str, data: bytes) -> str:

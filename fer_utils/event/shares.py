@@ -5,8 +5,6 @@ much *sad*. The *corrected* shares use its confusion matrix, which says how ofte
 task is called quantification (Forman 2008, "Quantifying counts and costs via classification"; Saerens et al. 2002,
 "Adjusting the outputs of a classifier to new a priori probabilities").
 """
-from typing import Any
-
 import numpy as np
 import pandas as pd
 
@@ -27,13 +25,10 @@ _TO_VALENCE = np.array([[VALENCE[e] == v for v in VALENCES] for e in EMOTIONS], 
 
 
 def known_confusion(card: Card) -> tuple[np.ndarray, str]:
-    """Return the confusion matrix of a trained network on the faces it was chosen by, and which faces those are.
+    """Return a network's confusion matrix on the faces it was chosen by, and the name of those faces.
 
-    Copies of training faces are left out where the card allows it: a network makes fewer errors on faces that it was
-    trained on than on those of an event. Where an emotion has no other face, all faces count.
-
-    Returns counts, int (7, 7), rows true, columns predicted; and "PublicTest" (or the part used in its place), with
-    "without copies of training faces" where they are left out.
+    Copies of training faces are left out where each emotion has other faces: a network makes fewer errors on faces that
+    it was trained on than on those of an event. The matrix holds counts, int (7, 7), rows true, columns predicted.
     """
     usage = card.chosen_by
     part = card.scores[usage]
@@ -51,12 +46,11 @@ def correct_shares(shares: np.ndarray, confusion: np.ndarray, steps: int = 200) 
     noise and can give negative shares. Expectation-maximisation finds the most probable p instead, which stays between
     0 and 1 with sum 1. Each step also pulls it to the raw shares (`SHRINKAGE`).
 
-    `shares` are those of the predicted emotions, (..., 7), rows with sum 1; so is the result. `confusion` holds counts,
-    (7, 7), rows true, columns predicted.
+    `shares` and the result are (..., 7), rows with sum 1; `confusion` holds counts, rows true, columns predicted.
     """
     shares = np.asarray(shares, float)
     rates = np.asarray(confusion, float) + PRIOR
-    rates = rates / rates.sum(axis=-1, keepdims=True)
+    rates /= rates.sum(axis=1, keepdims=True)
     estimate = np.full(shares.shape, 1 / N_CLASSES)
     for _ in range(steps):
         estimate = estimate * ((shares / np.maximum(estimate @ rates, 1e-12)) @ rates.T)
@@ -72,8 +66,8 @@ def bootstrap_shares(units: np.ndarray, draws: int = 1000, seed: int = 0) -> np.
     there is only one photo, the draws come from the posterior of independent faces (a Dirichlet distribution), which is
     wider. So the spread is never too small.
 
-    `units`, int (N, 7), counts the predicted emotions of each photo, and of each person followed through a video.
-    Returns float (draws, 7), rows with sum 1.
+    `units`, int (N, 7), counts the predicted emotions of each photo, and of each person followed through a video. The
+    result is float (draws, 7), rows with sum 1.
     """
     rng = np.random.default_rng(seed)
     counts = rng.gamma(PRIOR, size=(draws, N_CLASSES))
@@ -106,8 +100,8 @@ def sample_true_shares(counts: np.ndarray, confusion: np.ndarray, start: np.ndar
     confusion matrix with those faces added. So the draws include the noise of both the counts and the matrix, which
     inverting the matrix would not show, and they stay between 0 and 1.
 
-    `counts`, int (7,), are of the predicted emotions; the chains begin at the shares `start`, (7,). Of each chain's
-    steps the last `kept` tens are kept: float (chains × kept, 7), rows with sum 1.
+    `counts`, int (7,), are of the predicted emotions; the chains begin at the shares `start`, (7,). Every tenth step is
+    kept, the last `kept` of each chain: float (chains × kept, 7), rows with sum 1.
     """
     rng = np.random.default_rng(seed)
     known = np.asarray(confusion, float) + PRIOR
@@ -136,9 +130,9 @@ def estimate_shares(units: np.ndarray, confusion: np.ndarray, seed: int = 0) -> 
     The intervals are quantiles of `bootstrap_shares` and of `sample_true_shares`. The latter takes each face as
     independent, so it is given the effective sample size and not the number of faces.
 
-    `units` is as for `bootstrap_shares`, `confusion` as for `correct_shares`. The rows are those of `share_names`, the
-    columns faces, raw, raw_low, raw_high, corrected, corrected_low and corrected_high. Raises `ValueError` without a
-    face.
+    `units` is as for `bootstrap_shares`, `confusion` as for `correct_shares`. The rows are the seven emotions, then
+    "valence: negative" and so on; the columns are faces, raw, raw_low, raw_high, corrected, corrected_low and
+    corrected_high. Raises `ValueError` without a face.
     """
     units = np.asarray(units).reshape(-1, N_CLASSES)
     counts = units.sum(axis=0)
@@ -149,7 +143,7 @@ def estimate_shares(units: np.ndarray, confusion: np.ndarray, seed: int = 0) -> 
     raw_draws = bootstrap_shares(units, seed=seed)
     independent = np.clip(effective_sample_size(raw_draws), 1, counts.sum())
     corrected_draws = sample_true_shares(np.rint(raw * independent).astype(int), confusion, corrected, seed=seed)
-    table = pd.DataFrame({"faces": with_valence(counts)}, index=share_names())
+    table = pd.DataFrame({"faces": with_valence(counts)}, [*EMOTIONS, *(f"valence: {name}" for name in VALENCES)])
     for name, point, drawn in (("raw", raw, raw_draws), ("corrected", corrected, corrected_draws)):
         low, high = np.quantile(with_valence(drawn), (0.025, 0.975), axis=0)
         table[name] = point = with_valence(point)
@@ -163,44 +157,33 @@ def with_valence(shares: np.ndarray) -> np.ndarray:
     return np.concatenate([shares, np.asarray(shares) @ _TO_VALENCE], axis=-1)
 
 
-def share_names() -> list[str]:
-    """Return the names that go with `with_valence`: the seven emotions, then "valence: negative" and so on."""
-    return [*EMOTIONS, *(f"valence: {name}" for name in VALENCES)]
-
-
 def check_correction(true: np.ndarray, predicted: np.ndarray, confusion: np.ndarray, mixes: int = 10, n: int = 1000,
                      seed: int = 0) -> pd.DataFrame:
     """Measure on faces with known labels whether corrected shares are closer to the truth than raw ones.
 
     Each mix has shares drawn from a flat Dirichlet distribution, and `n` faces drawn with replacement to match them.
-    `true` and `predicted`, int (N,), are labels and answers on faces that the network was not trained on and that
-    `confusion` was not counted on.
+    `true` and `predicted`, int (N,), are labels and answers on faces that neither the network was trained on nor
+    `confusion` counted on.
 
-    Returns a row for each mix: raw_error and corrected_error (half the sum of the differences over the seven emotions,
-    which is the share of faces under a wrong emotion), raw_valence_error and corrected_valence_error (the same over the
-    three valences), raw_inside and corrected_inside (how many of the seven true shares lie in their intervals) and
-    closer (whether the corrected shares are closer).
+    The result has a row for each mix. raw_error and corrected_error are the share of faces under a wrong emotion (half
+    the sum of the differences over the seven emotions), raw_valence_error and corrected_valence_error the same over the
+    three valences. raw_inside and corrected_inside say how many of the seven true shares lie in their intervals, and
+    closer whether corrected_error is the smaller.
     """
-    true, predicted = np.asarray(true), np.asarray(predicted)
-    members = [np.flatnonzero(true == label) for label in range(N_CLASSES)]
-    present = np.array([len(m) > 0 for m in members])
+    members = [np.flatnonzero(np.asarray(true) == label) for label in range(N_CLASSES)]
+    answers = np.eye(N_CLASSES, dtype=int)[predicted]
     rng = np.random.default_rng(seed)
     rows = []
     for mix in range(mixes):
-        wanted = rng.dirichlet(np.ones(N_CLASSES)) * present
+        wanted = rng.dirichlet(np.ones(N_CLASSES)) * [len(m) > 0 for m in members]
         numbers = rng.multinomial(n, wanted / wanted.sum())
         chosen = np.concatenate([rng.choice(m, k) for m, k in zip(members, numbers) if k])
-        table = estimate_shares(np.eye(N_CLASSES, dtype=int)[predicted[chosen]], confusion, seed=mix)
-        rows.append(_compare(table, with_valence(numbers / n)))
+        table, truth = estimate_shares(answers[chosen], confusion, seed=mix), with_valence(numbers / n)
+        row: dict[str, float] = {}
+        for name in ("raw", "corrected"):
+            gap = np.abs(table[name].to_numpy() - truth)
+            inside = (table[f"{name}_low"] <= truth) & (truth <= table[f"{name}_high"])
+            row |= {f"{name}_error": gap[:N_CLASSES].sum() / 2, f"{name}_valence_error": gap[N_CLASSES:].sum() / 2,
+                    f"{name}_inside": int(inside[:N_CLASSES].sum())}
+        rows.append({**row, "closer": row["corrected_error"] < row["raw_error"]})
     return pd.DataFrame(rows)
-
-
-def _compare(table: pd.DataFrame, truth: np.ndarray) -> dict[str, Any]:
-    """Compare the estimates of a mix with its true shares, (10,)."""
-    row: dict[str, Any] = {}
-    for name in ("raw", "corrected"):
-        gap = np.abs(table[name].to_numpy() - truth)
-        inside = (table[f"{name}_low"] <= truth) & (truth <= table[f"{name}_high"])
-        row |= {f"{name}_error": gap[:N_CLASSES].sum() / 2, f"{name}_valence_error": gap[N_CLASSES:].sum() / 2,
-                f"{name}_inside": int(inside[:N_CLASSES].sum())}
-    return row | {"closer": row["corrected_error"] < row["raw_error"]}

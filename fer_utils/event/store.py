@@ -3,8 +3,8 @@ import csv
 import io
 import json
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -25,63 +25,50 @@ COLUMNS = ("source", "kind", "time", "clock", "frame", "seconds", "track", "x", 
 
 @dataclass(frozen=True)
 class Settings:
-    """What must stay the same for all faces of one table.
-
-    `model` is a trained network's name and `weights` the start of its file's SHA-256. `detector` is "yunet" or "haar";
-    `every` is the seconds of video between two frames that are looked at. `confusion` holds the network's counts on the
-    faces it was chosen by, rows true, columns predicted, and `confusion_usage` names those: "FER2013, PublicTest".
-    """
+    """What must stay the same for all faces of one table."""
 
     model: str
-    weights: str
+    weights: str  # the start of its file's SHA-256
     detector: str
-    every: float
-    confusion: list[list[int]]
-    confusion_usage: str
+    every: float  # seconds of video between two frames that are looked at
+    confusion: list[list[int]]  # of the network on the faces it was chosen by, rows true, columns predicted
+    confusion_usage: str  # what these faces are: "FER2013, PublicTest"
 
 
 @dataclass(frozen=True)
 class Record:
-    """How far one source got, and how long faces.csv was then.
-
-    `state` is "done", "partial" or "failed"; `position` is the next frame of a video; `faces` counts those of a photo;
-    `bytes` and `rows` are those of faces.csv; `note` says what could not be read.
-    """
+    """How far one source got, and how long faces.csv was then."""
 
     source: str
-    kind: str
-    state: str
-    position: int
-    faces: int
-    bytes: int
+    kind: str  # "photo", "video" or "camera"
+    state: str  # "done", "partial" or "failed"
+    position: int  # the next frame of a video
+    faces: int  # of a photo
+    bytes: int  # of faces.csv
     rows: int
-    note: str
+    note: str  # what could not be read
 
 
 @dataclass(frozen=True)
 class Recording:
-    """A video or a camera's recording: its name in the table, "video" or "camera", and when its first frame was."""
+    """A video or a camera's recording."""
 
     source: str
-    kind: str
-    began: datetime
+    kind: str  # "video" or "camera"
+    began: datetime  # when its first frame was
 
 
 @contextmanager
 def open_table(out: Path | str, settings: Settings) -> Iterator["EventTable"]:
-    """Open the table in a folder, for this process alone; the folder is made if it is missing.
+    """Open the table in a folder, which is made if it is missing, for this process alone.
 
-    Raises `DataError` if the folder has faces that were collected with other settings, or a faces.csv of something
-    else, or if another process writes there.
+    Raises `DataError` if another process writes there, or if faces.csv has other settings or is something else.
     """
     out = Path(out)
     with files.only_one(out, "another event is being collected into this folder"):
         _check_settings(out, settings)
-        table = EventTable(out, settings)
-        try:
+        with closing(EventTable(out, settings)) as table:
             yield table
-        finally:
-            table.close()
 
 
 def _check_settings(out: Path, settings: Settings) -> None:
@@ -165,8 +152,7 @@ class EventTable:
         """Close the files and write errors.csv."""
         self._faces.close()
         self._progress.close()
-        errors = [(record.source, record.note) for record in self.records.values() if record.note]
-        files.write_csv(self.out / ERRORS, pd.DataFrame(errors, columns=["source", "error"]))
+        files.write_csv(self.out / ERRORS, pd.DataFrame(read_errors(self.out), columns=["source", "error"]))
 
     def _write(self, rows: Sequence[Sequence[Any]]) -> None:
         text = io.StringIO()
@@ -185,19 +171,15 @@ def _valid_records(out: Path) -> tuple[list[Record], int]:
     size = faces.stat().st_size if faces.is_file() else 0
     records, length = [], 0
     for line in progress.read_bytes().splitlines(keepends=True) if progress.is_file() else ():
-        record = _parsed(line)
-        if record is None or record.bytes > size:
+        try:
+            record = Record(**json.loads(line))
+        except (ValueError, TypeError):
+            break
+        if record.bytes > size or not line.endswith(b"\n"):
             break
         records.append(record)
         length += len(line)
     return records, length
-
-
-def _parsed(line: bytes) -> Record | None:
-    try:
-        return Record(**json.loads(line)) if line.endswith(b"\n") else None
-    except (json.JSONDecodeError, TypeError):
-        return None
 
 
 def read_settings(out: Path | str) -> Settings:
@@ -214,9 +196,6 @@ def read_journal(out: Path | str) -> list[Record]:
     return list({record.source: record for record in _valid_records(Path(out))[0]}.values())
 
 
-_DTYPES: Any = {"source": str, "frame": "Int64", "track": "Int64"}
-
-
 def read_faces(out: Path | str) -> pd.DataFrame:
     """Return the finished rows of faces.csv, also while `collect_event` runs or after it was killed.
 
@@ -225,10 +204,16 @@ def read_faces(out: Path | str) -> pd.DataFrame:
     records = _valid_records(Path(out))[0]
     if not records:
         return pd.DataFrame({name: pd.Series(dtype=object) for name in COLUMNS})
+    dtype: Any = {"source": str, "frame": "Int64", "track": "Int64"}
     with open(Path(out) / FACES, "rb") as file:
-        return pd.read_csv(io.BytesIO(file.read(records[-1].bytes)), encoding_errors="surrogateescape",
-                           dtype=_DTYPES, keep_default_na=False,
-                           na_values={name: [""] for name in COLUMNS if name != "source"})
+        return pd.read_csv(io.BytesIO(file.read(records[-1].bytes)), encoding_errors="surrogateescape", dtype=dtype,
+                           keep_default_na=False, na_values={name: [""] for name in COLUMNS if name != "source"})
+
+
+def count_kinds(records: Iterable[Record]) -> dict[str, int]:
+    """Return how many records are of photos, videos and cameras."""
+    kinds = [record.kind for record in records]
+    return {f"{kind}s": kinds.count(kind) for kind in ("photo", "video", "camera")}
 
 
 def read_errors(out: Path | str) -> list[dict[str, str]]:

@@ -2,12 +2,14 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
 import sys
 import time
 from datetime import datetime
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -154,6 +156,21 @@ def test_a_video_cut_short_is_reported_and_a_whole_one_is_not(tmp_path):
     path.write_bytes(data[:len(data) // 3])
     assert collect(path, tmp_path / "out", every=6)["errors"] == 1
     assert "cut short" in store.read_errors(tmp_path / "out")[0]["error"]
+
+
+@pytest.mark.parametrize("damaged, said", [(1, "1 frame could not be decoded and was skipped"),
+                                           (3, "3 frames could not be decoded and were skipped")])
+def test_frames_that_cannot_be_decoded_are_reported_and_the_others_count(tmp_path, damaged, said):
+    path = video(tmp_path / "walk.avi")
+    data = bytearray(path.read_bytes())
+    for frame in list(re.finditer(rb"00dc(.{4})\xff\xd8", data, re.DOTALL))[20:20 + damaged]:
+        start, size = frame.end() - 2, int.from_bytes(frame[1], "little")
+        data[start:start + size] = bytes(size)
+    path.write_bytes(data)
+    result = report.run_event(path, tmp_path / "out", model=MODEL, detector="haar", every=0, progress=False)
+    assert result["participants"] == 1 and result["videos"] == 1
+    assert pd.read_csv(tmp_path / "out" / "errors.csv")["error"].tolist() == [f"{path}: {said}"]
+    assert said in Path(result["report"]).read_text(encoding="utf-8") and said in report.report_text(result)
 
 
 def test_a_video_goes_on_where_it_was_with_the_same_people(walk, tmp_path, monkeypatch):
