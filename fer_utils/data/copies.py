@@ -1,6 +1,6 @@
 """Exact and near copies of faces, within and across the official parts; blank faces."""
 import hashlib
-from itertools import combinations
+from itertools import combinations, product
 
 import numpy as np
 import pandas as pd
@@ -31,10 +31,9 @@ _PAIRS = {"i": np.int64, "j": np.int64, "correlation": np.float32, "mirrored": b
 
 
 def face_ids(pixels: np.ndarray) -> np.ndarray:
-    """Number the distinct faces of a uint8 array (N, H, W): int64 (N,), equal for faces that are equal byte by byte.
+    """Number the distinct faces of a uint8 array (N, H, W) from 0: int64 (N,), equal for faces equal byte by byte.
 
-    The numbers go from 0 to the number of distinct faces minus 1. That of a face depends on the set of faces, not on
-    their order.
+    A face's number depends on the set of faces, not on their order.
     """
     if not len(pixels):
         return np.zeros(0, np.int64)
@@ -61,7 +60,7 @@ def copies_in_training(faces: FaceSet) -> dict[str, int]:
 def conflicting_groups(pixels: np.ndarray, emotion: np.ndarray) -> list[np.ndarray]:
     """Return the groups of identical faces that do not all have one label (FER2013: 59 groups).
 
-    Each group is its rows, ascending; groups are ordered by their first row. Unlabelled faces are in no group.
+    Each group is its rows, ascending; groups are ordered by their first row. Unlabelled faces are in none.
     """
     rows = pd.DataFrame({"face": face_ids(pixels), "emotion": emotion})
     rows = rows[rows["emotion"] != UNLABELLED]
@@ -72,8 +71,7 @@ def conflicting_groups(pixels: np.ndarray, emotion: np.ndarray) -> list[np.ndarr
 def blank_faces(pixels: np.ndarray) -> np.ndarray:
     """Find the images that show nothing, nearly one gray value all over: bool (N,).
 
-    Their gray values' standard deviation is below `BLANK_SPREAD`. Placeholders ("image removed", a warning sign) are no
-    faces either, but have contrast.
+    Placeholders ("image removed", a warning sign) are no faces either, but have contrast.
     """
     return np.std(pixels, axis=(1, 2), dtype=np.float32) < BLANK_SPREAD
 
@@ -82,28 +80,24 @@ def blank_faces(pixels: np.ndarray) -> np.ndarray:
 
 
 def near_duplicates(pixels: np.ndarray, *, threshold: float = SAME_PHOTO, cache: bool = False) -> pd.DataFrame:
-    """Find pairs of faces that are one photo, but not byte for byte.
+    """Find pairs of faces that are one photo (cropped, scaled, lit, compressed, marked or mirrored), but not equal.
 
-    The same photo cropped, scaled, lit or compressed otherwise, watermarked or mirrored; `near_copies` says how they
-    are found. The pairs found are almost all right, but stronger crops are missed: counts are lower bounds. `cache`
-    keeps the pairs in `paths.CACHE`; to find them in all of FER2013 takes a minute.
+    `near_copies` says how. The pairs found are almost all right, but stronger crops are missed: counts are lower
+    bounds. `cache` keeps the pairs in `paths.CACHE`; to find them in all of FER2013 takes a minute.
 
-    Returns a row for each pair of rows of `pixels`, uint8 (N, 48, 48), that are no exact copies: `i` < `j` (int),
-    `correlation` (float32) of their aligned edges, at least `threshold`, and `mirrored` (bool), whether one had to be
-    mirrored for it. Sorted by `i` and `j`. Blank faces are in no pair. The order of the faces does not matter.
+    Returns a row for each pair of rows of `pixels`, uint8 (N, 48, 48): `i` < `j` (int), `correlation` (float32) of
+    their aligned edges, at least `threshold`, and `mirrored` (bool), whether one had to be mirrored for it. Sorted by
+    `i` and `j`. Blank faces are in no pair. The order of the faces does not matter.
     """
-    pixels = np.asarray(pixels)
+    pixels = np.ascontiguousarray(pixels)
     if not cache:
         return _pairs_of_rows(pixels, threshold)
     digest = hashlib.sha256(f"{_CACHE_VERSION} {threshold} {pixels.shape}".encode())
-    digest.update(np.ascontiguousarray(pixels).data)
+    digest.update(pixels.data)
     key = digest.hexdigest()
-
-    def search() -> dict[str, np.ndarray]:
-        pairs = _pairs_of_rows(pixels, threshold)
-        return {name: pairs[name].to_numpy() for name in _PAIRS}
-
-    return pd.DataFrame(cached_arrays(paths.CACHE / f"near-{key[:24]}.npz", key, search))
+    return pd.DataFrame(cached_arrays(
+        paths.CACHE / f"near-{key[:24]}.npz", key,
+        lambda: {str(name): column.to_numpy() for name, column in _pairs_of_rows(pixels, threshold).items()}))
 
 
 def _pairs_of_rows(pixels: np.ndarray, threshold: float) -> pd.DataFrame:
@@ -127,8 +121,7 @@ def seen_in_training(faces: FaceSet, usage: str = "PrivateTest", near: bool = Tr
                      pairs: pd.DataFrame | None = None) -> np.ndarray:
     """Return which faces of a usage have a copy in Training, bool in their order; the others are the clean ones.
 
-    With `near`, near copies count too: `pairs` are those that `near_duplicates` found among all of the faces. Without
-    them they are searched for once, and cached.
+    With `near`, near copies count too: `pairs` as `near_duplicates` found them, or else searched for, and cached.
     """
     ids = face_ids(faces.pixels)
     training, part = faces.usage == "Training", faces.usage == usage
@@ -142,9 +135,9 @@ def seen_in_training(faces: FaceSet, usage: str = "PrivateTest", near: bool = Tr
 
 
 def clean_mask(faces: FaceSet, usage: str, labelled: bool = False) -> np.ndarray | None:
-    """Return which faces of a test usage have no exact or near copy in Training: bool, in their order.
+    """Return which faces of a usage (or its `labelled` ones) have no exact or near copy in Training, as bool.
 
-    With `labelled` of its labelled faces only. None for Training itself, and where there is no Training.
+    None for Training itself, and where there is no Training.
     """
     if usage == "Training" or "Training" not in faces.usage:
         return None
@@ -161,19 +154,13 @@ def duplicate_table(faces: FaceSet, pairs: pd.DataFrame | None = None) -> pd.Dat
     """
     near = near_duplicates(faces.pixels, cache=True) if pairs is None else pairs
     kinds = {"exact": _exact_pairs(faces.pixels), "near": near[["i", "j"]].to_numpy()}
-    present = faces.usages()
     rows = []
-    for kind, found in kinds.items():
+    for (kind, found), usage, other in product(kinds.items(), faces.usages(), faces.usages()):
         both = np.concatenate([found, found[:, ::-1]])
-        from_usage, to_usage = faces.usage[both[:, 0]], faces.usage[both[:, 1]]
-        for usage in present:
-            for other in present:
-                here = both[(from_usage == usage) & (to_usage == other)]
-                n = len(np.unique(here[:, 0]))
-                rows.append({"kind": kind, "usage": usage, "other": other,
-                             "where": "within" if usage == other else "across", "faces": n,
-                             "share": n / int((faces.usage == usage).sum()),
-                             "pairs": len(here) // (2 if usage == other else 1)})
+        here = both[(faces.usage[both] == (usage, other)).all(axis=1)]
+        n, same = len(np.unique(here[:, 0])), usage == other
+        rows.append({"kind": kind, "usage": usage, "other": other, "where": "within" if same else "across", "faces": n,
+                     "share": n / int((faces.usage == usage).sum()), "pairs": len(here) // (2 if same else 1)})
     return pd.DataFrame(rows)
 
 

@@ -18,27 +18,13 @@ SIZE = 48
 
 @dataclass(frozen=True, eq=False)
 class FaceSet:
-    """Faces with their labels and their official parts.
+    """Faces with their labels and their official parts; a `DataError` says which shape, dtype or value is wrong."""
 
-    pixels : uint8, shape (N, 48, 48)
-        Gray faces, 0 black to 255 white.
-    emotion : int8, shape (N,)
-        Labels 0 to 6 in the order of `EMOTIONS`; -1 where the label is not known.
-    usage : str, shape (N,)
-        ``Training``, ``PublicTest``, ``PrivateTest``, or ``Test`` for faces without labels.
-    source
-        The file or folder they were read from, or "drawn faces".
-    layout
-        "fer2013.csv", "icml", "challenge", "folders", "validation", "arrays" or "drawn".
-
-    A `DataError` says which shape, dtype, label or usage is not so.
-    """
-
-    pixels: np.ndarray
-    emotion: np.ndarray
-    usage: np.ndarray
-    source: str
-    layout: str
+    pixels: np.ndarray  # gray faces, uint8 (N, 48, 48)
+    emotion: np.ndarray  # labels, int8 (N,): 0 to 6 in the order of `EMOTIONS`, -1 where not known
+    usage: np.ndarray  # str (N,): "Training", "PublicTest", "PrivateTest", or "Test" for faces without labels
+    source: str  # the file or folder they were read from, or "drawn faces"
+    layout: str  # "fer2013.csv", "icml", "challenge", "folders", "validation", "arrays" or "drawn"
 
     def __post_init__(self) -> None:
         n = len(self.pixels) if self.pixels.ndim else 0
@@ -89,27 +75,20 @@ class FaceSet:
         return [usage for usage in (*USAGES, UNLABELLED_USAGE) if (self.usage == usage).any()]
 
     def of(self, usage: str, *, labelled: bool = False) -> "FaceSet":
-        """Return the faces of one usage.
-
-        A `DataError` says when there are none, or when `labelled` asks for labels, as training and evaluation do, and
-        some face has none.
-        """
+        """Return the faces of one usage; a `DataError` says that there are none, or no labels asked for."""
         part = self[self.usage == usage]
         if len(part) and (part.labelled.all() or not labelled):
             return part
-        there = ", ".join(f"{name} ({(self.usage == name).sum():,} faces"
-                          f"{'' if self.labelled[self.usage == name].all() else ', unlabelled'})"
-                          for name in self.usages())
+        masks = {name: self.usage == name for name in self.usages()}
+        there = ", ".join(f"{name} ({mask.sum():,} faces{'' if self.labelled[mask].all() else ', unlabelled'})"
+                          for name, mask in masks.items())
         wrong = f"the {usage} faces have no labels" if len(part) else f"there are no {usage} faces"
         raise DataError(f"{self.source}: {wrong}; there: {there or 'none'}. "
                         "The challenge's train.csv and test.csv hold labels for Training only: "
                         "use fer2013.csv or icml_face_data.csv, which hold the labels of all three usages")
 
     def counts(self) -> pd.DataFrame:
-        """Return how many faces each class (rows) has in each usage present (columns).
-
-        Unlabelled faces are in no row, so a column may be all 0.
-        """
+        """Return how many labelled faces each class (rows) has in each usage present (columns)."""
         return pd.DataFrame({usage: np.bincount(self.emotion[(self.usage == usage) & self.labelled],
                                                 minlength=N_CLASSES) for usage in self.usages()},
                             index=list(EMOTIONS))

@@ -13,23 +13,19 @@ _REPOSITORY = "https://github.com/microsoft/FERPlus"
 
 
 def find_ferplus(place: str | Path | None = None) -> Path | None:
-    """Return FER+'s votes beside the data (a file or folder, by default `paths.DATA`), None where they are not.
-
-    That is ``fer2013new.csv`` in the folder, in a folder of it, or in the file's folder.
-    """
+    """Return ``fer2013new.csv`` in a folder (by default `paths.DATA`), a folder of it, or beside a file, or None."""
     place = Path(paths.DATA if place is None else place)
-    folder = place if place.is_dir() else place.parent
-    inside = sorted(folder.glob("*/fer2013new.csv")) if place.is_dir() else []
-    return next((file for file in (folder / "fer2013new.csv", *inside) if file.is_file()), None)
+    inside = sorted(place.glob("*/fer2013new.csv")) if place.is_dir() else []
+    files = [(place if place.is_dir() else place.parent) / "fer2013new.csv", *inside]
+    return next((file for file in files if file.is_file()), None)
 
 
 def read_ferplus(path: str | Path, faces: FaceSet) -> np.ndarray:
-    """Read the votes of FER+'s ten annotators: int64 (N, 10), for each face those for each of `FERPLUS_VOTES`.
+    """Read the votes of FER+'s ten annotators, int64 (N, 10): for each face those for each of `FERPLUS_VOTES`.
 
     `path` is ``fer2013new.csv`` of https://github.com/microsoft/FERPlus (Barsoum et al., "Training deep networks for
-    facial expression recognition with crowd-sourced label distribution", ICMI 2016). It goes by the order of faces, so
-    `faces` has to be all of FER2013 in its original order. A `DataError` says that columns are missing, or that the
-    rows are those of other faces.
+    facial expression recognition with crowd-sourced label distribution", ICMI 2016), `faces` all of FER2013 in its
+    original order. A `DataError` says that columns are missing, or that the rows are those of other faces.
     """
     remedy = ("FER+ goes by row: load all of FER2013 from a CSV layout (fer2013.csv, icml_face_data.csv), whose order "
               "is the original one, and choose rows of faces and votes together afterwards")
@@ -64,11 +60,10 @@ def read_ferplus(path: str | Path, faces: FaceSet) -> np.ndarray:
 
 
 def ferplus_labels(votes: np.ndarray) -> np.ndarray:
-    """Return the emotion that most annotators saw, int64 (N,), from votes as `read_ferplus` returns them.
+    """Return the label of the emotion that most annotators saw, int64 (N,), from votes as `read_ferplus` returns them.
 
-    It is FER2013's label of the plurality among the seven emotions, the first of `EMOTIONS` where several have equally
-    many votes. Votes for contempt, unknown and "no face" do not count; -1 where there are no others. (Of PrivateTest's
-    3,589 faces 16 have no vote for any of the seven, and 163 have a tie.)
+    Votes for contempt, unknown and "no face" do not count; -1 where there are no others (16 of PrivateTest's 3,589
+    faces). Of equally many votes (163 faces) the first of `EMOTIONS` wins.
     """
     columns = [FERPLUS_TO_FER2013.index(label) for label in range(len(EMOTIONS))]
     votes = np.asarray(votes)[:, columns]

@@ -1,11 +1,8 @@
-"""Which of the layouts that people have FER2013 in a folder, file or zip has; `parse` reads it.
-
-A layout is one function here, which returns what it found or None, and one entry of `parse.READERS`.
-"""
+"""Which of FER2013's layouts a folder, file or zip has: one function for each, and a reader in `parse.READERS`."""
 import re
 from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -18,13 +15,12 @@ from .places import IMAGE_FOLDERS, Folder, Place, Zip, csv_columns, reading_erro
 IMAGE_PATH = re.compile(rf"(?:(?P<root>.+?)/)??(?P<split>{'|'.join(IMAGE_FOLDERS)})/(?P<emotion>[^/]+)/(?P<stem>[^/]+)"
                         r"\.(?:png|jpe?g|bmp|tiff?|webp)", re.IGNORECASE)
 EACH_ROW = "each row"
-"""What `table_usage` returns for a table whose rows tell their usages."""
+"""The usage of a table with a column for it."""
 _REMEDY = "`python -m fer_utils data --download` fetches FER2013; data/README.md says how to get it by hand"
 _TABLE_NAMES = ("fer2013.csv", "icml_face_data.csv", "train.csv", "test.csv")
 
 
-@dataclass(frozen=True)
-class Found:
+class Found(NamedTuple):
     """A layout that was recognised: its files, and where they are."""
 
     place: Place
@@ -33,32 +29,26 @@ class Found:
     source: Path
 
 
-@dataclass(frozen=True)
-class _Table:
-    """A CSV file with faces."""
-
+class _Table(NamedTuple):
     name: str
     columns: list[str]
     usage: str
 
 
 def recognise_layout(path: Path) -> Found | None:
-    """Return what a file or folder holds, None where that is no layout; the caller closes the place.
+    """Return what a file or folder holds, None for a folder without a layout; the caller closes the place.
 
     A `DataError` says what is wrong with a file that is meant to be FER2013.
     """
     if not path.exists():
         raise DataError(f"{path}: no such file or folder. {_REMEDY}")
-    if path.is_file() and path.suffix.lower() == ".zip":
-        return _recognise_in(Zip(path, alone=True))
-    place = Folder(path)
-    if found := _recognise_in(place):
-        return found
-    if path.is_dir():
-        for name in place.names:
-            if name.lower().endswith(".zip") and (found := _recognise_in(Zip(path / name, alone=False))):
-                return found
-    return None
+    packed = path.is_file() and path.suffix.lower() == ".zip"
+    place = Zip(path, alone=True) if packed else Folder(path)
+    found = _recognise_in(place)
+    if path.is_file() and not found:
+        raise nothing_recognised(path)
+    zips = (name for name in place.names if name.lower().endswith(".zip"))
+    return found or next(filter(None, (_recognise_in(Zip(path / name, alone=False)) for name in zips)), None)
 
 
 def nothing_recognised(path: Path) -> DataError:
@@ -70,14 +60,14 @@ def nothing_recognised(path: Path) -> DataError:
 
 def table_usage(name: str, columns: list[str]) -> str | None:
     """Return the usage of a table's faces, `EACH_ROW` where a column tells it, None for a table without faces."""
-    known = {column.strip().lower() for column in columns}
-    if "pixels" not in known:
-        return None
-    if "emotion" not in known:
-        return UNLABELLED_USAGE if "usage" not in known else None
-    if "usage" in known:
-        return EACH_ROW
-    return "PrivateTest" if _last(name).startswith("test") else "Training"
+    match sorted({column.strip().lower() for column in columns} & {"emotion", "pixels", "usage"}):
+        case ["emotion", "pixels", "usage"]:
+            return EACH_ROW
+        case ["emotion", "pixels"]:
+            return "PrivateTest" if _last(name).startswith("test") else "Training"
+        case ["pixels"]:
+            return UNLABELLED_USAGE
+    return None
 
 
 def _recognise_in(place: Place) -> Found | None:
@@ -133,13 +123,13 @@ def _tables(place: Place) -> tuple[list[_Table], list[DataError]]:
 
 def _whole_table(place: Place, tables: list[_Table]) -> Found | None:
     """``fer2013.csv`` or ``icml_face_data.csv``: all faces with their usages."""
-    whole = [table for table in tables if table.usage == EACH_ROW]
-    if not whole:
+    table = min((table for table in tables if table.usage == EACH_ROW),
+                key=lambda table: not _last(table.name).startswith("fer2013"), default=None)
+    if table is None:
         return None
-    table = min(whole, key=lambda table: not _last(table.name).startswith("fer2013"))
     blanks = any(column != column.strip() for column in table.columns)
     layout = "icml" if blanks or _last(table.name).startswith("icml") else "fer2013.csv"
-    return Found(place, layout, (table.name,), place.within(table.name))
+    return Found(place, layout, (table.name,), place.path(table.name))
 
 
 def _challenge(place: Place, tables: list[_Table]) -> Found | None:
@@ -150,7 +140,7 @@ def _challenge(place: Place, tables: list[_Table]) -> Found | None:
         return None
     folder = names[0].rpartition("/")[0]
     together = tuple(name for name in names if name.rpartition("/")[0] == folder)
-    return Found(place, "challenge", together, place.within(folder if len(together) > 1 else names[0]))
+    return Found(place, "challenge", together, place.path(folder if len(together) > 1 else names[0]))
 
 
 def _image_folders(place: Place) -> Found | None:
@@ -165,11 +155,11 @@ def _image_folders(place: Place) -> Found | None:
     root, files = min(roots.items(), key=lambda item: (item[0].count("/") + bool(item[0]), item[0]))
     unknown = sorted({f"{file['split']}/{file['emotion']}" for file in files if emotion_index(file["emotion"]) is None})
     if unknown:
-        raise DataError(f"{place.within(root)}: {', '.join(unknown[:5])} {'is' if len(unknown) == 1 else 'are'} not "
+        raise DataError(f"{place.path(root)}: {', '.join(unknown[:5])} {'is' if len(unknown) == 1 else 'are'} not "
                         f"named for a known emotion; name the folders {', '.join(EMOTIONS)}, and remove others")
     splits = {file["split"].lower() for file in files}
     return Found(place, "validation" if splits - {"train", "test"} else "folders", tuple(file[0] for file in files),
-                 place.within(root))
+                 place.path(root))
 
 
 def _arrays(place: Place) -> Found | None:
@@ -179,7 +169,7 @@ def _arrays(place: Place) -> Found | None:
             with reading_errors(place.label(name)), place.open(name) as file, np.load(file) as arrays:
                 missing = {"pixels", "emotion", "usage"} - set(arrays.files)
             if not missing:
-                return Found(place, "arrays", (name,), place.within(name))
+                return Found(place, "arrays", (name,), place.path(name))
             if _must_be_read(place, name):
                 raise DataError(f"{place.label(name)}: has no array {', '.join(sorted(missing))}; save it with "
                                 "numpy.savez(file, pixels=…, emotion=…, usage=…)")

@@ -27,15 +27,14 @@ _DRAWN_TO_CACHE = 200  # fewer are drawn in a second
 
 
 def load(source: str | Path | None = None, *, cache: bool = True, drawn: int | None = None) -> FaceSet:
-    """Read a data set, whichever layout it has.
+    """Read a data set, whichever layout it has; a `DataError` names the file, the row and the remedy.
 
     `source` is a file (``.csv``, ``.csv.gz``, ``.zip``, ``.npz``), or a folder that holds one or the image folders,
     itself or one or two levels further down. "drawn" and "drawn:8000" mean drawn faces, and so does `drawn`, their
     number. Without a source it reads what `find` finds, or draws faces where that is nothing.
 
     The faces are in the file's order; those of image folders by usage, then by the number in the file name. `cache`
-    keeps the arrays in `paths.CACHE`: a CSV is then read some fifty times as fast. A `DataError` names the file, the
-    row and the remedy where the source does not exist, has no layout of FER2013, or holds a wrong value.
+    keeps the arrays in `paths.CACHE`: a CSV is then read some fifty times as fast.
 
     >>> len(load("drawn:50"))
     50
@@ -47,11 +46,10 @@ def load(source: str | Path | None = None, *, cache: bool = True, drawn: int | N
         if drawn < 1:
             raise DataError(f"{source or drawn}: there must be faces to draw; write drawn, or drawn:8000 for 8,000")
         return _load_drawn(drawn, cache)
-    if source is None and not paths.DATA.exists() and not os.environ.get("FER_DATA"):
-        return _load_drawn(_DRAWN, cache)
     path = Path(paths.DATA if source is None else source).expanduser()
-    found = recognise_layout(path)
-    if found is None and source is None and path.is_dir():
+    missing = source is None and not path.exists() and not os.environ.get("FER_DATA")
+    found = None if missing else recognise_layout(path)
+    if found is None and source is None:
         return _load_drawn(_DRAWN, cache)
     if found is None:
         raise nothing_recognised(path)
@@ -71,7 +69,7 @@ def _load_found(found: Found, cache: bool) -> FaceSet:
 def _source_key(found: Found) -> str:
     """Return what changes when a source does: paths, sizes, times, and the hash of each file's first MiB."""
     facts: list[object] = [_CACHE_VERSION, found.layout, found.names]
-    files = found.place.real_files(found.names)
+    files = list(dict.fromkeys(map(found.place.path, found.names)))
     few = len(files) < _MANY_FILES
     for file in files:
         status = file.stat()
@@ -99,17 +97,12 @@ def _load_drawn(n: int, cache: bool) -> FaceSet:
 
 
 def find(place: str | Path | None = None) -> Path | None:
-    """Return the file or folder to give to `load` that is in a place, by default `paths.DATA`.
+    """Return the file or folder to give to `load` in a place, by default `paths.DATA`; None where there is none.
 
-    None when it does not exist or is a folder without a layout of FER2013; the cache in it does not count. A
-    `DataError` says what is wrong with a file that is meant to be FER2013.
+    The cache in it does not count. A `DataError` says what is wrong with a file that is meant to be FER2013.
     """
     path = Path(paths.DATA if place is None else place).expanduser()
-    if not path.exists():
-        return None
-    found = recognise_layout(path)
-    if found is None and not path.is_dir():
-        raise nothing_recognised(path)
+    found = recognise_layout(path) if path.exists() else None
     if found is None:
         return None
     found.place.close()
@@ -117,10 +110,7 @@ def find(place: str | Path | None = None) -> Path | None:
 
 
 def sample(faces: FaceSet, n: int, seed: int = 0) -> FaceSet:
-    """Draw `n` faces so that usages and classes keep their proportions; all where there are no more than that.
-
-    They are in the original order, and the same for the same seed.
-    """
+    """Draw `n` faces (or all, if fewer) so that usages and classes keep their proportions, in the original order."""
     if n >= len(faces):
         return faces
     from sklearn.utils import resample
@@ -131,10 +121,10 @@ def sample(faces: FaceSet, n: int, seed: int = 0) -> FaceSet:
 
 
 def download(dest: str | Path | None = None) -> Path:
-    """Fetch FER2013 from Kaggle (`KAGGLE`, 60 MB, no account needed) with a progress bar.
+    """Fetch FER2013 from Kaggle (`KAGGLE`, 60 MB, no account needed), unless it is there, with a progress bar.
 
-    Returns ``fer2013`` in the folder `dest`, by default `paths.DATA`: whole or not there at all. When it is there
-    already, nothing is fetched. A `DataError` says how to download by hand when Kaggle cannot be reached.
+    Returns ``fer2013`` in the folder `dest`, by default `paths.DATA`: whole or not there at all. A `DataError` says how
+    to download by hand when Kaggle cannot be reached.
     """
     dest = Path(paths.DATA if dest is None else dest).expanduser()
     target = dest / "fer2013"

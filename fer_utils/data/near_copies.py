@@ -5,7 +5,7 @@ whole, the other whole or cropped. What passes is aligned by an affine warp at f
 Psarakis, 2008), and kept if it then correlates.
 """
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
@@ -57,9 +57,8 @@ def near_pairs(faces: np.ndarray, threshold: float) -> pd.DataFrame:
     """
     describe = _descriptor(faces)
     whole = describe(faces)
-    edges = np.stack([_edges(face) for face in faces]) if len(faces) else np.zeros((0, SIZE, SIZE), np.float32)
-    found = [pd.DataFrame({"a": np.zeros(0, int), "b": np.zeros(0, int), "correlation": np.zeros(0, np.float32),
-                           "mirrored": np.zeros(0, bool)})]
+    edges = np.array([_edges(face) for face in faces]).reshape(-1, SIZE, SIZE)
+    found = []
     known = np.zeros(0, np.int64)
     # `disable=None` shows the bar on a terminal and in a notebook, but in no log.
     with tqdm(total=2 * len(_VIEWS), desc="comparing faces", leave=False, disable=None if len(faces) >= _MANY else True,
@@ -82,14 +81,12 @@ def _pair_number(a: np.ndarray, b: np.ndarray, n: int) -> np.ndarray:
     return np.minimum(a, b).astype(np.int64) * n + np.maximum(a, b)
 
 
-def _in_threads(work: Callable[[Any], np.ndarray], chunks: Sequence[Any], bar: tqdm) -> list[np.ndarray]:
-    """Return the results of all chunks; the bar goes on by one step in all."""
-    results = []
+def _in_threads(work: Callable[[Any], np.ndarray], chunks: Sequence[Any], bar: tqdm) -> Iterator[np.ndarray]:
+    """Yield the results of all chunks; the bar goes on by one step in all."""
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         for result in pool.map(work, chunks):
-            results.append(result)
+            yield result
             bar.update(1 / len(chunks))
-    return results
 
 
 # --- the sieve ---

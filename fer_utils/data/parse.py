@@ -24,41 +24,35 @@ def read_found(found: Found) -> dict[str, np.ndarray]:
     return {"pixels": pixels, "emotion": emotion, "usage": usage}
 
 
-def _joined(parts: list[Arrays]) -> Arrays:
-    pixels, emotion, usage = (np.concatenate(arrays) for arrays in zip(*parts))
-    return pixels, emotion, usage
-
-
 # --- tables ---
 
 
 def _read_tables(found: Found) -> Arrays:
-    return _joined([_read_table(found.place, name) for name in found.names])
+    pixels, emotion, usage = (np.concatenate(arrays) for arrays in zip(*(
+        part for name in found.names for part in _read_table(found.place, name))))
+    return pixels, emotion, usage
 
 
-def _read_table(place: Place, name: str) -> Arrays:
+def _read_table(place: Place, name: str) -> list[Arrays]:
     label = place.label(name)
     columns = csv_columns(place, name)
     table = table_usage(name, columns)
     wanted = {column: column.strip().lower() for column in columns
               if column.strip().lower() in ("emotion", "pixels", "usage")}
 
-    def parse(chunk: pd.DataFrame) -> Arrays:
-        chunk = chunk.rename(columns=wanted)
-        return _parse_rows(label, chunk[(chunk != "").any(axis=1)], table)  # blank lines are often at the end
-
     # In chunks: 300 MB of text are never in memory at once. Threads were measured here and gain nothing.
     with reading_errors(label), open_csv(place, name) as file:
         chunks = pd.read_csv(file, dtype=str, usecols=list(wanted), keep_default_na=False, skip_blank_lines=False,
                              encoding_errors="replace", chunksize=1024)
-        parts = [parse(chunk) for chunk in chunks]
+        parts = [_parse_rows(label, chunk.rename(columns=wanted), table) for chunk in chunks]
     if not sum(len(emotion) for _, emotion, _ in parts):
         raise DataError(f"{label}: has a header and no rows; download or copy it again")
-    return _joined(parts)
+    return parts
 
 
 def _parse_rows(label: str, chunk: pd.DataFrame, table: str | None) -> Arrays:
     """Turn rows of text into arrays; `table` is the table's usage, the index counts rows from 0 under the header."""
+    chunk = chunk[(chunk != "").any(axis=1)]  # blank lines are often at the end
     problems: list[tuple[int, str]] = []  # row and what is wrong there, the first of each kind
 
     def check(wrong: np.ndarray, describe: Callable[[int], str]) -> None:
@@ -81,27 +75,29 @@ def _parse_rows(label: str, chunk: pd.DataFrame, table: str | None) -> Arrays:
     else:
         usage = np.full(n, table, "<U11")
     texts = chunk["pixels"].tolist()
-    blocks = []
+    blocks = [np.empty((0, SIZE, SIZE), np.uint8)]
     for start in range(0, n, 128):  # blocks that fit the processor's cache
         block = texts[start:start + 128]
         pixels = _parse_pixels(block)
         if pixels is None:
-            pixels, bad, problem = _parse_slowly(block)
-            if pixels is None:
-                problems.append((chunk.index[start + bad], problem))
+            wrong = [(chunk.index[row], problem) for row, text in enumerate(block, start)
+                     if (problem := _pixel_problem(text))]
+            if wrong:
+                problems.append(wrong[0])
                 break
+            pixels = np.array([text.split() for text in block]).astype(np.uint8).reshape(-1, SIZE, SIZE)
         blocks.append(pixels)
     if problems:
         row, problem = min(problems)
         raise DataError(f"{label}, row {row + 2}: {problem}; if the file was cut off, download or copy it again, "
                         "else correct or remove this row")
-    return np.concatenate(blocks) if blocks else np.empty((0, SIZE, SIZE), np.uint8), emotion, usage
+    return np.concatenate(blocks), emotion, usage
 
 
 def _parse_pixels(texts: list[str]) -> np.ndarray | None:
     """Return the pixels, uint8 (n, 48, 48), of blank-separated decimals; None unless all is as it should be.
 
-    It works on all the bytes at once, several times as fast as splitting and converting each row.
+    It reads all bytes at once, several times as fast as splitting and converting each row.
     """
     data = np.frombuffer(f"   {' '.join(texts)} ".encode(), np.uint8)
     digit = data - np.uint8(ord("0"))
@@ -123,18 +119,15 @@ def _parse_pixels(texts: list[str]) -> np.ndarray | None:
     return None if values.max() > 255 else values.astype(np.uint8).reshape(-1, SIZE, SIZE)
 
 
-def _parse_slowly(texts: list[str]) -> tuple[np.ndarray | None, int, str]:
-    """Return the pixels as `_parse_pixels` does, or else the first row in which something is wrong, and what."""
-    rows = [text.split() for text in texts]
-    for i, values in enumerate(rows):
-        for j, value in enumerate(values):
-            if not re.fullmatch(r"-?[0-9]+", value):
-                return None, i, f"pixel {j + 1} is {value[:20]!r}, not a whole number"
-            if value.startswith("-") or len(value.lstrip("0")) > 3 or int(value) > 255:
-                return None, i, f"pixel {j + 1} is {value[:20]}, outside 0–255"
-        if len(values) != SIZE * SIZE:
-            return None, i, f"{len(values)} pixel values instead of {SIZE * SIZE}"
-    return np.array(rows).astype(np.uint8).reshape(-1, SIZE, SIZE), 0, ""
+def _pixel_problem(text: str) -> str:
+    """Return what is wrong with a row's pixels, "" where nothing is."""
+    values = text.split()
+    for number, value in enumerate(values, 1):
+        if not re.fullmatch(r"-?[0-9]+", value):
+            return f"pixel {number} is {value[:20]!r}, not a whole number"
+        if value.startswith("-") or len(value.lstrip("0")) > 3 or int(value) > 255:
+            return f"pixel {number} is {value[:20]}, outside 0–255"
+    return "" if len(values) == SIZE * SIZE else f"{len(values)} pixel values instead of {SIZE * SIZE}"
 
 
 # --- image files ---
@@ -152,15 +145,14 @@ def _read_images(found: Found) -> Arrays:
         numbers = re.findall(r"\d+", match["stem"])
         return usages.index(usage), int(numbers[-1]) if numbers else -1, name, emotion_index(match["emotion"])
 
-    def decode(batch: list[str]) -> np.ndarray:
-        return np.stack([_read_image(found.place, name) for name in batch])
+    order, _, names, emotion = zip(*sorted(map(facts, found.names)))
 
-    ordered = sorted(facts(name) for name in found.names)
-    names = [name for _, _, name, _ in ordered]
+    def decode(start: int) -> list[np.ndarray]:
+        return [_read_image(found.place, name) for name in names[start:start + 256]]
+
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        pixels = np.concatenate(list(pool.map(decode, (names[i:i + 256] for i in range(0, len(names), 256)))))
-    return (pixels, np.array([emotion for *_, emotion in ordered], np.int8),
-            np.array([usages[index] for index, *_ in ordered], "<U11"))
+        pixels = np.concatenate(list(pool.map(decode, range(0, len(names), 256))))
+    return pixels, np.array(emotion, np.int8), np.array(usages)[list(order)]
 
 
 def _read_image(place: Place, name: str) -> np.ndarray:

@@ -44,25 +44,20 @@ class Folder:
     def open(self, name: str) -> IO[bytes]:
         return open(self.base / name, "rb")
 
+    def path(self, name: str) -> Path:
+        """Return the file on disk that holds the named file, or the named folder."""
+        return self.base / name
+
     def label(self, name: str) -> str:
         """Return how errors call a file."""
         return str(self.base / name)
-
-    def real_files(self, names: tuple[str, ...]) -> list[Path]:
-        """Return the files on disk that hold the named ones."""
-        return [self.base / name for name in names]
-
-    def within(self, name: str) -> Path:
-        """Return the path that leads here again: of a file or a folder in this place."""
-        return self.base / name if name else self.base
 
 
 class Zip:
     """Name and open the files in a zip archive."""
 
     def __init__(self, path: Path, alone: bool) -> None:
-        self.path = path
-        self.alone = alone
+        self.file, self.alone = path, alone
         with reading_errors(str(path)):
             self.archive = zipfile.ZipFile(path)
         self.names = [name for name in self.archive.namelist() if not name.endswith("/")
@@ -74,14 +69,11 @@ class Zip:
     def open(self, name: str) -> IO[bytes]:
         return self.archive.open(name)
 
+    def path(self, name: str) -> Path:
+        return self.file
+
     def label(self, name: str) -> str:
-        return f"{self.path}: {name}"
-
-    def real_files(self, names: tuple[str, ...]) -> list[Path]:
-        return [self.path]
-
-    def within(self, name: str) -> Path:
-        return self.path
+        return f"{self.file}: {name}"
 
 
 Place = Folder | Zip
@@ -91,15 +83,12 @@ Place = Folder | Zip
 def open_csv(place: Place, name: str) -> Iterator[IO[bytes]]:
     """Open a CSV file, unpacked where it is a ``.csv.gz``."""
     with place.open(name) as file:
-        if name.lower().endswith(".gz"):
-            with gzip.open(file) as unpacked:
-                yield unpacked  # type: ignore[misc]  # a GzipFile reads as any binary file does
-        else:
-            yield file
+        # A GzipFile reads as any binary file does.
+        yield gzip.open(file) if name.lower().endswith(".gz") else file  # type: ignore[misc]
 
 
 def csv_columns(place: Place, name: str) -> list[str]:
-    """Return the columns that a CSV file names in its first row."""
+    """Return the column names in a CSV file's first row."""
     with reading_errors(place.label(name)), open_csv(place, name) as file:
         return list(pd.read_csv(file, nrows=0, encoding_errors="replace").columns)
 

@@ -1,7 +1,6 @@
 """The official split, the leaky one as an exhibit, and balancing of the training part."""
 import warnings
 from dataclasses import dataclass
-from functools import partial
 
 import cv2
 import numpy as np
@@ -9,30 +8,24 @@ import numpy as np
 from ..errors import DataError
 from ..labels import EMOTIONS
 from .copies import clean_mask, face_ids, faces_on_both_sides
-from .faceset import FaceSet
+from .faceset import USAGES, FaceSet
 
 PROTOCOLS = ("official", "leaky")
 """Train on Training, choose on PublicTest, report PrivateTest; or over-sample everything and split afterwards."""
 BALANCES = ("none", "over", "under", "smote", "class_weights")
 """Ways to make up for rare classes, in the training part only."""
-_LEAKY_TEST_SHARE = 0.1
-_VALIDATION_FOLDS = 10  # one of them is held out where there is no PublicTest
 
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """The labelled faces to train on, to choose a network by (`validation`), and to report (`test`).
-
-    `test` is empty where the data set has no labelled PrivateTest. Each face's usage is the original one. `balance`
-    says what was done to `train`; `class_weight` are the weights of the classes in the loss for "class_weights".
-    """
+    """The labelled faces to train on, to choose a network by, and to report, each with its original usage."""
 
     train: FaceSet
     validation: FaceSet
-    test: FaceSet
+    test: FaceSet  # empty where the data set has no labelled PrivateTest
     protocol: str
-    balance: str
-    class_weight: dict[int, float] | None = None
+    balance: str  # what was done to `train`
+    class_weight: dict[int, float] | None = None  # of the classes in the loss, for the balance "class_weights"
 
     @property
     def exhibit(self) -> bool:
@@ -63,8 +56,7 @@ def split(faces: FaceSet, protocol: str = "official", balance: str = "none", see
     part (and validate on that). Most test faces then have a copy in the training part. It is an exhibit, and takes
     `balance` "over" only.
 
-    A `ValueError` says that `protocol` or `balance` is none of `PROTOCOLS` and `BALANCES`, a `DataError` that there are
-    no labelled Training faces, or too few.
+    An unknown `protocol` or `balance` is a `ValueError`; no or too few labelled Training faces are a `DataError`.
 
     >>> import fer_utils as fer
     >>> parts = split(fer.load("drawn:100"), balance="over")
@@ -75,15 +67,12 @@ def split(faces: FaceSet, protocol: str = "official", balance: str = "none", see
     _check(balance, BALANCES, "balance")
     if protocol == "leaky":
         return _leaky(faces, balance, seed)
-    train = faces[(faces.usage == "Training") & faces.labelled]
-    validation = faces[(faces.usage == "PublicTest") & faces.labelled]
-    test = faces[(faces.usage == "PrivateTest") & faces.labelled]
+    train, validation, test = (faces[(faces.usage == usage) & faces.labelled] for usage in USAGES)
     if not len(train):
         raise DataError(f"{faces.source}: there are no labelled Training faces to train on; "
                         "the official protocol needs FER2013's Training part")
     if not len(validation):
-        # Always the same tenth, because networks of several seeds are compared on it, and teach one another.
-        train, validation = _hold_out(train, 0)
+        train, validation = _hold_out(train)
     weights = class_weights(train.emotion) if balance == "class_weights" else None
     return Split(_balanced(train, balance, seed), validation, test, protocol, balance, weights)
 
@@ -93,16 +82,17 @@ def _check(value: str, known: tuple[str, ...], what: str) -> None:
         raise ValueError(f"unknown {what} {value!r}; known: {', '.join(known)}")
 
 
-def _hold_out(train: FaceSet, seed: int) -> tuple[FaceSet, FaceSet]:
+def _hold_out(train: FaceSet) -> tuple[FaceSet, FaceSet]:
     """Return Training without a tenth, and that tenth; all copies of a face are on one side."""
     from sklearn.model_selection import StratifiedGroupKFold
 
     ids = face_ids(train.pixels)
-    n_folds = min(_VALIDATION_FOLDS, len(np.unique(ids)), np.bincount(train.emotion).max())
+    n_folds = min(10, len(np.unique(ids)), np.bincount(train.emotion).max())
     if n_folds < 2:
         raise DataError(f"{train.source}: {len(train)} Training faces are too few to hold some out for validation; "
                         "give a data set with a labelled PublicTest, or more faces")
-    folds = StratifiedGroupKFold(n_folds, shuffle=True, random_state=seed)
+    # Always the same tenth, because networks of several seeds are compared on it, and teach one another.
+    folds = StratifiedGroupKFold(n_folds, shuffle=True, random_state=0)
     with warnings.catch_warnings():
         # A class with fewer than ten faces is not in each tenth: that is known, and no reason to stop.
         warnings.filterwarnings("ignore", "The least populated class", UserWarning)
@@ -119,8 +109,7 @@ def _leaky(faces: FaceSet, balance: str, seed: int) -> Split:
     rows = np.flatnonzero(faces.labelled)
     rows = rows[_sampled_rows(faces.emotion[rows], "over", seed)]
     try:
-        train, test = train_test_split(rows, test_size=_LEAKY_TEST_SHARE, stratify=faces.emotion[rows],
-                                       random_state=seed)
+        train, test = train_test_split(rows, test_size=0.1, stratify=faces.emotion[rows], random_state=seed)
     except ValueError as error:
         raise DataError(f"{faces.source}: {len(rows)} labelled faces are too few for the leaky protocol's split of "
                         f"each class ({error})") from None
@@ -134,11 +123,9 @@ def report_part(faces: FaceSet) -> tuple[str, FaceSet, np.ndarray | None]:
     the part that training chose by, which flatters: "PublicTest", or "validation" where that was held out of Training;
     then the clean ones are None.
     """
-    parts = split(faces)
-    usage = str(parts.reported.usage[0])
-    if usage == "Training":
-        return "validation", parts.reported, None
-    return usage, parts.reported, clean_mask(faces, usage, labelled=True)
+    part = split(faces).reported
+    usage = str(part.usage[0])
+    return "validation" if usage == "Training" else usage, part, clean_mask(faces, usage, labelled=True)
 
 
 # --- balancing ---
@@ -150,8 +137,7 @@ def balance(pixels: np.ndarray, emotion: np.ndarray, how: str, seed: int = 0) ->
     "over" repeats random faces of the rarer classes, "under" drops random faces of the more frequent ones, "smote" adds
     faces between a face and one of its five nearest neighbours of its class, fewer in a tiny class (Chawla et al.,
     "SMOTE: Synthetic minority over-sampling technique", JAIR 16, 2002). "none" and "class_weights" change nothing. The
-    given faces come first for "over" and "smote", and stay in order for "under". A `ValueError` says that `how` is
-    unknown, or that SMOTE has a single face of a class.
+    given faces come first for "over" and "smote", and stay in order for "under".
     """
     _check(how, BALANCES, "balance")
     if how == "smote":
@@ -197,10 +183,7 @@ def _balanced(train: FaceSet, how: str, seed: int) -> FaceSet:
 
 
 def class_weights(emotion: np.ndarray) -> dict[int, float]:
-    """Weight classes by the inverse of their frequency.
-
-    The weight of a class is N / (classes present × its faces), 0 without faces; over all faces the mean is 1.
-    """
+    """Weight classes by N / (classes present × their faces), 0 without faces; over all faces the mean is 1."""
     counts = np.bincount(emotion, minlength=len(EMOTIONS))
     present = int(np.count_nonzero(counts))
     return {label: len(emotion) / (present * n) if n else 0.0 for label, n in enumerate(counts.tolist())}
@@ -210,35 +193,31 @@ def class_weights(emotion: np.ndarray) -> dict[int, float]:
 
 
 def leak_count(parts: Split) -> int:
-    """Count the test faces (`Split.reported`) that are byte for byte in the training part.
-
-    Under the official protocol they are FER2013's own copies only (291); under the leaky one thousands.
-    """
+    """Count the test faces (`Split.reported`) that are byte for byte in the training part (291; leaky: thousands)."""
     return faces_on_both_sides(parts.train.pixels, parts.reported.pixels)
 
 
 def memoriser_accuracy(parts: Split, size: int = 16, limit: int | None = None, seed: int = 0,
                        test: FaceSet | None = None) -> float:
-    """Score a memoriser, which has only learnt the training faces by heart: it says the label of the most alike one.
+    """Return the accuracy (0 to 1) of a memoriser, which says the label of the training face that is most alike.
 
-    One nearest neighbour, by the Euclidean distance of thumbnails of `size` pixels. It shows the leak without any
-    training: on FER2013 it scores 81.0 % on the leaky split, where projects A and E published 81.39 % and 81.07 %. On
-    the official split it scores 40.6 %, and 26.0 % on those of its faces that are not in Training, which is less than
-    by calling them all happy (30.7 %).
-
-    It is scored on `test`, by default `Split.reported`, or on `limit` random faces of it. Returns 0 to 1.
+    One nearest neighbour, by the Euclidean distance of thumbnails of `size` pixels, on `test` (by default
+    `Split.reported`), or on `limit` random faces of it. It shows the leak without any training: on FER2013 it scores
+    81.0 % on the leaky split, where projects A and E published 81.39 % and 81.07 %. On the official split it scores
+    40.6 %, and 26.0 % on those of its faces that are not in Training, which is less than by calling them all happy
+    (30.7 %).
     """
     from sklearn.neighbors import KNeighborsClassifier
 
     test = parts.reported if test is None else test
     if limit is not None and limit < len(test):
         test = test[np.sort(np.random.default_rng(seed).choice(len(test), limit, replace=False))]
-    shrink = partial(cv2.resize, dsize=(size, size), interpolation=cv2.INTER_AREA)
 
-    def thumbnails(pixels: np.ndarray) -> np.ndarray:
-        return np.stack([shrink(face) for face in pixels]).reshape(len(pixels), -1).astype(np.float32)
+    def thumbnails(faces: FaceSet) -> np.ndarray:
+        small = [cv2.resize(face, (size, size), interpolation=cv2.INTER_AREA) for face in faces.pixels]
+        return np.reshape(small, (len(faces), -1)).astype(np.float32)
 
     # Each distinct face once: copies change no nearest neighbour, and the search is shorter without them.
     train = parts.train[np.unique(face_ids(parts.train.pixels), return_index=True)[1]]
-    memoriser = KNeighborsClassifier(1, algorithm="brute").fit(thumbnails(train.pixels), train.emotion)
-    return float(memoriser.score(thumbnails(test.pixels), test.emotion))
+    memoriser = KNeighborsClassifier(1, algorithm="brute").fit(thumbnails(train), train.emotion)
+    return float(memoriser.score(thumbnails(test), test.emotion))
