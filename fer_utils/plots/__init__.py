@@ -2,7 +2,8 @@
 
 A figure with one Axes draws into `ax` and returns it; without `ax` it makes a figure of its own. A figure of several
 panels returns its Figure. `save_figure` takes both. `note` says what the faces are; it ends the title, in brackets.
-Tables with missing columns and values out of range raise a ValueError that names them.
+Labels are integers, in the order of `EMOTIONS`. Tables with missing columns and values out of range raise a ValueError
+that names them.
 
     >>> import fer_utils as fer
     >>> faces = fer.load("drawn:70")

@@ -9,20 +9,8 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 from matplotlib.transforms import Bbox
 
-from .style import (
-    BLUE,
-    GRAY,
-    LABEL,
-    ORANGE,
-    VERMILLION,
-    WIDTH,
-    check_columns,
-    check_fractions,
-    new_axes,
-    percent,
-    set_title,
-    use_style,
-)
+from .checks import check_columns, check_fractions
+from .style import BLUE, GRAY, LABEL, ORANGE, VERMILLION, WIDTH, new_axes, percent, titled, use_style
 
 
 class PublishedResult(NamedTuple):
@@ -54,9 +42,6 @@ def _check_models(table: pd.DataFrame, wanted: list[str]) -> pd.DataFrame:
     return table
 
 
-# --- Accuracy ----------------------------------------------------------------------------------------------------
-
-
 class _Row(NamedTuple):
     """One row of the comparison: a heading, a published result, or a network on an official or leaky split."""
 
@@ -74,11 +59,8 @@ def plot_comparison(table: pd.DataFrame, published: Sequence[PublishedResult] = 
     From top to bottom: the published results, the official runs, the leaky ones, each best first. The leaky ones are
     hollow, hatched and called an exhibit: they are scored on faces that appear in their training part.
 
-    Parameters
-    ----------
-    table
-        One row for each run: name, accuracy, low, high (the ends of its interval), clean_accuracy (on clean
-        PrivateTest; may be NaN), all as fractions, parameters, protocol ("official" or "leaky").
+    `table` has a row for each run: name, accuracy, low, high (the ends of its interval), clean_accuracy (on clean
+    PrivateTest; may be NaN), all as fractions, parameters, protocol ("official" or "leaky").
     """
     table = _check_models(table, ["name", "accuracy", "low", "high", "clean_accuracy", "parameters", "protocol"])
     unknown = set(table["protocol"]) - {"official", "leaky"}
@@ -106,8 +88,7 @@ def plot_comparison(table: pd.DataFrame, published: Sequence[PublishedResult] = 
     ax.xaxis.set_major_formatter(percent)
     ax.legend(handles=_comparison_handles("leaky" in set(table["protocol"]), bool(published)), loc="upper center",
               bbox_to_anchor=(0.4, -0.55 / (0.27 * len(rows))), ncols=2)
-    set_title(ax, "Accuracy beside the published marks", note)
-    return ax
+    return titled(ax, "Accuracy beside the published marks", note)
 
 
 def _comparison_rows(table: pd.DataFrame, published: Sequence[PublishedResult]) -> list[_Row]:
@@ -163,22 +144,13 @@ def _comparison_handles(leaky: bool, published: bool) -> list[Line2D]:
     return handles
 
 
-# --- Accuracy against cost ---------------------------------------------------------------------------------------
-
-
 @use_style()
 def plot_accuracy_vs_cost(table: pd.DataFrame, cost: str = "cpu_ms", note: str = "", ax: Axes | None = None) -> Axes:
     """Draw the accuracy of networks against the cost of one face; the marker's area grows with the parameters.
 
-    The line joins the networks that no other one beats in both accuracy and cost.
-
-    Parameters
-    ----------
-    table
-        One row for each network: name, accuracy (a fraction), parameters and the column of the cost. Rows whose
-        protocol is "leaky" are left out: their accuracy ranks nothing.
-    cost
-        "cpu_ms" (milliseconds), "mflops" (10^6 floating point operations), or another column of positive numbers.
+    The line joins the networks that no other one beats in both accuracy and cost. `table` has a row for each network:
+    name, accuracy (a fraction), parameters and the column `cost`: "cpu_ms" (milliseconds), "mflops" (10^6 floating
+    point operations) or other positive numbers. "leaky" rows are left out: their accuracy ranks nothing.
     """
     table = _check_models(table, ["name", "accuracy", "parameters", cost])
     if "protocol" in table:
@@ -205,7 +177,7 @@ def plot_accuracy_vs_cost(table: pd.DataFrame, cost: str = "cpu_ms", note: str =
     ax.set(xlabel=names.get(cost, f"{cost} (log scale)"), ylabel="accuracy on PrivateTest")
     ax.grid(True)
     ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.15), ncols=4, columnspacing=1.2)
-    set_title(ax, "Accuracy against cost", note)
+    titled(ax, "Accuracy against cost", note)
     _place_labels(ax, x, y, np.sqrt(_area(table["parameters"]) / np.pi), list(table["name"]))
     return ax
 

@@ -9,26 +9,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from ..labels import COLOURS, EMOTIONS, N_CLASSES
+from .checks import check_columns, check_emotion_rows, check_faces, check_fractions, check_labels
 from .scores import draw_heatmap
-from .style import (
-    BLUE,
-    GRAY,
-    LABEL,
-    ORANGE,
-    SMALL,
-    TEXT,
-    VERMILLION,
-    WIDTH,
-    check_columns,
-    check_emotion_rows,
-    check_faces,
-    check_fractions,
-    check_labels,
-    new_axes,
-    percent,
-    set_title,
-    use_style,
-)
+from .style import BLUE, GRAY, LABEL, ORANGE, SMALL, TEXT, VERMILLION, WIDTH, new_axes, percent, titled, use_style
 
 USAGE_COLOURS = {"Training": BLUE, "PublicTest": ORANGE, "PrivateTest": VERMILLION}
 
@@ -37,10 +20,7 @@ USAGE_COLOURS = {"Training": BLUE, "PublicTest": ORANGE, "PrivateTest": VERMILLI
 def plot_class_balance(counts: pd.DataFrame, note: str = "", ax: Axes | None = None) -> Axes:
     """Draw how many faces each emotion has in each usage, and each emotion's share of all.
 
-    Parameters
-    ----------
-    counts
-        Rows `EMOTIONS`, one column for each usage, numbers of faces (`FaceSet.counts()`).
+    `counts` has the rows `EMOTIONS` and one column for each usage (`FaceSet.counts()`).
     """
     counts = check_emotion_rows(counts, "counts")
     total = counts.to_numpy().sum()
@@ -56,8 +36,7 @@ def plot_class_balance(counts: pd.DataFrame, note: str = "", ax: Axes | None = N
     ax.set(xlabel="emotion, and its share of all faces", ylabel="faces", xlim=(-0.55, N_CLASSES - 0.45))
     ax.yaxis.set_major_formatter("{x:,.0f}")
     ax.legend(title="usage")
-    set_title(ax, "Faces of each emotion and usage", note)
-    return ax
+    return titled(ax, "Faces of each emotion and usage", note)
 
 
 @use_style()
@@ -65,14 +44,7 @@ def plot_intensity(pixels: np.ndarray, emotion: np.ndarray, note: str = "") -> F
     """Draw the spread of brightness and of contrast within each emotion, in two panels.
 
     Brightness is the mean gray value of a face, contrast its standard deviation, both 0 to 255. Boxes hold half of the
-    faces, whiskers reach 1.5 times the box, points beyond are left out.
-
-    Parameters
-    ----------
-    pixels
-        (N, H, W) or (N, H, W, 1), uint8 0-255 or float 0-1.
-    emotion
-        Labels (N,).
+    faces, whiskers reach 1.5 times the box, points beyond are left out. `pixels` are gray faces, as in `plot_faces`.
     """
     faces = check_faces(pixels, gray=True)
     emotion = check_labels(emotion, len(faces))
@@ -88,19 +60,15 @@ def plot_intensity(pixels: np.ndarray, emotion: np.ndarray, note: str = "") -> F
         ax.axvline(table[column].median(), color="black", linestyle=":", linewidth=1)
         ax.set_ylabel("")
     axes[0].set_ylabel("emotion")
-    set_title(figure, "Brightness and contrast of each emotion; dotted: median of all", note)
-    return figure
+    return titled(figure, "Brightness and contrast of each emotion; dotted: median of all", note)
 
 
 @use_style()
 def plot_ferplus_agreement(table: pd.DataFrame, note: str = "", ax: Axes | None = None) -> Axes:
     """Draw how often FER+'s annotators (Barsoum et al., ICMI 2016) agree with FER2013's label.
 
-    Parameters
-    ----------
-    table
-        Index: emotions, and "all" if wanted. Columns (`data.ferplus_agreement`): agreement (fraction of faces whose
-        FER+ plurality vote is FER2013's label; NaN without faces), faces (how many).
+    `table` (`data.ferplus_agreement`) has a row for each emotion and, if wanted, for "all": agreement (fraction of
+    faces whose FER+ plurality vote is FER2013's label; NaN without faces) and faces (how many).
     """
     table = check_columns(table, ["agreement", "faces"], "FER+ agreement")
     agreement = check_fractions(table["agreement"], "agreement")
@@ -114,36 +82,27 @@ def plot_ferplus_agreement(table: pd.DataFrame, note: str = "", ax: Axes | None 
            xticks=np.arange(0, 1.01, 0.2))
     ax.spines["bottom"].set_bounds(0, 1)
     ax.xaxis.set_major_formatter(percent)
-    set_title(ax, "Ten FER+ annotators against FER2013's label", note)
-    return ax
+    return titled(ax, "Ten FER+ annotators against FER2013's label", note)
 
 
 @use_style()
 def plot_votes(table: pd.DataFrame, note: str = "", ax: Axes | None = None) -> Axes:
     """Draw what FER+'s annotators saw in the faces of each FER2013 label, as percentages of the row's faces.
 
-    Parameters
-    ----------
-    table
-        Rows `EMOTIONS` (FER2013's label), columns FER+'s plurality votes, numbers of faces.
+    `table` has numbers of faces: rows `EMOTIONS` (FER2013's label), columns FER+'s plurality votes.
     """
     table = check_emotion_rows(table, "the table of votes")
-    shares = table.div(table.sum(axis=1).clip(lower=1), axis=0)
     ax = new_axes(ax, WIDTH, 4.4)
-    draw_heatmap(ax, shares, ".0%", "share of the row", vmax=1)
+    draw_heatmap(ax, table, "share of the row", shares=True)
     ax.set(xlabel="FER+ plurality vote", ylabel="FER2013's label")
-    set_title(ax, "What ten FER+ annotators saw in FER2013's classes", note)
-    return ax
+    return titled(ax, "What ten FER+ annotators saw in FER2013's classes", note)
 
 
 @use_style()
 def plot_resampling(counts: pd.DataFrame, note: str = "") -> Figure:
     """Draw the class counts of the training part after each way of balancing, in one panel for each.
 
-    Parameters
-    ----------
-    counts
-        Rows `EMOTIONS`, one column for each way ("none", "over", …), numbers of faces.
+    `counts` has the rows `EMOTIONS` and one column for each way ("none", "over", …).
     """
     counts = check_emotion_rows(counts, "counts")
     n = counts.shape[1]
@@ -164,19 +123,15 @@ def plot_resampling(counts: pd.DataFrame, note: str = "") -> Figure:
         ax.set_axis_off()
     for ax in axes.flat[n - columns:n]:  # the lowest panel of each column
         ax.set_xlabel("faces")
-    set_title(figure, "Training faces of each emotion by way of balancing", note)
-    return figure
+    return titled(figure, "Training faces of each emotion by way of balancing", note)
 
 
 @use_style()
 def plot_leak(table: pd.DataFrame, note: str = "") -> Figure:
     """Draw how many test faces also appear in training, and how many a look-up table of training faces gets right.
 
-    Parameters
-    ----------
-    table
-        Index: protocols ("official", "leaky"; the leaky one is hatched and called an exhibit). Columns: both_sides
-        (test faces that appear in training too), test_faces (all), memoriser_accuracy (a fraction).
+    `table` has a row for each protocol ("official", "leaky"; the leaky one is hatched and called an exhibit):
+    both_sides (test faces that appear in training too), test_faces (all), memoriser_accuracy (a fraction).
     """
     table = check_columns(table, ["both_sides", "test_faces", "memoriser_accuracy"], "the leak's table")
     accuracy = check_fractions(table["memoriser_accuracy"], "memoriser_accuracy")
@@ -196,5 +151,4 @@ def plot_leak(table: pd.DataFrame, note: str = "") -> Figure:
         ax.spines["left"].set_bounds(0, 1)
         ax.yaxis.set_major_formatter(percent)
         ax.yaxis.set_tick_params(labelleft=True)
-    set_title(figure, "The leak: over-sampling before the split", note)
-    return figure
+    return titled(figure, "The leak: over-sampling before the split", note)

@@ -8,7 +8,8 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from ..labels import COLOURS, EMOTIONS, VALENCE, VALENCES
-from .style import BLUE, GRAY, ORANGE, VERMILLION, WIDTH, check_columns, new_axes, percent, set_title, use_style
+from .checks import check_columns
+from .style import BLUE, GRAY, ORANGE, VERMILLION, WIDTH, new_axes, percent, titled, use_style
 
 VALENCE_COLOURS = {"negative": BLUE, "neutral": GRAY, "positive": ORANGE}
 
@@ -17,11 +18,8 @@ VALENCE_COLOURS = {"negative": BLUE, "neutral": GRAY, "positive": ORANGE}
 def plot_shares(table: pd.DataFrame, note: str = "", ax: Axes | None = None) -> Axes:
     """Draw the shares of the emotions, or of the valences, raw and corrected, with their 95 % intervals.
 
-    Parameters
-    ----------
-    table
-        Rows named by emotion or "valence: …" (`estimate_shares`). Columns raw, raw_low, raw_high, corrected,
-        corrected_low, corrected_high, as fractions.
+    `table` (`estimate_shares`) has rows named by emotion or "valence: …", and fractions in the columns raw and
+    corrected, each also with _low and _high.
     """
     table = check_columns(table, ["raw", "raw_low", "raw_high", "corrected", "corrected_low", "corrected_high"],
                           "shares")
@@ -31,8 +29,8 @@ def plot_shares(table: pd.DataFrame, note: str = "", ax: Axes | None = None) -> 
     page = plt.rcParams["axes.facecolor"]
     legend = []
     for kind, shift, thick, fill in (("corrected", -0.15, 3, None), ("raw", 0.15, 1.2, page)):
-        for y, colour, low, value, high in zip(range(len(names)), colours, table[f"{kind}_low"], table[kind],
-                                               table[f"{kind}_high"]):
+        columns = zip(colours, table[f"{kind}_low"], table[kind], table[f"{kind}_high"])
+        for y, (colour, low, value, high) in enumerate(columns):
             ax.plot([low, high], [y + shift] * 2, color=colour, linewidth=thick, solid_capstyle="butt")
             ax.plot(value, y + shift, "o", color=colour, ms=6, mew=1.5, markerfacecolor=fill or colour)
         legend.append(Line2D([], [], color=plt.rcParams["text.color"], marker="o", markerfacecolor=fill,
@@ -43,18 +41,14 @@ def plot_shares(table: pd.DataFrame, note: str = "", ax: Axes | None = None) -> 
     ax.xaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))
     ax.grid(axis="x", color=GRAY, alpha=0.3)
     ax.figure.legend(handles=legend, loc="outside lower center", ncols=2)
-    set_title(ax, "How the participants looked", note)
-    return ax
+    return titled(ax, "How the participants looked", note)
 
 
 @use_style()
 def plot_over_time(table: pd.DataFrame, note: str = "", ax: Axes | None = None) -> Axes:
     """Draw how many participants showed each emotion in each period.
 
-    Parameters
-    ----------
-    table
-        Index: starts of the periods (datetime). Columns `EMOTIONS`, counts (``over_time`` of `event.summarise`).
+    `table` has counts: columns `EMOTIONS`, index the starts of the periods (``over_time`` of `event.summarise`).
     """
     table = check_columns(table, EMOTIONS, "over_time")
     ax = new_axes(ax, WIDTH, 3.4)
@@ -74,18 +68,14 @@ def plot_over_time(table: pd.DataFrame, note: str = "", ax: Axes | None = None) 
     ax.yaxis.set_major_locator(MaxNLocator(5, integer=True))
     ax.set(xlabel="time", ylabel="participants")
     ax.legend(reverse=True, loc="center left", bbox_to_anchor=(1, 0.5), handlelength=1)
-    set_title(ax, "Emotions over time, raw counts", note)
-    return ax
+    return titled(ax, "Emotions over time, raw counts", note)
 
 
 @use_style()
 def plot_by_source(table: pd.DataFrame, note: str = "", ax: Axes | None = None) -> Axes:
     """Draw the raw shares of positive, neutral and negative for each source, with its number of participants.
 
-    Parameters
-    ----------
-    table
-        Index: names of the sources. Columns `EMOTIONS` (counts) and participants (``by_source`` of `event.summarise`).
+    `table` has counts: a row for each source, columns `EMOTIONS` and participants (``by_source`` of `event.summarise`).
     """
     table = check_columns(table, [*EMOTIONS, "participants"], "by_source")
     ax = new_axes(ax, WIDTH, 1.3 + 0.36 * len(table))
@@ -101,8 +91,7 @@ def plot_by_source(table: pd.DataFrame, note: str = "", ax: Axes | None = None) 
     ax.xaxis.set_major_formatter(percent)
     ax.tick_params(axis="y", length=0)
     ax.figure.legend(*ax.get_legend_handles_labels(), loc="outside lower center", ncols=3, handlelength=1)
-    set_title(ax, "By source, raw shares", note)
-    return ax
+    return titled(ax, "By source, raw shares", note)
 
 
 def _short(name: str, letters: int = 28) -> str:
@@ -115,10 +104,7 @@ def _short(name: str, letters: int = 28) -> str:
 def plot_correction(table: pd.DataFrame, note: str = "", ax: Axes | None = None) -> Axes:
     """Draw how many faces raw and corrected shares count under a wrong emotion, for mixes whose shares are known.
 
-    Parameters
-    ----------
-    table
-        One row for each mix: raw_error and corrected_error, as fractions (`event.check_correction`).
+    `table` has a row for each mix: raw_error and corrected_error, as fractions (`event.check_correction`).
     """
     table = check_columns(table, ["raw_error", "corrected_error"], "the check").sort_values("raw_error")
     ax = new_axes(ax, WIDTH, 1.3 + 0.28 * len(table))
@@ -132,5 +118,4 @@ def plot_correction(table: pd.DataFrame, note: str = "", ax: Axes | None = None)
     ax.xaxis.set_major_formatter(percent)
     ax.grid(axis="x", color=GRAY, alpha=0.3)
     ax.legend(loc="lower right")
-    set_title(ax, "Raw and corrected shares against the truth", note)
-    return ax
+    return titled(ax, "Raw and corrected shares against the truth", note)

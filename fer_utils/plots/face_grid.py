@@ -1,8 +1,4 @@
-"""Figures made of faces.
-
-`pixels` are faces (N, H, W), (N, H, W, 1) or RGB (N, H, W, 3), uint8 0-255 or float 0-1; labels are integers (N,), in
-the order of `EMOTIONS`.
-"""
+"""Figures made of faces."""
 from collections.abc import Sequence
 
 import matplotlib.pyplot as plt
@@ -12,58 +8,32 @@ from matplotlib.patches import Rectangle
 from numpy.typing import ArrayLike
 
 from ..labels import EMOTIONS, N_CLASSES
-from .style import (
-    BLUE,
-    GRAY,
-    RIGHT,
-    SMALL,
-    WIDTH,
-    WRONG,
-    check_faces,
-    check_fractions,
-    check_labels,
-    new_axes,
-    set_title,
-    use_style,
-)
+from .checks import check_faces, check_fractions, check_labels
+from .style import BLUE, GRAY, RIGHT, SMALL, WIDTH, WRONG, new_axes, titled, use_style
 
 LINE = SMALL * 1.3
 """Height of one line of a caption, in points."""
+LABEL_NAMES = (*EMOTIONS, "unlabelled")  # a label of -1 picks the last one
 
 
-def _fractions(faces: np.ndarray) -> np.ndarray:
-    return faces / 255 if faces.dtype == np.uint8 else faces.astype(float)
-
-
-def _name(label: int) -> str:
-    return EMOTIONS[label] if label >= 0 else "unlabelled"
+def _rgb(faces: np.ndarray) -> np.ndarray:
+    """Return faces as fractions (N, H, W, 3)."""
+    faces = faces / 255 if faces.dtype == np.uint8 else faces.astype(float)
+    return faces if faces.ndim == 4 else np.repeat(faces[..., None], 3, axis=-1)
 
 
 class _FaceGrid:
     """Faces, or taller tiles, in rows and columns on one Axes; positions are in widths of a tile, y downward.
 
-    One image for all faces takes a tenth of the time of one Axes for each face, and keeps the PDF small.
-
-    Parameters
-    ----------
-    captions
-        One text below each tile.
-    frames
-        One colour for each tile; an empty one draws no frame.
-    gap
-        Between tiles, in widths of a tile.
-    space
-        Below the captions, in lines.
-    inches
-        Width of a tile at most.
-    beside, above
-        Inches left free for what is beside and above the tiles.
+    One image for all faces takes a tenth of the time of one Axes for each face, and keeps the PDF small. Each tile has
+    a caption below it and the colour of its frame ("": none). `gap` between tiles is in widths of a tile, `space` below
+    captions in lines; a tile is `inches` wide at most; inches `beside` and `above` the tiles are left free.
     """
 
     def __init__(self, ax: Axes | None, tiles: np.ndarray, columns: int, *, captions: Sequence[str] = (),
                  frames: Sequence[str] = (), gap: float = 0.06, space: float = 0.4, inches: float = 0.95,
                  beside: float = 0.0, above: float = 0.0):
-        tiles = _fractions(tiles)
+        tiles = _rgb(tiles)
         tall, wide = tiles.shape[1:3]
         rows = -(-len(tiles) // columns)
         inches = min(inches, (WIDTH - beside - 0.2) / columns / (1 + gap))
@@ -72,7 +42,7 @@ class _FaceGrid:
         image = np.ones((rows * step_y, columns * step_x, 3))
         for i, tile in enumerate(tiles):
             y, x = i // columns * step_y, i % columns * step_x
-            image[y:y + tall, x:x + wide] = tile if tile.ndim == 3 else tile[..., None]
+            image[y:y + tall, x:x + wide] = tile
         self.columns, self.tall, self.step_x, self.step_y = columns, tall / wide, step_x / wide, step_y / wide
         width, height = columns * self.step_x, rows * self.step_y
         self.ax = new_axes(ax, np.clip(width * inches + beside + 0.2, 4.8, WIDTH), height * inches + above + 0.55)
@@ -81,21 +51,15 @@ class _FaceGrid:
         self.ax.set(xticks=[], yticks=[], xlim=(-gap / 2, width - gap / 2), ylim=(height, -gap / 2))
         self.ax.spines[:].set_visible(False)
         self.ax.tick_params(length=0)
-        for i, caption in enumerate(captions):
-            self._draw_caption(i, caption)
-        for i, colour in enumerate(frames):
+        corners = [(i % columns * self.step_x, i // columns * self.step_y) for i in range(len(tiles))]
+        for (x, y), caption in zip(corners, captions):
+            # Line by line from the baseline: the top of a text depends on its letters.
+            for k, line in enumerate(caption.split("\n"), start=1):
+                self.ax.annotate(line, (x + 0.5, y + self.tall), (0, -k * LINE - 1), textcoords="offset points",
+                                 ha="center", va="baseline", fontsize=SMALL)
+        for corner, colour in zip(corners, frames):
             if colour:
-                self.ax.add_patch(Rectangle(self._corner(i), 1, self.tall, fill=False, edgecolor=colour, linewidth=2))
-
-    def _corner(self, i: int) -> tuple[float, float]:
-        return i % self.columns * self.step_x, i // self.columns * self.step_y
-
-    def _draw_caption(self, i: int, text: str) -> None:
-        x, y = self._corner(i)
-        # Line by line from the baseline: the top of a text depends on its letters.
-        for k, line in enumerate(text.split("\n"), start=1):
-            self.ax.annotate(line, (x + 0.5, y + self.tall), (0, -k * LINE - 1), textcoords="offset points",
-                             ha="center", va="baseline", fontsize=SMALL)
+                self.ax.add_patch(Rectangle(corner, 1, self.tall, fill=False, edgecolor=colour, linewidth=2))
 
     def name_rows(self, names: Sequence[str]) -> None:
         self.ax.set_yticks(np.arange(len(names)) * self.step_y + self.tall / 2, names)
@@ -115,27 +79,26 @@ def plot_faces(pixels: np.ndarray, emotion: np.ndarray, per_class: int = 10, see
                ax: Axes | None = None) -> Axes:
     """Draw randomly chosen faces, one row for each emotion that occurs; a rare emotion shows all it has.
 
-    `pixels` are (N, H, W), (N, H, W, 1) or RGB (N, H, W, 3), uint8 0-255 or float 0-1.
+    `pixels` are (N, H, W), (N, H, W, 1) or RGB (N, H, W, 3), uint8 0-255 or float 0-1, in all figures of faces.
     """
     faces = check_faces(pixels)
     emotion = check_labels(emotion, len(faces))
     rng = np.random.default_rng(seed)
     labels = np.unique(emotion)
-    shown = np.ones((len(labels), per_class, *faces.shape[1:]))
+    shown = np.ones((len(labels), per_class, *faces.shape[1:3], 3))
     for row, label in zip(shown, labels):
         chosen = rng.permutation(np.flatnonzero(emotion == label))[:per_class]
-        row[:len(chosen)] = _fractions(faces[chosen])
+        row[:len(chosen)] = _rgb(faces[chosen])
     grid = _FaceGrid(ax, np.concatenate(shown), per_class, inches=0.7, beside=0.8)
     grid.name_rows([EMOTIONS[label] for label in labels])
-    set_title(grid.ax, f"{per_class} faces of each emotion, chosen by chance", note)
-    return grid.ax
+    return titled(grid.ax, f"{per_class} faces of each emotion, chosen by chance", note)
 
 
 @use_style()
 def plot_mean_faces(pixels: np.ndarray, emotion: np.ndarray, note: str = "", ax: Axes | None = None) -> Axes:
     """Draw the mean face of each emotion and, below it, where it is lighter or darker than the mean of all.
 
-    `pixels` are (N, H, W) or (N, H, W, 1), uint8 0-255 or float 0-1. An emotion without faces is a ValueError.
+    Faces must be gray; an emotion without faces is a ValueError.
     """
     faces = check_faces(pixels, gray=True)
     emotion = check_labels(emotion, len(faces))
@@ -150,13 +113,11 @@ def plot_mean_faces(pixels: np.ndarray, emotion: np.ndarray, note: str = "", ax:
     colours = plt.get_cmap("PuOr")(0.5 + difference / limit / 2)[..., :3]
     # Mean faces have little contrast. All are stretched by the same amount to the whole gray range.
     stretched = (means - means.min()) / (np.ptp(means) or 1.0)
-    grid = _FaceGrid(ax, np.concatenate([np.repeat(stretched[..., None], 3, axis=-1), colours]), N_CLASSES,
-                     beside=1.9, above=0.4)
+    grid = _FaceGrid(ax, np.concatenate([_rgb(stretched), colours]), N_CLASSES, beside=1.9, above=0.4)
     grid.name_rows(["mean face,\ncontrast\nstretched", "minus mean\nof all faces"])
     grid.name_columns([f"{e}\n{n:,}" for e, n in zip(EMOTIONS, counts)])
     grid.add_colorbar("PuOr", -limit * 255, limit * 255, "darker  ←  →  lighter", aspect=12)
-    set_title(grid.ax, "The mean face of each emotion", note)
-    return grid.ax
+    return titled(grid.ax, "The mean face of each emotion", note)
 
 
 @use_style()
@@ -164,14 +125,8 @@ def plot_duplicate_pairs(pixels: np.ndarray, pairs: ArrayLike, emotion: np.ndarr
                          note: str = "", title: str = "Pairs of copies", ax: Axes | None = None) -> Axes:
     """Draw pairs of (nearly) the same face side by side with labels and usages; a frame says that the labels differ.
 
-    Parameters
-    ----------
-    pixels
-        (N, H, W), (N, H, W, 1) or RGB (N, H, W, 3), uint8 0-255 or float 0-1.
-    pairs
-        Indices (P, 2) into `pixels`, such as ``data.near_duplicates(pixels)[["i", "j"]]``; the first `limit` are drawn.
-    usage
-        Names (N,), such as "Training".
+    `pairs` are indices (P, 2) into `pixels`, such as ``data.near_duplicates(pixels)[["i", "j"]]``; the first `limit`
+    are drawn. `usage` are names (N,), such as "Training".
     """
     faces = check_faces(pixels)
     emotion, usage = check_labels(emotion, len(faces)), np.asarray(usage)
@@ -186,12 +141,11 @@ def plot_duplicate_pairs(pixels: np.ndarray, pairs: ArrayLike, emotion: np.ndarr
     order = shown.ravel()
     differ = emotion[shown[:, 0]] != emotion[shown[:, 1]]
     grid = _FaceGrid(ax, faces[order], min(8, len(order)), gap=0.12, space=0.3,
-                     captions=[f"{_name(emotion[face])}\n{usage[face]}" for face in order],
-                     frames=[WRONG if differ[i // 2] else "" for i in range(len(order))])
+                     captions=[f"{LABEL_NAMES[emotion[face]]}\n{usage[face]}" for face in order],
+                     frames=np.where(np.repeat(differ, 2), WRONG, "").tolist())
     for column in range(2, grid.columns, 2):
         grid.ax.axvline(column * grid.step_x - 0.06, color="black", linewidth=1)
-    set_title(grid.ax, f"{title}: {len(shown)} of {len(pairs):,}; framed where labels differ", note)
-    return grid.ax
+    return titled(grid.ax, f"{title}: {len(shown)} of {len(pairs):,}; framed where labels differ", note)
 
 
 @use_style()
@@ -199,12 +153,7 @@ def plot_augmentation(original: np.ndarray, augmented: np.ndarray, note: str = "
                       ax: Axes | None = None) -> Axes:
     """Draw faces beside their augmented versions: the original, framed, first in its row; one face fills several rows.
 
-    Parameters
-    ----------
-    original
-        (N, H, W), (N, H, W, 1) or RGB (N, H, W, 3), uint8 0-255 or float 0-1; or one face (H, W).
-    augmented
-        K versions of each face, of the same shape: (N, K, …); or (K, H, W) of one face.
+    `augmented` has K versions of each face, (N, K, …); or `original` is one face (H, W) and `augmented` (K, H, W).
     """
     original, augmented = np.asarray(original), np.asarray(augmented)
     one = original.ndim == 2
@@ -222,8 +171,7 @@ def plot_augmentation(original: np.ndarray, augmented: np.ndarray, note: str = "
     else:
         grid = _FaceGrid(ax, faces, len(names), frames=frames, above=0.2)
         grid.name_columns(names)
-    set_title(grid.ax, title, note)
-    return grid.ax
+    return titled(grid.ax, title, note)
 
 
 @use_style()
@@ -232,14 +180,7 @@ def plot_face_examples(pixels: np.ndarray, true: ArrayLike | None, predicted: Ar
                        title: str | None = None, ax: Axes | None = None) -> Axes:
     """Draw faces with their true and predicted emotions; the frame is blue if they agree, orange-red if not.
 
-    Parameters
-    ----------
-    pixels
-        (N, H, W), (N, H, W, 1) or RGB (N, H, W, 3), uint8 0-255 or float 0-1.
-    true
-        Labels (N,), -1 where the emotion is not known; None where none is.
-    probability
-        Of the predicted emotion (N,).
+    `true` is -1 where the emotion is not known, None if none is; `probability` (N,) is that of the predicted emotion.
     """
     faces = check_faces(pixels)
     columns = min(columns, len(faces))
@@ -249,8 +190,7 @@ def plot_face_examples(pixels: np.ndarray, true: ArrayLike | None, predicted: Ar
         right = {frame == RIGHT for frame in frames if frame}
         title = ("Predicted emotions" if not right else "Faces with true and predicted emotions" if len(right) > 1 else
                  "Correctly classified faces" if right == {True} else "Wrongly classified faces")
-    set_title(grid.ax, title, note)
-    return grid.ax
+    return titled(grid.ax, title, note)
 
 
 def _captions(n: int, true: ArrayLike | None, predicted: ArrayLike, probability: ArrayLike | None,
@@ -267,7 +207,7 @@ def _captions(n: int, true: ArrayLike | None, predicted: ArrayLike, probability:
         if probability.shape != (n,):
             raise ValueError(f"probability must be {n} numbers, one a face, got shape {probability.shape}")
         sure = [("\n" if narrow else " ") + f"{p:.0%}" for p in probability]
-    captions = [(f"true: {_name(t)}\n" if t >= 0 else "") + f"pred: {_name(p)}{s}"
+    captions = [(f"true: {EMOTIONS[t]}\n" if t >= 0 else "") + f"pred: {LABEL_NAMES[p]}{s}"
                 for t, p, s in zip(true, predicted, sure)]
     return captions, ["" if t < 0 else RIGHT if t == p else WRONG for t, p in zip(true, predicted)]
 
@@ -279,31 +219,20 @@ def plot_gradcam(pixels: np.ndarray, heatmaps: ArrayLike, true: ArrayLike | None
                  ax: Axes | None = None) -> Axes:
     """Draw faces and, below each one, the same face under its heatmap.
 
-    Parameters
-    ----------
-    pixels
-        (N, H, W), (N, H, W, 1) or RGB (N, H, W, 3), uint8 0-255 or float 0-1.
-    heatmaps
-        (N, H, W), 0 to 1 (`evaluation.grad_cam`).
-    true, predicted, probability
-        As in `plot_face_examples`; captions are drawn only with `predicted`.
+    `heatmaps` are (N, H, W), 0 to 1 (`evaluation.grad_cam`). `true` and `probability` are those of
+    `plot_face_examples`; captions are drawn only with `predicted`.
     """
-    faces = _fractions(check_faces(pixels))
-    n = len(faces)
+    rgb = _rgb(check_faces(pixels))
     heatmaps = check_fractions(heatmaps, "heatmaps")
-    if heatmaps.shape != faces.shape[:3]:
-        raise ValueError(f"heatmaps must be one a face, shape {faces.shape[:3]}, got {heatmaps.shape}")
-    rgb = faces if faces.ndim == 4 else np.repeat(faces[..., None], 3, axis=-1)
+    if heatmaps.shape != rgb.shape[:3]:
+        raise ValueError(f"heatmaps must be one a face, shape {rgb.shape[:3]}, got {heatmaps.shape}")
     # Colour only where there is heat: the rest of the face stays as it is.
     colour, alpha = plt.get_cmap("viridis")(heatmaps)[..., :3], 0.75 * heatmaps[..., None]
     over = (1 - alpha) * rgb + alpha * colour
     tiles = np.concatenate([rgb, np.ones_like(rgb[:, :2]), over], axis=1)
-    columns = min(columns, n)
-    captions: list[str] = []
-    frames: list[str] = []
-    if predicted is not None:
-        captions, frames = _captions(n, true, predicted, probability, narrow=columns > 5)
+    columns = min(columns, len(rgb))
+    captions, frames = ([], []) if predicted is None else _captions(
+        len(rgb), true, predicted, probability, narrow=columns > 5)
     grid = _FaceGrid(ax, tiles, columns, captions=captions, frames=frames, inches=1.2, beside=0.9)
     grid.add_colorbar("viridis", 0, 1, "heat", aspect=18)
-    set_title(grid.ax, title, note)
-    return grid.ax
+    return titled(grid.ax, title, note)

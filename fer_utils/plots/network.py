@@ -1,6 +1,7 @@
 """The diagram of a network."""
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from itertools import permutations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -8,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.patches import FancyBboxPatch, Patch
 
-from .style import SMALL, VERMILLION, new_axes, set_title, use_style
+from .style import SMALL, VERMILLION, new_axes, titled, use_style
 
 if TYPE_CHECKING:
     import keras
@@ -17,6 +18,8 @@ KIND_COLOURS = {"convolution": "#B3D1E5", "pooling": "#F8DFB0", "dense": "#B3E0D
                 "other": "#E5E5E5"}
 _FOLLOWERS = ("BatchNormalization", "LayerNormalization", "GroupNormalization", "Activation", "ReLU", "LeakyReLU",
               "PReLU", "ELU", "Softmax", "Dropout", "SpatialDropout2D")
+_KINDS = {"Conv": "convolution", "Pool": "pooling", "Dense": "dense"} | dict.fromkeys(
+    ("Add", "Multiply", "Concatenate", "Subtract", "Average"), "sum or product")
 _SHORT = {"BatchNormalization": "BN", "LayerNormalization": "LN", "GroupNormalization": "GN", "InputLayer": "input",
           "Flatten": "flatten", "Dense": "dense", "Add": "+", "Multiply": "×", "Softmax": "softmax",
           "Concatenate": "concatenate", "SeparableConv2D": "sep. conv", "DepthwiseConv2D": "depthwise conv",
@@ -53,17 +56,6 @@ def _times(values: Sequence[int | None]) -> str:
     return "×".join("?" if v is None else str(v) for v in values)
 
 
-def _kind(layer: Any) -> str:
-    name = type(layer).__name__
-    if "Conv" in name:
-        return "convolution"
-    if "Pool" in name:
-        return "pooling"
-    if name == "Dense":
-        return "dense"
-    return "sum or product" if name in ("Add", "Multiply", "Concatenate", "Subtract", "Average") else "other"
-
-
 def _layer_text(layer: Any) -> str:
     """Say in a few words what a layer does; the output shape says its number of filters or units."""
     name = type(layer).__name__
@@ -80,21 +72,34 @@ def _layer_text(layer: Any) -> str:
     return text if activation == "linear" else f"{text} · {activation.replace('relu', 'ReLU')}"
 
 
-@dataclass
 class _Graph:
-    """The layers of a network in order, and for each one the layers that give it its input."""
+    """The layers of a network in order, and for each one the layers that give it its input.
 
-    layers: list[Any]
-    parents: list[list[int]]
-    gates: dict[int, list[int]] = field(default_factory=dict)
-    """For a product the layers of its gate (a chain beside it), which are drawn in its box."""
+    For a product, `gates` has the layers of its gate (a chain beside it): they are hidden, and drawn in its box.
+    """
 
-    def __post_init__(self) -> None:
+    def __init__(self, model: "keras.Model") -> None:
+        import keras
+
+        # A sequential model's own list lacks its input, and neither list has the operations between layers.
+        self.layers: list[Any] = keras.Model(model.inputs, model.outputs).operations
+        for layer in self.layers:
+            if isinstance(layer, keras.Model):
+                raise ValueError(f"network {model.name!r} is not flat: draw the network {layer.name!r} inside it by "
+                                 "itself")
+        flatten = keras.tree.flatten
+        maker = {id(tensor): i for i, layer in enumerate(self.layers) for tensor in flatten(layer.output)}
+        # An input layer makes its own input.
+        self.parents = [[maker[id(tensor)] for tensor in flatten(layer.input) if maker.get(id(tensor), i) != i]
+                        for i, layer in enumerate(self.layers)]
+        self.gates: dict[int, list[int]] = {}
+        self.hidden: set[int] = set()
         for i, layer in enumerate(self.layers):
             if type(layer).__name__ == "Multiply" and len(self.parents[i]) == 2:
-                for one, other in (self.parents[i], self.parents[i][::-1]):
+                for one, other in permutations(self.parents[i]):
                     if chain := self._chain(one, other):
                         self.gates[i], self.parents[i] = chain, [other]
+                        self.hidden.update(chain)
                         break
 
     def _chain(self, j: int, source: int) -> list[int]:
@@ -107,38 +112,19 @@ class _Graph:
             j = self.parents[j][0]
         return chain
 
-    def hidden(self) -> set[int]:
-        return {j for chain in self.gates.values() for j in chain}
-
     def children(self, j: int) -> list[int]:
-        hidden = self.hidden()
-        return [i for i, above in enumerate(self.parents) if j in above and i not in hidden]
-
-
-def _read_graph(model: "keras.Model") -> _Graph:
-    import keras
-
-    # A sequential model's own list lacks its input, and neither list has the operations between layers.
-    layers = keras.Model(model.inputs, model.outputs).operations
-    for layer in layers:
-        if isinstance(layer, keras.Model):
-            raise ValueError(f"network {model.name!r} is not flat: draw the network {layer.name!r} inside it by itself")
-    maker = {id(tensor): i for i, layer in enumerate(layers) for tensor in keras.tree.flatten(layer.output)}
-    return _Graph(layers, [
-        [] if type(layer).__name__ == "InputLayer" else
-        [maker[id(tensor)] for tensor in keras.tree.flatten(layer.input) if id(tensor) in maker] for layer in layers])
+        return [i for i, above in enumerate(self.parents) if j in above and i not in self.hidden]
 
 
 def _network_blocks(model: "keras.Model") -> list[_Block]:
     """Return a network as blocks in order: normalisation, activation and dropout join the layer they follow."""
     import keras
 
-    graph = _read_graph(model)
-    hidden = graph.hidden()
+    graph = _Graph(model)
     blocks: list[_Block] = []
     block_of: dict[int, int] = {}
     for i, layer in enumerate(graph.layers):
-        if i in hidden:
+        if i in graph.hidden:
             continue
         gate = [graph.layers[j] for j in graph.gates.get(i, [])]
         parameters = sum(one.count_params() for one in [layer, *gate] if hasattr(one, "count_params"))
@@ -156,7 +142,8 @@ def _network_blocks(model: "keras.Model") -> list[_Block]:
             block.parameters += parameters
         else:
             block_of[i] = len(blocks)
-            blocks.append(_Block(_kind(layer), text, shape, parameters, [block_of[j] for j in above]))
+            kind = next((kind for part, kind in _KINDS.items() if part in type(layer).__name__), "other")
+            blocks.append(_Block(kind, text, shape, parameters, [block_of[j] for j in above]))
     return blocks
 
 
@@ -168,11 +155,9 @@ def _main_path(blocks: list[_Block]) -> tuple[list[_Block], list[_ShortCut]]:
         longest = max(block.parents, key=lambda j: length[j], default=None)
         before.append(longest)
         length.append(1 if longest is None else length[longest] + 1)
-    path: list[int] = []
-    j: int | None = len(blocks) - 1
-    while j is not None:
-        path.insert(0, j)
-        j = before[j]
+    path = [len(blocks) - 1]
+    while (above := before[path[0]]) is not None:
+        path.insert(0, above)
     place = {j: k for k, j in enumerate(path)}
 
     def sources(j: int, texts: list[str]) -> list[tuple[int, str]]:
@@ -224,12 +209,8 @@ def plot_network(model: "keras.Model", rows: int = 14, note: str = "", ax: Axes 
     Normalisation, activation and dropout are in the box of the layer they follow. Each box says what the layers do, the
     shape they give and how many parameters they have. ``/2`` is a stride of 2.
 
-    Parameters
-    ----------
-    model
-        Built; functional or sequential, and without another model inside, or a ValueError says so.
-    rows
-        Boxes in a column at most.
+    `model` is built, functional or sequential, and has no other model inside, or a ValueError says so. A column has at
+    most about `rows` boxes.
     """
     if not getattr(model, "inputs", None):
         raise ValueError(f"{getattr(model, 'name', model)!r} has no layers to draw: give a built functional or "
@@ -257,18 +238,16 @@ def plot_network(model: "keras.Model", rows: int = 14, note: str = "", ax: Axes 
         handles.append(Line2D([], [], color=VERMILLION, linewidth=1, label="short cut"))
     ax.legend(handles=handles, loc="upper center", bbox_to_anchor=(0.5, 0), columnspacing=1, handlelength=1.2,
               ncols=6 if len(starts) > 1 or len(handles) < 5 else 3)
-    set_title(ax, f"{model.name}: {model.count_params():,} parameters", note)
-    return ax
+    return titled(ax, f"{model.name}: {model.count_params():,} parameters", note)
 
 
 def _draw_box(ax: Axes, block: _Block, left: float, top: float) -> None:
     ax.add_patch(FancyBboxPatch((left, top), BOX_WIDTH, BOX_HEIGHT, boxstyle="round,pad=0,rounding_size=0.06",
                                 facecolor=KIND_COLOURS[block.kind], edgecolor="#555555", linewidth=0.8))
     count = f"   {block.parameters:,} parameters" if block.parameters else ""
-    middle: dict[str, Any] = {"ha": "center", "va": "center"}
     ax.text(left + BOX_WIDTH / 2, top + 0.14, block.text, fontsize=SMALL * min(1, 36 / len(block.text)),
-            weight="bold", **middle)
-    ax.text(left + BOX_WIDTH / 2, top + 0.33, block.shape + count, fontsize=SMALL, **middle)
+            weight="bold", ha="center", va="center")
+    ax.text(left + BOX_WIDTH / 2, top + 0.33, block.shape + count, fontsize=SMALL, ha="center", va="center")
 
 
 def _draw_arrow(ax: Axes, x: Sequence[float], y: Sequence[float], colour: str = "black") -> None:

@@ -11,22 +11,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from ..labels import COLOURS, EMOTIONS, N_CLASSES
-from .style import (
-    BLUE,
-    GRAY,
-    LABEL,
-    ORANGE,
-    SMALL,
-    VERMILLION,
-    WIDTH,
-    check_columns,
-    check_emotion_rows,
-    check_fractions,
-    new_axes,
-    percent,
-    set_title,
-    use_style,
-)
+from .checks import check_columns, check_emotion_rows, check_fractions
+from .style import BLUE, GRAY, LABEL, ORANGE, SMALL, VERMILLION, WIDTH, new_axes, percent, titled, use_style
 
 
 def _check_confusion(matrix: np.ndarray) -> np.ndarray:
@@ -40,13 +26,16 @@ def _check_confusion(matrix: np.ndarray) -> np.ndarray:
     return matrix.astype(int)
 
 
-def draw_heatmap(ax: Axes, table: pd.DataFrame, fmt: str, label: str, vmax: float | None = None) -> None:
-    """Draw a table as a heatmap, the numbers in its cells in this format; `label` names the colour bar.
+def draw_heatmap(ax: Axes, counts: pd.DataFrame, label: str, shares: bool = False) -> None:
+    """Draw counts, or shares of each row, with their numbers as a heatmap; `label` names the colour bar.
 
     The colours are one hue from white to dark, so they are safe for every colour vision and in gray print.
     """
-    sns.heatmap(table, annot=True, fmt=fmt, cmap="Blues", vmin=0, vmax=vmax, ax=ax, linewidths=0.5, xticklabels=True,
-                yticklabels=True, annot_kws={"fontsize": LABEL}, cbar_kws={"label": label, "format": f"{{x:{fmt}}}"})
+    table = counts.div(counts.sum(axis=1).clip(lower=1), axis=0) if shares else counts
+    fmt = ".0%" if shares else ",.0f"
+    sns.heatmap(table, annot=True, fmt=fmt, cmap="Blues", vmin=0, vmax=1 if shares else None, ax=ax, linewidths=0.5,
+                xticklabels=True, yticklabels=True, annot_kws={"fontsize": LABEL},
+                cbar_kws={"label": label, "format": f"{{x:{fmt}}}"})
     # Black and white have the same contrast to a relative luminance of 0.18 (WCAG 2.1). Seaborn's own limit, 0.41,
     # leaves white numbers on light blue.
     rgb = to_rgba_array(ax.collections[0].get_facecolor())[:, :3]
@@ -60,40 +49,27 @@ def draw_heatmap(ax: Axes, table: pd.DataFrame, fmt: str, label: str, vmax: floa
 
 @use_style()
 def plot_confusion(matrix: np.ndarray, normalise: bool = False, note: str = "", ax: Axes | None = None) -> Axes:
-    """Draw a confusion matrix.
+    """Draw a confusion matrix: counts (7, 7) by true (rows) and predicted (columns) emotion.
 
-    Parameters
-    ----------
-    matrix
-        Counts (7, 7) by true (rows) and predicted (columns) emotion.
-    normalise
-        Show percentages of each row (the diagonal is recall) instead of counts.
+    `normalise` shows percentages of each row (the diagonal is recall) instead of counts.
     """
     matrix = _check_confusion(matrix)
     share = f"{np.trace(matrix) / max(matrix.sum(), 1):.1%}"
-    table = pd.DataFrame(matrix, EMOTIONS, EMOTIONS)
-    ax = new_axes(ax, 0.825 * WIDTH, 5.4)
+    label, title = "faces", f"Confusion matrix: {share} of {matrix.sum():,} faces right"
     if normalise:
-        rows = table.div(table.sum(axis=1).clip(lower=1), axis=0)
-        draw_heatmap(ax, rows, ".0%", "share of the true emotion's faces", vmax=1)
-        title = f"Confusion matrix by true emotion: {share} right"
-    else:
-        draw_heatmap(ax, table, ",.0f", "faces")
-        title = f"Confusion matrix: {share} of {matrix.sum():,} faces right"
+        label, title = "share of the true emotion's faces", f"Confusion matrix by true emotion: {share} right"
+    ax = new_axes(ax, 0.825 * WIDTH, 5.4)
+    draw_heatmap(ax, pd.DataFrame(matrix, EMOTIONS, EMOTIONS), label, shares=normalise)
     ax.set(xlabel="predicted emotion", ylabel="true emotion")
-    set_title(ax, title, note)
-    return ax
+    return titled(ax, title, note)
 
 
 @use_style()
 def plot_per_class(table: pd.DataFrame, note: str = "", ax: Axes | None = None) -> Axes:
     """Draw precision, recall and F1 of each emotion, with intervals where they are given.
 
-    Parameters
-    ----------
-    table
-        Rows `EMOTIONS` (`metrics.per_class_table`). Columns precision, recall, f1, as fractions; if wanted support
-        (numbers of faces) and the ends of each score's interval, such as f1_low and f1_high.
+    `table` (`metrics.per_class_table`) has the rows `EMOTIONS` and the columns precision, recall, f1, as fractions; if
+    wanted support (numbers of faces) and the ends of each score's interval, such as f1_low and f1_high.
     """
     colours = {"precision": ORANGE, "recall": COLOURS["surprise"], "f1": BLUE}
     table = check_columns(check_emotion_rows(table, "per-class scores"), list(colours), "per-class scores")
@@ -115,23 +91,16 @@ def plot_per_class(table: pd.DataFrame, note: str = "", ax: Axes | None = None) 
     ax.grid(True, axis="y")
     ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=3)
     intervals = any(f"{score}_low" in table for score in colours)
-    set_title(ax, "Scores of each emotion" + (", lines: 95 % intervals" if intervals else ""), note)
-    return ax
+    return titled(ax, "Scores of each emotion" + (", lines: 95 % intervals" if intervals else ""), note)
 
 
 @use_style()
 def plot_reliability(bins: pd.DataFrame, ece: float, note: str = "") -> Figure:
     """Draw how often the network is right at each confidence, and how many faces have that confidence.
 
-    See Guo et al., "On calibration of modern neural networks", ICML 2017.
-
-    Parameters
-    ----------
-    bins
-        One row for each bin of confidence that has faces (`metrics.reliability`): low, high (its ends), n (faces),
-        confidence (mean), accuracy.
-    ece
-        Expected calibration error, a fraction.
+    See Guo et al., "On calibration of modern neural networks", ICML 2017. `bins` (`metrics.reliability`) has a row for
+    each bin of confidence that has faces: low, high (its ends), n (faces), confidence (mean), accuracy. `ece` is the
+    expected calibration error, a fraction.
     """
     bins = check_columns(bins, ["low", "high", "n", "confidence", "accuracy"], "the reliability diagram")
     for name in ("low", "high", "confidence", "accuracy"):
@@ -150,21 +119,15 @@ def plot_reliability(bins: pd.DataFrame, ece: float, note: str = "") -> Figure:
     below.set(xlabel="confidence (probability of the predicted emotion)", ylabel="faces")
     below.yaxis.set_major_formatter("{x:,.0f}")
     below.xaxis.set_major_formatter(percent)
-    set_title(ax, f"Reliability; expected calibration error {ece:.1%}", note)
+    titled(ax, f"Reliability; expected calibration error {ece:.1%}", note)
     return figure
 
 
 @use_style()
 def plot_confused_pairs(matrix: np.ndarray, top: int = 10, note: str = "", ax: Axes | None = None) -> Axes:
-    """Draw the most frequent mistakes of a confusion matrix.
+    """Draw the most frequent mistakes of a confusion matrix, counts (7, 7) by true (rows) and predicted emotion.
 
-    Parameters
-    ----------
-    matrix
-        Counts (7, 7) by true (rows) and predicted (columns) emotion. Without a mistake there is nothing to draw, and a
-        ValueError says so.
-    top
-        Mistakes to draw; those that never happened are left out.
+    At most `top` are drawn. Without a mistake there is nothing to draw, and a ValueError says so.
     """
     matrix = _check_confusion(matrix)
     wrong = matrix - np.diag(np.diag(matrix))
@@ -183,5 +146,4 @@ def plot_confused_pairs(matrix: np.ndarray, top: int = 10, note: str = "", ax: A
     ax.set(xlim=(0, max(counts) * 1.3), xlabel="faces", ylabel="true → predicted")
     ax.xaxis.set_major_locator(MaxNLocator(6, integer=True))
     ax.xaxis.set_major_formatter("{x:,.0f}")
-    set_title(ax, f"The {len(order)} most frequent mistakes", note)
-    return ax
+    return titled(ax, f"The {len(order)} most frequent mistakes", note)

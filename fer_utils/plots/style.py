@@ -1,53 +1,41 @@
-"""What all figures share: width, fonts, colours and titles; checks of what is drawn; saving."""
+"""What all figures share: width, fonts, colours, titles and saving."""
 import contextlib
 import io
 import re
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import matplotlib.pyplot as plt
-import numpy as np
-import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from numpy.typing import ArrayLike
 from PIL import Image
 
 from .. import paths
 from ..files import write_bytes
-from ..labels import COLOURS, EMOTIONS, N_CLASSES
+from ..labels import COLOURS
 
 WIDTH = 8.0
 """Width of a full figure, in inches."""
+MAX_PNG = 500_000
+"""Bytes a PNG may have, so that pages with figures stay light."""
 TEXT, LABEL, SMALL = 10, 9, 8
 """Font sizes in points: text and titles of panels; ticks, legends and labels; numbers in bars and captions."""
 STYLE: dict[Any, Any] = {
     "figure.constrained_layout.use": True,
-    "figure.constrained_layout.h_pad": 0.08,
-    "figure.constrained_layout.w_pad": 0.08,
-    "figure.dpi": 100,
-    "savefig.dpi": 150,
+    "figure.constrained_layout.h_pad": 0.08, "figure.constrained_layout.w_pad": 0.08,
+    "figure.dpi": 100, "savefig.dpi": 150,
     "font.family": "DejaVu Sans",  # comes with matplotlib, so figures look the same everywhere
-    "font.size": TEXT,
-    "axes.titlesize": 11,
-    "axes.titleweight": "bold",
-    "figure.titlesize": 11,
-    "figure.titleweight": "bold",
-    "xtick.labelsize": LABEL,
-    "ytick.labelsize": LABEL,
-    "legend.fontsize": LABEL,
-    "legend.frameon": False,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.axisbelow": True,
-    "grid.color": "#DDDDDD",
-    "hatch.linewidth": 0.7,
+    "font.size": TEXT, "xtick.labelsize": LABEL, "ytick.labelsize": LABEL, "legend.fontsize": LABEL,
+    "axes.titlesize": 11, "axes.titleweight": "bold", "figure.titlesize": 11, "figure.titleweight": "bold",
+    "axes.spines.top": False, "axes.spines.right": False, "legend.frameon": False,
+    "axes.axisbelow": True, "grid.color": "#DDDDDD", "hatch.linewidth": 0.7,
     "pdf.fonttype": 42,  # text stays text in the PDF
 }
 BLUE, VERMILLION, ORANGE, GREEN, GRAY = (COLOURS[e] for e in ("sad", "angry", "happy", "disgust", "neutral"))
 RIGHT, WRONG = BLUE, VERMILLION
+Drawn = TypeVar("Drawn", Axes, Figure)
 
 
 @contextlib.contextmanager
@@ -66,8 +54,8 @@ def new_axes(ax: Axes | None, width: float, height: float) -> Axes:
     return plt.subplots(figsize=(width, height))[1] if ax is None else ax
 
 
-def set_title(drawn: Axes | Figure, text: str, note: str) -> None:
-    """Set the title, with the note in brackets: in its own line if both do not fit into one."""
+def titled(drawn: Drawn, text: str, note: str) -> Drawn:
+    """Set the title and return what was drawn. The note is in brackets, in its own line if both do not fit into one."""
     figure = drawn.get_figure(root=True)
     assert figure is not None
     letters = int(figure.get_figwidth() * 8)
@@ -79,81 +67,12 @@ def set_title(drawn: Axes | Figure, text: str, note: str) -> None:
         drawn.set_title(title)
     else:
         drawn.suptitle(title)
+    return drawn
 
 
 def percent(value: float, _: object = None) -> str:
     """Format a fraction as a percentage, with decimals only where it has some; a tick formatter."""
     return f"{round(100 * value, 4):g}%"
-
-
-# --- Checks: each returns what it checked, as an array or a table ------------------------------------------------
-
-
-def check_columns(table: pd.DataFrame, wanted: Sequence[str], what: str) -> pd.DataFrame:
-    """Check that a table has these columns and at least one row."""
-    table = pd.DataFrame(table)
-    missing = [name for name in wanted if name not in table.columns]
-    if missing:
-        raise ValueError(f"{what} needs the columns {', '.join(wanted)}; {', '.join(missing)} missing "
-                         f"from {', '.join(map(str, table.columns))}")
-    if table.empty:
-        raise ValueError(f"{what} has no rows: nothing to draw")
-    return table
-
-
-def check_emotion_rows(table: pd.DataFrame, what: str) -> pd.DataFrame:
-    """Check that a table has a row for each emotion, and return these rows in the order of `EMOTIONS`."""
-    table = pd.DataFrame(table)
-    missing = [emotion for emotion in EMOTIONS if emotion not in table.index]
-    if missing:
-        raise ValueError(f"{what} needs one row for each emotion; {', '.join(missing)} missing "
-                         f"from its index {list(table.index)}")
-    return table.loc[list(EMOTIONS)]
-
-
-def check_fractions(values: ArrayLike, what: str) -> np.ndarray:
-    """Check that values are 0 to 1 or NaN."""
-    values = np.asarray(values, dtype=float)
-    if np.nanmin(values, initial=0) < 0 or np.nanmax(values, initial=0) > 1:
-        raise ValueError(f"{what} must be fractions, 0 to 1 (0.65, not 65), got {np.nanmin(values)} to "
-                         f"{np.nanmax(values)}")
-    return values
-
-
-def check_faces(pixels: np.ndarray, gray: bool = False) -> np.ndarray:
-    """Check faces, uint8 or fractions, and return them as (N, H, W), or as (N, H, W, 3) where colour is allowed."""
-    faces = np.asarray(pixels)
-    if faces.ndim == 4 and faces.shape[-1] == 1:
-        faces = faces[..., 0]
-    if faces.ndim != 3 and not (faces.ndim == 4 and faces.shape[-1] == 3):
-        raise ValueError(f"faces must be (N, H, W), (N, H, W, 1) or (N, H, W, 3), got shape {faces.shape}")
-    if gray and faces.ndim != 3:
-        raise ValueError(f"faces must be gray, (N, H, W) or (N, H, W, 1), got shape {faces.shape}")
-    if not len(faces):
-        raise ValueError("no faces to draw")
-    if faces.dtype == np.uint8:
-        return faces
-    if not np.issubdtype(faces.dtype, np.floating) or faces.min() < 0 or faces.max() > 1:
-        raise ValueError(f"faces must be uint8 0 to 255 or fractions 0 to 1, got {faces.dtype} {faces.min()} to "
-                         f"{faces.max()}; draw the pixels, not a standardised tensor")
-    return faces
-
-
-def check_labels(values: ArrayLike, n: int, what: str = "emotion") -> np.ndarray:
-    """Check that values are labels of n faces, 0 to 6, or -1 for a face without a label."""
-    values = np.asarray(values)
-    if values.shape != (n,) or not np.issubdtype(values.dtype, np.integer):
-        raise ValueError(f"{what} must be {n} whole numbers, one a face, got {values.dtype} of shape {values.shape}")
-    if n and (values.min() < -1 or values.max() >= N_CLASSES):
-        raise ValueError(f"{what} must be 0 to {N_CLASSES - 1}, or -1 for unlabelled, got {values.min()} to "
-                         f"{values.max()}")
-    return values
-
-
-# --- Files -------------------------------------------------------------------------------------------------------
-
-MAX_PNG = 500_000
-"""Bytes a PNG may have, so that pages with figures stay light."""
 
 
 def save_figure(figure: Figure | Axes, name: str, folder: Path | str | None = None) -> tuple[Path, Path]:

@@ -6,22 +6,16 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from .style import BLUE, GRAY, GREEN, TEXT, VERMILLION, WIDTH, check_columns, percent, set_title, use_style
+from .checks import check_columns
+from .style import BLUE, GRAY, GREEN, TEXT, VERMILLION, WIDTH, percent, titled, use_style
 
 
 @use_style()
 def plot_history(history: pd.DataFrame, name: str = "", validation: str = "PublicTest", note: str = "") -> Figure:
     """Draw accuracy and loss of a training run by epoch, and mark its best epoch, the first of highest val_accuracy.
 
-    Parameters
-    ----------
-    history
-        One row for each epoch: epoch, train_loss, train_accuracy, val_loss, val_accuracy; val_macro_f1 and
-        learning_rate are drawn if they are there.
-    name
-        The run's name, for the title.
-    validation
-        What the val_ columns are measured on.
+    `history` has a row for each epoch: epoch, train_loss, train_accuracy, val_loss, val_accuracy; val_macro_f1 and
+    learning_rate are drawn if they are there. `name` is the run's; `validation` is what val_ columns are measured on.
     """
     history = check_columns(history, ["epoch", "train_loss", "train_accuracy", "val_loss", "val_accuracy"],
                             "the history")
@@ -42,8 +36,7 @@ def plot_history(history: pd.DataFrame, name: str = "", validation: str = "Publi
     right.set_title(f"loss at that epoch {best['val_loss']:.3f}", fontsize=TEXT)
     for ax in (left, right):
         ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=2)
-    set_title(figure, f"Training of {name}" if name else "Training", note)
-    return figure
+    return titled(figure, f"Training of {name}" if name else "Training", note)
 
 
 def _draw_curves(ax: Axes, history: pd.DataFrame, quantity: str, best: pd.Series, validation: str,
