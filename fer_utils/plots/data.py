@@ -105,24 +105,17 @@ def plot_resampling(counts: pd.DataFrame, note: str = "") -> Figure:
     `counts` has the rows `EMOTIONS` and one column for each way ("none", "over", …).
     """
     counts = check_emotion_rows(counts, "counts")
-    n = counts.shape[1]
-    columns = min(3, n)
-    rows = -(-n // columns)
-    figure, axes = plt.subplots(rows, columns, figsize=(WIDTH, 0.6 + 2.3 * rows), sharex=True, sharey=True,
-                                squeeze=False)
+    # One row, so that no panel is left over and equal bars are side by side.
+    figure, axes = plt.subplots(1, counts.shape[1], figsize=(WIDTH, 2.9), sharex=True, sharey=True, squeeze=False)
     for ax, method in zip(axes.flat, counts.columns):
         bars = ax.barh(EMOTIONS, counts[method], color=[COLOURS[e] for e in EMOTIONS], height=0.75)
         ax.bar_label(bars, fmt="{:,.0f}", fontsize=SMALL, padding=3)
-        ax.set_title(f"{method}: {counts[method].sum():,}", fontsize=TEXT)
-        ax.tick_params(labelbottom=True)
-    axes[0, 0].set_xlim(0, counts.to_numpy().max() * 1.25)
-    axes[0, 0].xaxis.set_major_locator(MaxNLocator(4, integer=True))
+        ax.set_title(f"{method}\n{counts[method].sum():,}", fontsize=TEXT)
+        ax.set_xlabel("faces")
+    axes[0, 0].set_xlim(0, counts.to_numpy().max() * 1.45)
+    axes[0, 0].xaxis.set_major_locator(MaxNLocator(2, integer=True))
     axes[0, 0].xaxis.set_major_formatter("{x:,.0f}")
     axes[0, 0].invert_yaxis()
-    for ax in axes.flat[n:]:
-        ax.set_axis_off()
-    for ax in axes.flat[n - columns:n]:  # the lowest panel of each column
-        ax.set_xlabel("faces")
     return titled(figure, "Training faces of each emotion by way of balancing", note)
 
 
@@ -141,7 +134,7 @@ def plot_leak(table: pd.DataFrame, note: str = "") -> Figure:
     names = [f"{protocol}\n(exhibit)" if leak else str(protocol) for protocol, leak in zip(table.index, leaky)]
     counted = [f"{s:.1%}\n{b:,} of {n:,}" for s, b, n in zip(shares, table["both_sides"], table["test_faces"])]
     for ax, values, texts, title in (
-            (axes[0], shares, counted, "Test faces that stand in training too"),
+            (axes[0], shares, counted, "Test faces that are in training too"),
             (axes[1], accuracy, [f"{a:.1%}" for a in accuracy], "Accuracy of a look-up table")):
         bars = ax.bar(names, values, width=0.6, edgecolor="black", color=np.where(leaky, VERMILLION, BLUE),
                       hatch=[*np.where(leaky, "//", "")])

@@ -61,7 +61,7 @@ def test_votes_cells_are_row_percentages():
 def test_each_way_of_balancing_has_a_panel():
     counts = make_counts()[["Training", "PublicTest"]].set_axis(["none", "over"], axis=1)
     figure = plots.plot_resampling(counts)
-    assert [ax.get_title() for ax in figure.axes] == ["none: 28,709", "over: 3,589"]
+    assert [ax.get_title() for ax in figure.axes] == ["none\n28,709", "over\n3,589"]
     for ax, method in zip(figure.axes, counts):
         assert [bar.get_width() for bar in ax.containers[0]] == list(counts[method])
         assert numbers(ax.texts) == list(counts[method])
