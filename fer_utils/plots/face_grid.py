@@ -69,9 +69,10 @@ class _FaceGrid:
         self.ax.xaxis.tick_top()
         self.ax.tick_params(length=0)
 
-    def add_colorbar(self, cmap: str, low: float, high: float, label: str, aspect: float) -> None:
+    def add_colorbar(self, cmap: str, low: float, high: float, label: str, aspect: float,
+                     location: str = "right") -> None:
         scale = plt.cm.ScalarMappable(plt.Normalize(low, high), cmap)
-        self.ax.figure.colorbar(scale, ax=self.ax, label=label, shrink=0.8, aspect=aspect)
+        self.ax.figure.colorbar(scale, ax=self.ax, label=label, shrink=0.8, aspect=aspect, location=location)
 
 
 @use_style()
@@ -113,10 +114,11 @@ def plot_mean_faces(pixels: np.ndarray, emotion: np.ndarray, note: str = "", ax:
     colours = plt.get_cmap("PuOr")(0.5 + difference / limit / 2)[..., :3]
     # Mean faces have little contrast. All are stretched by the same amount to the whole gray range.
     stretched = (means - means.min()) / (np.ptp(means) or 1.0)
-    grid = _FaceGrid(ax, np.concatenate([_rgb(stretched), colours]), N_CLASSES, beside=1.9, above=0.4)
-    grid.name_rows(["mean face,\ncontrast\nstretched", "minus mean\nof all faces"])
+    grid = _FaceGrid(ax, np.concatenate([_rgb(stretched), colours]), N_CLASSES, beside=1.0, above=1.1)
+    grid.name_rows(["mean face,\ncontrast\nstretched", "minus the\nmean of\nall faces"])
     grid.name_columns([f"{e}\n{n:,}" for e, n in zip(EMOTIONS, counts)])
-    grid.add_colorbar("PuOr", -limit * 255, limit * 255, "darker  ←  →  lighter", aspect=12)
+    grid.add_colorbar("PuOr", -limit * 255, limit * 255, "gray levels darker (−) or lighter (+) than the mean of all",
+                      aspect=40, location="bottom")
     return titled(grid.ax, "The mean face of each emotion", note)
 
 
