@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Sequence
 from contextlib import nullcontext, redirect_stdout
@@ -34,7 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (ValueError, OSError, RuntimeError) as error:  # DataError and NotebookError among them
         print(f"fer_utils {args.name}: {error}", file=sys.stderr)
         return 1
-    print(json.dumps(outcome.result) if args.json else outcome.text)
+    print(json.dumps(outcome.result, default=os.fspath) if args.json else outcome.text)
     return 1 if outcome.failed else 0
 
 
@@ -82,10 +83,11 @@ def _add_data_and_training(add: Any) -> None:
     sub.add_argument("--learning-rate", type=float)
     sub.add_argument("--seed", type=int)
     sub.add_argument("--start", metavar="RUN", help="go on from the weights of a trained run of the same network")
-    sub.add_argument("--teacher", action="append", metavar="RUN",
+    sub.add_argument("--teacher", action="append", dest="teachers", metavar="RUN",
                      help="soften the labels by a trained run's probabilities; may be given several times")
     _add_parameter(sub, "set any other field of TrainConfig")
-    sub.add_argument("--mixed-precision", action="store_true", help="compute in bfloat16, keep float32 weights")
+    sub.add_argument("--mixed-precision", action="store_const", const="mixed_bfloat16", dest="precision",
+                     help="compute in bfloat16, keep float32 weights")
     sub.add_argument("--sample", type=int, metavar="N", help="train on a stratified sample of N faces of the data")
     sub.add_argument("--out", type=Path, metavar="DIR", help="the run folder; default: models/runs/<run>")
     sub.add_argument("--tensorboard", type=Path, metavar="DIR", help="write logs for TensorBoard there")
@@ -181,5 +183,4 @@ def _add_lab(add: Any) -> None:
     sub.add_argument("--fresh", action="store_true", help="execute also the notebooks that are done")
 
     sub = _command(add, "bench", commands.bench_command)
-    sub.add_argument("what", metavar="NAME", choices=["data", "train", "live", "event"],
-                     help="data, train, live or event")
+    sub.add_argument("what", choices=["data", "train", "live", "event"])

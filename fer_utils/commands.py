@@ -8,10 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .labels import EMOTIONS
-
 if TYPE_CHECKING:
     import numpy as np
+    import pandas as pd
 
     from .networks.card import Card
     from .vision.predict import Face
@@ -21,20 +20,15 @@ _SOFTWARE = "fer_utils predict"
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a command found: `result` is what ``--json`` prints, `text` the same for people.
+    """What a command found."""
 
-    Where some of its inputs `failed`, the exit status is 1.
-    """
-
-    result: dict[str, Any]
-    text: str
-    failed: bool = False
+    result: dict[str, Any]  # what ``--json`` prints
+    text: str  # the same for people
+    failed: bool = False  # some of its inputs did: the exit status is 1
 
 
 Command = Callable[[Namespace], Outcome]
 
-
-# ---- data and networks ----
 
 def data_command(args: Namespace) -> Outcome:
     """Say what data set was found, class by usage."""
@@ -44,15 +38,11 @@ def data_command(args: Namespace) -> Outcome:
         print(f"FER2013 is in {load.download()}", file=sys.stderr)
     faces = load.load(args.path)
     counts = faces.counts()
-    across = copies.copies_in_training(faces)
     result: dict[str, Any] = {
         "source": faces.source, "layout": faces.layout, "total": len(faces),
-        "usage": {usage: {name: int(column[name]) for name in EMOTIONS}
-                  for usage, column in counts.to_dict().items() if any(column.values())},
-        "unlabelled": int((~faces.labelled).sum()),
-        "exact_copies": int(copies.exact_copies(faces.pixels)),
-        "test_faces_in_training": {usage: int(across.get(usage, 0)) for usage in ("PublicTest", "PrivateTest")},
-    }
+        "usage": {usage: column for usage, column in counts.to_dict().items() if any(column.values())},
+        "unlabelled": int((~faces.labelled).sum()), "exact_copies": copies.exact_copies(faces.pixels),
+        "test_faces_in_training": copies.copies_in_training(faces)}
     counts.loc["all"] = counts.sum()
     lines = [f"{faces.title}: {len(faces):,} faces from {faces.source} ({faces.layout})", "",
              counts.to_string(), ""]
@@ -72,10 +62,9 @@ def train_command(args: Namespace) -> Outcome:
     from .data import load
     from .networks import recipes, train
 
-    options = {"protocol": args.protocol, "balance": args.balance, "augment": args.augment, "weights": args.weights,
-               "epochs": args.epochs, "seed": args.seed, "patience": args.patience, "batch_size": args.batch_size,
-               "learning_rate": args.learning_rate, "start": args.start, "teachers": args.teacher or None,
-               "precision": "mixed_bfloat16" if args.mixed_precision else None}
+    options = {name: getattr(args, name) for name in (
+        "protocol", "balance", "augment", "weights", "epochs", "seed", "patience", "batch_size", "learning_rate",
+        "start", "teachers", "precision")}
     named = {name: json_or_text(value) for name, value in args.parameter}
     twice = sorted(name for name in named if options.get(name) is not None)
     if twice:
@@ -102,7 +91,7 @@ def _trained(folder: Path) -> Outcome:
     lines = [f"{card.model} on {card.title}, {card.split}: best epoch {card.best_epoch} of {card.epochs_run}, "
              f"{card.minutes:.1f} minutes",
              *(_score_line(usage, part) for usage, part in card.scores.items()), f"run folder: {folder}"]
-    return Outcome({"run": str(folder), **card.values}, "\n".join(lines))
+    return Outcome({"run": folder, **card.values}, "\n".join(lines))
 
 
 def _score_line(usage: str, part: dict[str, Any]) -> str:
@@ -125,7 +114,7 @@ def export_command(args: Namespace) -> Outcome:
     from .networks.export import export_onnx
 
     path, difference = export_onnx(args.run)
-    return Outcome({"file": str(path), "difference": difference},
+    return Outcome({"file": path, "difference": difference},
                    f"{path}: probabilities differ from Keras's by at most {difference:.1e}")
 
 
@@ -138,8 +127,6 @@ def zoo_command(args: Namespace) -> Outcome:
     result = {name: zoo.describe(name) for name in zoo.NETWORKS}
     return Outcome(result, pd.DataFrame(result).T.to_string())
 
-
-# ---- evaluation ----
 
 def evaluate_command(args: Namespace) -> Outcome:
     """Score a trained network."""
@@ -170,7 +157,7 @@ def robustness_command(args: Namespace) -> Outcome:
     table = robustness.robustness_table(predictor, faces, args.usage, args.clean)
     result = {"model": predictor.card.name, "usage": args.usage, "clean": args.clean, "data": faces.title,
               "mild_accuracy": float(table.accuracy[table.mild].mean()),
-              "changes": json.loads(table.to_json(orient="records"))}
+              "changes": _records(table)}
     kept = " without copies of training faces" if args.clean else ""
     return Outcome(result, f"{result['model']} on {args.usage} of {faces.title}{kept}\n"
                            f"{table.round(3).to_string(index=False)}\n"
@@ -191,10 +178,8 @@ def results_command(args: Namespace) -> Outcome:
     table.to_csv(paths.MODELS / "results.csv", index=False, float_format="%.6g")
     tables.write_between(paths.ROOT / "README.md", tables.readme_table(table), "results")
     tables.write_between(paths.MODELS / "README.md", tables.class_table(table), "classes")
-    return Outcome({"table": json.loads(table.to_json(orient="records"))}, tables.readme_table(table))
+    return Outcome({"table": _records(table)}, tables.readme_table(table))
 
-
-# ---- photos, the webcam, events ----
 
 def predict_command(args: Namespace) -> Outcome:
     """Find the faces of photos and name their expressions."""
@@ -223,10 +208,7 @@ def predict_command(args: Namespace) -> Outcome:
 
 
 def _save_annotated(image: "np.ndarray", faces: list["Face"], path: Path, taken: set[Path]) -> None:
-    """Write a marked photo as PNG; if `path` is one of the paths `taken`, with a number behind its name.
-
-    Taken are photos that were given and pictures already written. A file of the user's own is not replaced either.
-    """
+    """Write a marked photo as PNG, with a number behind its name where that is `taken` or a file of the user's own."""
     from PIL import Image
     from PIL.PngImagePlugin import PngInfo
 
@@ -245,7 +227,7 @@ def _save_annotated(image: "np.ndarray", faces: list["Face"], path: Path, taken:
 
 
 def _is_ours(path: Path) -> bool:
-    """Return whether a picture was written by an earlier call, and may be replaced."""
+    """Return whether an earlier call wrote a picture, which may then be replaced."""
     from PIL import Image
 
     try:
@@ -269,8 +251,7 @@ def webcam_command(args: Namespace) -> Outcome:
         text = f"{result['frames']} frames, {result['people']} faces followed: {result['video']}, {result['table']}"
         if not result["complete"]:
             text += "\nthe file ended earlier than it says: is it whole?"
-        return Outcome({**result, "video": str(result["video"]), "table": str(result["table"])}, text,
-                       not result["complete"])
+        return Outcome(result, text, not result["complete"])
     captures = window.webcam(args.source, mirror=args.mirror, out=args.out, **options)
     files = [str(capture.path) for capture in captures]
     return Outcome({"captures": files}, "\n".join(files) or "nothing was captured (Space captures)")
@@ -304,8 +285,6 @@ def photo_app_command(args: Namespace) -> Outcome:
     return Outcome({}, "The photo app has ended.", server.returncode != 0)
 
 
-# ---- notebooks and benchmarks ----
-
 def run_command(args: Namespace) -> Outcome:
     """Execute the notebooks with papermill."""
     from . import paths
@@ -322,8 +301,11 @@ def run_command(args: Namespace) -> Outcome:
     lines += [f"{result['done']} notebooks executed, {result['skipped']} were already done (--fresh runs them again)",
               f"executed notebooks  {result['executed']}", f"figures             {result['figures']}",
               f"trained networks    {paths.RUNS}"]
-    return Outcome({**result, "table": json.loads(table.to_json(orient="records")), "executed": str(result["executed"]),
-                    "figures": str(result["figures"]), "runs": str(paths.RUNS)}, "\n".join(lines))
+    return Outcome({**result, "table": _records(table), "runs": paths.RUNS}, "\n".join(lines))
+
+
+def _records(table: "pd.DataFrame") -> list[dict[str, Any]]:
+    return json.loads(table.to_json(orient="records"))
 
 
 def bench_command(args: Namespace) -> Outcome:

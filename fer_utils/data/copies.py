@@ -27,9 +27,6 @@ _CACHE_VERSION = 1
 _PAIRS = {"i": np.int64, "j": np.int64, "correlation": np.float32, "mirrored": bool}
 
 
-# --- exact copies ---
-
-
 def face_ids(pixels: np.ndarray) -> np.ndarray:
     """Number the distinct faces of a uint8 array (N, H, W) from 0: int64 (N,), equal for faces equal byte by byte.
 
@@ -76,9 +73,6 @@ def blank_faces(pixels: np.ndarray) -> np.ndarray:
     return np.std(pixels, axis=(1, 2), dtype=np.float32) < BLANK_SPREAD
 
 
-# --- near copies ---
-
-
 def near_duplicates(pixels: np.ndarray, *, threshold: float = SAME_PHOTO, cache: bool = False) -> pd.DataFrame:
     """Find pairs of faces that are one photo (cropped, scaled, lit, compressed, marked or mirrored), but not equal.
 
@@ -112,9 +106,6 @@ def _pairs_of_rows(pixels: np.ndarray, threshold: float) -> pd.DataFrame:
     ends = pairs[["row_x", "row_y"]].to_numpy()
     pairs = pairs.assign(i=ends.min(axis=1), j=ends.max(axis=1))[list(_PAIRS)].astype(_PAIRS)
     return pairs.sort_values(["i", "j"], ignore_index=True)
-
-
-# --- across the official parts ---
 
 
 def seen_in_training(faces: FaceSet, usage: str = "PrivateTest", near: bool = True,

@@ -118,9 +118,6 @@ def _tables(place: Place) -> tuple[list[_Table], list[DataError]]:
     return tables, problems
 
 
-# --- one function for each layout ---
-
-
 def _whole_table(place: Place, tables: list[_Table]) -> Found | None:
     """``fer2013.csv`` or ``icml_face_data.csv``: all faces with their usages."""
     table = min((table for table in tables if table.usage == EACH_ROW),

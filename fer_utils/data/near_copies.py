@@ -89,9 +89,6 @@ def _in_threads(work: Callable[[Any], np.ndarray], chunks: Sequence[Any], bar: t
             bar.update(1 / len(chunks))
 
 
-# --- the sieve ---
-
-
 def _descriptor(faces: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
     """Return a function, fitted to `faces`, from crops of faces to unit vectors: near one another for like crops."""
     if len(faces) < _FEW:
@@ -130,9 +127,6 @@ def _alike(whole: np.ndarray, view: np.ndarray, symmetric: bool, bar: tqdm) -> n
     # Tiles fit in a processor's cache, but are too small for BLAS to share out: its threads would wait for one another.
     with threadpool_limits(1, "blas"):
         return np.concatenate([np.zeros((2, 0), int), *_in_threads(search, range(0, len(whole), 512), bar)], axis=1)
-
-
-# --- the alignment ---
 
 
 def _edges(face: np.ndarray) -> np.ndarray:

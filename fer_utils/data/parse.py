@@ -24,9 +24,6 @@ def read_found(found: Found) -> dict[str, np.ndarray]:
     return {"pixels": pixels, "emotion": emotion, "usage": usage}
 
 
-# --- tables ---
-
-
 def _read_tables(found: Found) -> Arrays:
     pixels, emotion, usage = (np.concatenate(arrays) for arrays in zip(*(
         part for name in found.names for part in _read_table(found.place, name))))
@@ -130,9 +127,6 @@ def _pixel_problem(text: str) -> str:
     return "" if len(values) == SIZE * SIZE else f"{len(values)} pixel values instead of {SIZE * SIZE}"
 
 
-# --- image files ---
-
-
 def _read_images(found: Found) -> Arrays:
     """Return the faces by usage, then by the last number in the file name."""
     usages = (*USAGES, UNLABELLED_USAGE)
@@ -166,9 +160,6 @@ def _read_image(place: Place, name: str) -> np.ndarray:
         raise DataError(f"{place.label(name)}: {len(data)} bytes that are no whole image (cut off or corrupt); "
                         "download or copy it again, or remove it")
     return image if image.shape == (SIZE, SIZE) else cv2.resize(image, (SIZE, SIZE), interpolation=cv2.INTER_AREA)
-
-
-# --- arrays ---
 
 
 def _read_arrays(found: Found) -> Arrays:

@@ -37,8 +37,15 @@ class Split:
         """What to call the split in a title or a table."""
         if self.exhibit:
             return "leaky split (exhibit: copies of one face on both sides)"
-        held_out = (self.validation.usage == "Training").any()
+        held_out = self.chosen_by == "validation"
         return "official Training, a tenth of it held out to choose by" if held_out else "official split"
+
+    @property
+    def chosen_by(self) -> str:
+        """What `validation` is: "PublicTest", "validation" where it was held out of Training, or "leaky test"."""
+        if self.exhibit:
+            return "leaky test"
+        return "validation" if (self.validation.usage == "Training").any() else "PublicTest"
 
     @property
     def reported(self) -> FaceSet:
@@ -128,9 +135,6 @@ def report_part(faces: FaceSet) -> tuple[str, FaceSet, np.ndarray | None]:
     return "validation" if usage == "Training" else usage, part, clean_mask(faces, usage, labelled=True)
 
 
-# --- balancing ---
-
-
 def balance(pixels: np.ndarray, emotion: np.ndarray, how: str, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     """Make classes equally frequent with imbalanced-learn; returns pixels, uint8 (M, H, W), and labels.
 
@@ -140,12 +144,20 @@ def balance(pixels: np.ndarray, emotion: np.ndarray, how: str, seed: int = 0) ->
     given faces come first for "over" and "smote", and stay in order for "under".
     """
     _check(how, BALANCES, "balance")
-    if how == "smote":
-        return _smote(pixels, emotion, seed)
+    labels, counts = np.unique(emotion, return_counts=True)
+    if how in ("none", "class_weights") or len(labels) < 2:  # imbalanced-learn refuses a single class
+        return pixels, emotion
     if how in ("over", "under"):
         rows = _sampled_rows(emotion, how, seed)
         return pixels[rows], emotion[rows]
-    return pixels, emotion
+    if counts.min() < 2:
+        raise ValueError(f"SMOTE makes faces between two of a class, but there is a single face of "
+                         f"{EMOTIONS[labels[counts.argmin()]]}; use balance 'over' or more faces")
+    from imblearn.over_sampling import SMOTE
+
+    sampler = SMOTE(random_state=seed, k_neighbors=min(5, counts.min() - 1))
+    flat, emotion = sampler.fit_resample(pixels.reshape(len(pixels), -1).astype(np.float32), emotion)
+    return np.clip(np.rint(flat), 0, 255).astype(np.uint8).reshape(-1, *pixels.shape[1:]), emotion
 
 
 def _sampled_rows(emotion: np.ndarray, how: str, seed: int) -> np.ndarray:
@@ -161,23 +173,7 @@ def _sampled_rows(emotion: np.ndarray, how: str, seed: int) -> np.ndarray:
     return rows if how == "over" else np.sort(rows)
 
 
-def _smote(pixels: np.ndarray, emotion: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    labels, counts = np.unique(emotion, return_counts=True)
-    if len(labels) < 2:
-        return pixels, emotion
-    if counts.min() < 2:
-        raise ValueError(f"SMOTE makes faces between two of a class, but there is a single face of "
-                         f"{EMOTIONS[labels[counts.argmin()]]}; use balance 'over' or more faces")
-    from imblearn.over_sampling import SMOTE
-
-    sampler = SMOTE(random_state=seed, k_neighbors=min(5, counts.min() - 1))
-    flat, emotion = sampler.fit_resample(pixels.reshape(len(pixels), -1).astype(np.float32), emotion)
-    return np.clip(np.rint(flat), 0, 255).astype(np.uint8).reshape(-1, *pixels.shape[1:]), emotion
-
-
 def _balanced(train: FaceSet, how: str, seed: int) -> FaceSet:
-    if how in ("over", "under"):
-        return train[_sampled_rows(train.emotion, how, seed)]
     pixels, emotion = balance(train.pixels, train.emotion, how, seed)
     return FaceSet(pixels, emotion, np.full(len(emotion), "Training"), train.source, train.layout)
 
@@ -187,9 +183,6 @@ def class_weights(emotion: np.ndarray) -> dict[int, float]:
     counts = np.bincount(emotion, minlength=len(EMOTIONS))
     present = int(np.count_nonzero(counts))
     return {label: len(emotion) / (present * n) if n else 0.0 for label, n in enumerate(counts.tolist())}
-
-
-# --- the leak, counted and shown ---
 
 
 def leak_count(parts: Split) -> int:

@@ -3,7 +3,8 @@
 import os
 import tempfile
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from ..vision.detect import HaarDetector, haar_cascade, yunet_file
 from ..vision.predict import Predictor, live_predictor
 from ..vision.scenes import write_clip, write_crowd
 from ..vision.video import open_source
-from .measure import resident_mib
+from . import measure
 
 PLAIN_FRAMES, ROUNDS = 20, 3
 MEMORY_FRAMES = (500, 5000)
@@ -52,27 +53,18 @@ class PlainLoop:
 
 def _plain_frames(path: Path) -> Iterator[np.ndarray]:
     video = cv2.VideoCapture(str(path))
-    try:
-        while (frame := video.read())[0]:
-            yield frame[1]
-    finally:
-        video.release()
+    while (frame := video.read())[0]:
+        yield frame[1]
 
-
-# ---- the live window ----
 
 def bench_live(source: str | Path | None = None, model: str = "fer_net") -> dict[str, Any]:
     """Time the window's loop, its stages and its memory, and in the same run the plain loop.
 
-    Two clips are made, with one moving face and with six; `source` is a video to time besides.
-
-    Returns
-    -------
-    dict
-        ``clips`` holds for each clip ``faces`` (mean found a frame), ``frames_s`` (the best of `ROUNDS`), ``ms`` (mean
-        of each of `STAGES`), ``plain_faces``, ``plain_frames_s`` and ``ratio``. ``memory`` holds resident MiB after
-        each of `MEMORY_FRAMES` and ``grown_mib``. ``one_thread_ms`` holds for each network the median milliseconds of
-        one face on one thread, alone and in a batch of six.
+    Two clips are made, with one moving face and with six; `source` is a video to time besides. ``clips`` holds for each
+    ``faces`` (mean found a frame), ``frames_s`` (the best of `ROUNDS`), ``ms`` (mean of each of `STAGES`),
+    ``plain_faces``, ``plain_frames_s`` and ``ratio``; ``memory`` resident MiB after each of `MEMORY_FRAMES` and
+    ``grown_mib``; ``one_thread_ms`` for each network the median milliseconds of one face on one thread, alone and in a
+    batch of six.
     """
     with tempfile.TemporaryDirectory() as folder:
         clips = {"one face": Path(folder) / "one.mp4", "six faces": Path(folder) / "six.mp4"}
@@ -126,43 +118,36 @@ def _live_memory(path: Path, predictor: Predictor) -> dict[str, float]:
                 live.picture(frame._replace(time=last))
                 shown += 1
                 if shown in MEMORY_FRAMES:
-                    sizes[shown] = resident_mib()
+                    sizes[shown] = measure.resident_mib()
         shift = last + 1 / 30
     first, end = (sizes[count] for count in MEMORY_FRAMES)
-    return {f"{count}_frames_mib": round(size, 1) for count, size in sizes.items()} | {
-        "grown_mib": round(end - first, 1)}
+    return {**{f"{count}_frames_mib": round(size, 1) for count, size in sizes.items()},
+            "grown_mib": round(end - first, 1)}
 
 
 def _one_thread_ms(name: str) -> dict[str, float]:
     predictor = Predictor(name, HaarDetector(), threads=1)
     crops = np.random.default_rng(0).integers(0, 256, (6, 48, 48), np.uint8)
-    medians = []
-    for batch in (crops[:1], crops):
+
+    def median_ms(batch: np.ndarray) -> float:
         predictor.probabilities(batch)
-        runs = []
-        for _ in range(200):
-            start = time.perf_counter()
-            predictor.probabilities(batch)
-            runs.append((time.perf_counter() - start) * 1000 / len(batch))
-        medians.append(round(float(np.median(runs)), 2))
-    return {"one": medians[0], "of_six": medians[1]}
+        runs = [measure.seconds(predictor.probabilities, batch) for _ in range(200)]
+        return round(float(np.median(runs)) * 1000 / len(batch), 2)
+
+    return {"one": median_ms(crops[:1]), "of_six": median_ms(crops)}
 
 
 def _plain_clip_speed(path: Path, plain: PlainLoop) -> tuple[float, float]:
     """Return the mean number of faces found on the first frames, and frames a second, drawing included."""
-    found, done, start = 0, 0, time.perf_counter()
-    for done, frame in enumerate(_plain_frames(path), start=1):
+    found, start = [], time.perf_counter()
+    for frame in islice(_plain_frames(path), PLAIN_FRAMES):
         faces = plain.faces(frame)
         for (x, y, width, height), emotion in faces:
             cv2.rectangle(frame, (x, y), (x + width, y + height), (255, 0, 0), 2)
             cv2.putText(frame, emotion, (x, y), cv2.FONT_HERSHEY_SIMPLEX, 1, (0, 0, 255), 2)
-        found += len(faces)
-        if done == PLAIN_FRAMES:
-            break
-    return round(found / done, 2), round(done / (time.perf_counter() - start), 1)
+        found.append(len(faces))
+    return round(float(np.mean(found)), 2), round(len(found) / (time.perf_counter() - start), 1)
 
-
-# ---- the event's reading ----
 
 def bench_event(source: str | Path | None = None, model: str = "fer_net", photos: int = 60, seconds: float = 8,
                 memory_photos: int = 10_000) -> dict[str, Any]:
@@ -172,13 +157,9 @@ def bench_event(source: str | Path | None = None, model: str = "fer_net", photos
     phones take them, and a video of 1280 × 720 at 25 frames a second, `seconds` long, of which every frame is looked
     at. Memory is watched over `memory_photos` small photos; 0 leaves that out.
 
-    Returns
-    -------
-    dict
-        ``photos_s``, ``plain_photos_s`` and ``photos_ratio`` (to stay above 3), ``frames_s``, ``plain_frames_s`` and
-        ``frames_ratio``; the faces that each way found, false ones included: ``photos_found``, ``plain_photos_found``,
-        ``frames_found``, ``plain_frames_found``; and ``rss_early_mb`` (after a tenth of the photos) and
-        ``rss_late_mb``.
+    Returns ``photos_s``, ``plain_photos_s`` and ``photos_ratio`` (to stay above 3), and the same for frames; the faces
+    that each way found, false ones included (``photos_found``, ``plain_photos_found``, …); and ``rss_early_mb`` (after
+    a tenth of the photos) and ``rss_late_mb``.
     """
     known = load.load(source)
     known = known[known.labelled]
@@ -200,12 +181,11 @@ def bench_event(source: str | Path | None = None, model: str = "fer_net", photos
             for files in rounds:  # in turn, so that what else the machine does slows both
                 start = time.perf_counter()
                 done = collect_event(files, scratch / f"out_{name}", model, detector, every=0, progress=False)
-                ours_s += time.perf_counter() - start
-                start = time.perf_counter()
+                between = time.perf_counter()
                 pictures = map(_plain_photo, files) if name == "photos" else _plain_frames(video)
-                looked, found = _plain_pass(pictures, plain)
-                plain_s += time.perf_counter() - start
-                count, plain_found = count + looked, plain_found + found
+                found = [len(plain.faces(picture)) for picture in pictures]
+                ours_s, plain_s = ours_s + between - start, plain_s + time.perf_counter() - between
+                count, plain_found = count + len(found), plain_found + sum(found)
             result |= {f"{name}_s": round(count / ours_s, 2), f"plain_{name}_s": round(count / plain_s, 2),
                        f"{name}_ratio": round(plain_s / ours_s, 2), f"{name}_found": done["faces"],
                        f"plain_{name}_found": plain_found}
@@ -219,11 +199,6 @@ def _plain_photo(path: Path) -> np.ndarray:
     return picture
 
 
-def _plain_pass(pictures: Iterable[np.ndarray], plain: PlainLoop) -> tuple[int, int]:
-    found = [len(plain.faces(picture)) for picture in pictures]
-    return len(found), sum(found)
-
-
 def _event_memory(known: faceset.FaceSet, scratch: Path, model: str, detector: str, photos: int) -> dict[str, Any]:
     """Return resident memory after a tenth of the photos and after all of them: 200 files under many names."""
     write_crowd(scratch / "few", known, min(200, photos))
@@ -235,7 +210,7 @@ def _event_memory(known: faceset.FaceSet, scratch: Path, model: str, detector: s
     readings = []
     for end in (photos // 10, photos):
         collect_event(many[:end], scratch / "out_many", model, detector, progress=False)
-        readings.append(round(resident_mib(), 1))
+        readings.append(round(measure.resident_mib(), 1))
     return {"memory_photos": photos, "rss_early_mb": readings[0], "rss_late_mb": readings[1]}
 
 

@@ -24,16 +24,11 @@ TRAINING_PARAMETERS = ("model", "protocol", "balance", "augment", "epochs", "see
 
 @dataclass(frozen=True)
 class Profile:
-    """What one kind of run trains, and on how many faces.
+    """What one kind of run trains, and on how many faces."""
 
-    ``sample`` faces of a real data set are used, stratified by usage and emotion; 0 means all. Each entry of ``grid``
-    is one call of `TrainConfig.for_model`, so one run of notebook 03. ``others`` is added to a network's own recipe
-    where a run asks for a network that the grid does not have.
-    """
-
-    sample: int
-    grid: tuple[dict[str, Any], ...]
-    others: dict[str, Any] = field(default_factory=dict)
+    sample: int  # so many faces of a real data set, stratified by usage and emotion; 0 means all
+    grid: tuple[dict[str, Any], ...]  # arguments of `TrainConfig.for_model`, one run of notebook 03 for each
+    others: dict[str, Any] = field(default_factory=dict)  # added to the recipe of a network that the grid lacks
 
 
 # The quick recipes are short: they show how everything works, not what the networks can do. They take the two smallest
@@ -66,16 +61,13 @@ class NotebookError(RuntimeError):
 
 @dataclass(frozen=True)
 class Job:
-    """One notebook to execute.
-
-    ``fingerprint`` is that of the faces it reads. ``writes`` is a file without which the job is not done.
-    """
+    """One notebook to execute."""
 
     source: Path
     output: Path
     parameters: dict[str, Any]
-    fingerprint: str = ""
-    writes: Path | None = None
+    fingerprint: str = ""  # of the faces that it reads
+    writes: Path | None = None  # a file without which the job is not done
 
 
 class Plan(NamedTuple):
@@ -87,10 +79,7 @@ class Plan(NamedTuple):
 
 
 def notebook_sources(only: Sequence[str] | None = None) -> list[Path]:
-    """Return the numbered notebooks, all or those whose numbers are in `only` ("03", "3" or "03_train").
-
-    Raises `ValueError` for a number that no notebook has.
-    """
+    """Return the numbered notebooks, all or those whose numbers are in `only` ("03", "3" or "03_train")."""
     found = sorted(paths.NOTEBOOKS.glob("[0-9][0-9]_*.ipynb"))
     if not only:
         return found
@@ -111,10 +100,9 @@ def notebook_parameters(path: Path | str) -> dict[str, str]:
 
 def plan(profile: str, only: Sequence[str] | None = None, parameters: dict[str, Any] | None = None,
          data: str | None = None) -> Plan:
-    """Lay out the notebooks of a run, without executing any.
+    """Lay out the notebooks of a run of `PROFILES`, without executing any.
 
-    `profile` is a key of `PROFILES`, `only` holds numbers of notebooks, and `parameters` go to every notebook that has
-    them. Raises `ValueError` for a parameter that no chosen notebook has.
+    `only` holds numbers of notebooks; `parameters` go to every notebook that has them, and one of them must.
     """
     parameters = dict(parameters or {})
     data = parameters.pop("data", data)  # it names the runs too, so it must be one for all notebooks
@@ -132,47 +120,33 @@ def plan(profile: str, only: Sequence[str] | None = None, parameters: dict[str, 
     # The notebooks run in their own folder, where a relative path would mean another place.
     common = {"data": data if data is None or data.startswith("drawn") else str(Path(data).resolve()), "sample": size}
     chosen = {k: v for k, v in parameters.items() if k in TRAINING_PARAMETERS} | overrides
-    trainings = [{**entry, **chosen} for entry in _grid(profile, parameters.get("model"))]
+    model = parameters.get("model")
+    grid = [entry for entry in PROFILES[profile].grid if model in (None, entry["model"])]
+    trainings = [{**entry, **chosen} for entry in grid or [{"model": model, **PROFILES[profile].others}]]
     fingerprint = faces.fingerprint()
     runs = {TrainConfig.for_model(**entry).run_name(fingerprint): entry for entry in trainings}
     jobs = []
     for source in sources:
         given = {k: v for k, v in {"runs": list(runs), **common, **parameters}.items() if k in known[source]}
-        if source.stem == "03_train":
-            jobs += [_training_job(profile, source, name, given, entry, fingerprint) for name, entry in runs.items()]
-        else:
-            jobs.append(Job(source, paths.EXECUTED / profile / source.name, given, fingerprint))
+        output = paths.EXECUTED / profile / source.name
+        if source.stem != "03_train":
+            jobs.append(Job(source, output, given, fingerprint))
+            continue
+        for name, entry in runs.items():
+            shown = {k: v for k, v in entry.items() if k in TRAINING_PARAMETERS}
+            hidden = {k: v for k, v in entry.items() if k not in TRAINING_PARAMETERS}
+            jobs.append(Job(source, output.with_name(f"{source.stem}-{name}.ipynb"),
+                            {**given, **shown, "overrides": hidden}, fingerprint, paths.RUNS / name / "card.json"))
     return Plan(jobs, list(runs), faces.title)
-
-
-def _grid(profile: str, model: str | None) -> Sequence[dict[str, Any]]:
-    """Return a profile's training runs; where one model is asked for, that one's."""
-    chosen = PROFILES[profile]
-    if model is None:
-        return chosen.grid
-    return [entry for entry in chosen.grid if entry["model"] == model] or [{"model": model, **chosen.others}]
-
-
-def _training_job(profile: str, source: Path, run_name: str, given: dict[str, Any], config: dict[str, Any],
-                  fingerprint: str) -> Job:
-    shown = {k: v for k, v in config.items() if k in TRAINING_PARAMETERS}
-    hidden = {k: v for k, v in config.items() if k not in TRAINING_PARAMETERS}
-    return Job(source, paths.EXECUTED / profile / f"{source.stem}-{run_name}.ipynb",
-               {**given, **shown, "overrides": hidden}, fingerprint, paths.RUNS / run_name / "card.json")
 
 
 def run(profile: str = "quick", only: Sequence[str] | None = None, parameters: dict[str, Any] | None = None,
         data: str | None = None, fresh: bool = False) -> dict[str, Any]:
-    """Execute a profile's notebooks, except those that were already executed as they now are, unless `fresh`.
+    """Execute the notebooks of a `plan`, except those that were already executed as they now are, unless `fresh`.
 
-    The first four parameters are those of `plan`. One progress bar counts the code cells of all notebooks. A failed
-    cell raises `NotebookError`; the executed copy up to there is kept.
-
-    Returns
-    -------
-    dict
-        ``table`` (`results_table` of the runs that are there), ``title``, ``executed`` and ``figures`` (folders),
-        ``done`` and ``skipped`` (numbers of notebooks).
+    One progress bar counts the code cells of all notebooks. A failed cell raises `NotebookError`; the executed copy up
+    to there is kept. Returns ``table`` (`results_table` of the runs that are there), ``title``, ``executed`` and
+    ``figures`` (folders), ``done`` and ``skipped`` (numbers of notebooks).
     """
     from tqdm import tqdm
 
