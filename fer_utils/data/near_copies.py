@@ -5,6 +5,7 @@ whole, the other whole or cropped. What passes is aligned by an affine warp at f
 Psarakis, 2008), and kept if it then correlates.
 """
 import os
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
@@ -60,8 +61,10 @@ def near_pairs(faces: np.ndarray, threshold: float) -> pd.DataFrame:
     edges = np.array([_edges(face) for face in faces]).reshape(-1, SIZE, SIZE)
     found = []
     known = np.zeros(0, np.int64)
-    # `disable=None` shows the bar on a terminal and in a notebook, but in no log.
-    with tqdm(total=2 * len(_VIEWS), desc="comparing faces", leave=False, disable=None if len(faces) >= _MANY else True,
+    # The bar shows on a terminal and in a notebook, but in no log. `disable=None` would hide it in a notebook, whose
+    # output is no terminal.
+    shown = len(faces) >= _MANY and (sys.stderr.isatty() or "ipykernel" in sys.modules)
+    with tqdm(total=2 * len(_VIEWS), desc="comparing faces", leave=False, disable=not shown,
               bar_format="{desc}: {percentage:3.0f}%|{bar}| {elapsed}<{remaining}") as bar:
         for view in _VIEWS:
             a, b = _alike(whole, describe(view.of(faces)), view.side == SIZE, bar)

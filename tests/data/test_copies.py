@@ -1,6 +1,7 @@
 """Copies planted by hand must be found, and nothing else."""
 
 import os
+import sys
 from itertools import combinations
 from pathlib import Path
 
@@ -188,14 +189,20 @@ def test_blank_faces_and_sets_without_pairs_give_an_empty_table(photos):
         assert len(pairs) == 0 and list(pairs) == ["i", "j", "correlation", "mirrored"]
 
 
-def test_a_bar_shows_for_many_faces_and_runs_to_its_end(photos, monkeypatch):
+@pytest.mark.parametrize("kernel", [True, False])
+def test_a_bar_shows_for_many_faces_in_a_notebook_and_runs_to_its_end(photos, monkeypatch, kernel):
     bars, bar = [], near_copies.tqdm
     monkeypatch.setattr(near_copies, "tqdm", lambda disable, **options: bars.append((disable, bar(**options)))
                         or bars[-1][1])
     monkeypatch.setattr(near_copies, "_MANY", 3)
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: False)
+    if kernel:
+        monkeypatch.setitem(sys.modules, "ipykernel", sys)
+    else:
+        monkeypatch.delitem(sys.modules, "ipykernel", raising=False)
     for n in (3, 2):
         copies.near_duplicates(np.stack([crop(photo) for photo in photos[:n]]))
-    assert [disable for disable, _ in bars] == [None, True]  # None: on a terminal and in a notebook
+    assert [disable for disable, _ in bars] == [not kernel, True]
     for _, bar in bars:
         assert bar.n == pytest.approx(bar.total)
 
