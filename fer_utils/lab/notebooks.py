@@ -133,7 +133,8 @@ def plan(profile: str, only: Sequence[str] | None = None, parameters: dict[str, 
             jobs.append(Job(source, output, given, fingerprint))
             continue
         for name, entry in runs.items():
-            shown = {k: v for k, v in entry.items() if k in TRAINING_PARAMETERS}
+            # The notebook's own default is a short training; None asks for the recipe's epochs.
+            shown = {"epochs": None} | {k: v for k, v in entry.items() if k in TRAINING_PARAMETERS}
             hidden = {k: v for k, v in entry.items() if k not in TRAINING_PARAMETERS}
             jobs.append(Job(source, output.with_name(f"{source.stem}-{name}.ipynb"),
                             {**given, **shown, "overrides": hidden}, fingerprint, paths.RUNS / name / "card.json"))

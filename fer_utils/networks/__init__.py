@@ -4,6 +4,7 @@ import lazy_loader
 
 __getattr__, __dir__, __all__ = lazy_loader.attach(__name__, submod_attrs={
     "augment": ["AUGMENTATIONS", "Augmentation", "augment_faces"],
+    "backend": ["import_keras"],
     "card": ["Card"],
     "export": ["export_onnx"],
     "recipes": ["TrainConfig"],

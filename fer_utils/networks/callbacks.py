@@ -1,7 +1,7 @@
 """What Keras lacks for a training that can be killed at any moment: a few callbacks, and one metric."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     import keras as _keras
 else:
     _keras = import_keras()  # without TensorFlow's messages
+
+Progress = str | Callable[[list[Row], str], None]
+"""How a training is shown: see `ShowProgress`."""
 
 
 class MacroF1(_keras.metrics.F1Score):
@@ -122,16 +125,19 @@ class BackUpWeights(_keras.callbacks.Callback):
 class ShowProgress(_keras.callbacks.Callback):
     """Show a training with the time left over all epochs; Keras's bars show one epoch each.
 
-    `kind` is "bar", "lines" or None for nothing; `rows` are the earlier epochs of a resumed run.
+    `kind` is "bar", "lines", None for nothing, or a function: once a second, and after each epoch, it gets the rows of
+    the finished epochs and a line about the epoch under way. `rows` are the earlier epochs of a resumed run.
     """
 
-    def __init__(self, kind: str | None, config: TrainConfig, rows: Sequence[Row]) -> None:
+    def __init__(self, kind: Progress | None, config: TrainConfig, rows: Sequence[Row]) -> None:
         super().__init__()
         self.kind, self.config, self.rows = kind, config, rows
+        self.finished = list(rows)
         self.bar: Any = None
 
     def on_train_begin(self, logs: Row | None = None) -> None:
-        self.began = time.monotonic()
+        self.began, self.batches, self.drawn = time.monotonic(), 0, 0.0
+        self._draw()
         if self.kind == "lines":
             # A notebook then shows the whole training, also what an earlier run did of it.
             print(*(f"{row_line(row, self.config.epochs)}\n" for row in self.rows), sep="", end="")
@@ -143,18 +149,41 @@ class ShowProgress(_keras.callbacks.Callback):
                             desc=self.config.model, dynamic_ncols=True, mininterval=0.5)
 
     def on_train_batch_end(self, batch: int, logs: Row | None = None) -> None:
+        self.batches += 1
         if self.bar is not None:
             self.bar.update()
+        if time.monotonic() - self.drawn > 1:
+            self._draw()
+
+    def _draw(self) -> None:
+        if callable(self.kind):
+            from tqdm import tqdm
+
+            earlier, done = len(self.rows) * self.params["steps"], len(self.finished)
+            self.kind(self.finished, tqdm.format_meter(
+                earlier + self.batches, self.config.epochs * self.params["steps"], time.monotonic() - self.began,
+                ncols=80, initial=earlier, unit="batch", prefix=f"epoch {min(done + 1, self.config.epochs)}"))
+            self.drawn = time.monotonic()
 
     def on_epoch_end(self, epoch: int, logs: Row) -> None:
         done, epochs = epoch + 1, self.config.epochs
+        self.finished.append({"epoch": done, **logs})
+        self._draw()
         if self.kind == "lines":
             left = (time.monotonic() - self.began) / (done - len(self.rows)) * (epochs - done)
             print(f"{row_line({'epoch': done, **logs}, epochs)}, at most {left / 60:.0f} min left", flush=True)
         if self.bar is not None:
             self.bar.set_postfix_str(f"epoch {done}/{epochs}, val accuracy {logs['val_accuracy']:.3f}")
 
-    def close(self) -> None:
-        """Close the bar; Keras calls no callback after an interrupt."""
+    def on_train_end(self, logs: Row | None = None) -> None:
         if self.bar is not None:
             self.bar.close()
+        if callable(self.kind):
+            self.kind(self.finished, "the best epoch is scored")
+
+    def close(self) -> None:
+        """Leave no bar or line behind; Keras calls no callback after an interrupt."""
+        if self.bar is not None:
+            self.bar.close()
+        if callable(self.kind):
+            self.kind(self.finished, "")

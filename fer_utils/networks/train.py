@@ -1,5 +1,6 @@
 """Train one network into a run folder, in one `keras.Model.fit`: model.keras, card.json, history.csv."""
 
+import contextlib
 import importlib.util
 import platform
 from dataclasses import dataclass
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     import keras
 
     from .batches import TrainingBatches
+    from .callbacks import Progress, ShowProgress
 
 # `batches` and `callbacks` import Keras, so they are imported where a training begins.
 
@@ -46,11 +48,11 @@ class _Run:
     folder: Path
     config: TrainConfig
     fingerprint: str
-    progress: str | None
+    progress: "Progress | None"
     tensorboard: Path | str | None
 
 
-def train(config: TrainConfig, faces: FaceSet, out: Path | str | None = None, progress: str | None = "bar",
+def train(config: TrainConfig, faces: FaceSet, out: Path | str | None = None, progress: "Progress | None" = "bar",
           tensorboard: Path | str | None = None) -> Path:
     """Train a network, or go on where a killed run stopped, and return its run folder.
 
@@ -58,8 +60,8 @@ def train(config: TrainConfig, faces: FaceSet, out: Path | str | None = None, pr
     ``history.csv``. If it holds this very run finished, it is returned at once. The best epoch is chosen by the
     validation part alone: PublicTest under the official protocol. PrivateTest is scored once, after training.
 
-    `progress` is "bar", "lines" (one an epoch, for notebooks) or None. `tensorboard` is a folder for TensorBoard's
-    logs; the run gets a folder of its name in it.
+    `progress` is "bar", "lines" (one an epoch), None, or a function such as `plots.LiveHistory`, for notebooks: see
+    `callbacks.ShowProgress`. `tensorboard` is a folder for TensorBoard's logs; the run gets a folder of its name in it.
 
     ValueError: `out` holds another run. DataError: another process trains in this folder; `out` holds an unfinished run
     that is damaged or of an earlier version; the package tensorboard is missing. Interrupted: Ctrl-C, or a notebook's
@@ -74,6 +76,8 @@ def train(config: TrainConfig, faces: FaceSet, out: Path | str | None = None, pr
             checkpoints.remove_checkpoints(folder)  # killed between its card and this
         if progress == "lines":
             print(*(checkpoints.row_line(row, config.epochs) for row in read_rows(folder)), sep="\n")
+        if callable(progress):
+            progress(read_rows(folder), "")
         return folder
     run = _Run(folder, config, fingerprint, progress, tensorboard)
     with files.only_one(folder, "another process trains in this folder"):
@@ -94,6 +98,8 @@ def _what_is_kept(run: _Run) -> str:
 
 
 def _train_alone(run: _Run, faces: FaceSet) -> None:
+    from .callbacks import ShowProgress
+
     folder, config = run.folder, run.config
     if is_finished(folder, config, run.fingerprint):  # by a process that had the lock just before
         return
@@ -102,10 +108,11 @@ def _train_alone(run: _Run, faces: FaceSet) -> None:
     parts = split(faces, config.protocol, config.balance, config.seed)
     precision = resolve_precision(config.precision)
     rows = checkpoints.restore_rows(folder)
-    if not _is_over(rows, config):
-        _fit(run, parts, precision, rows)
-        rows = read_rows(folder)
-    _finish(run, faces, parts, precision, rows)
+    with contextlib.closing(ShowProgress(run.progress, config, rows)) as shown:
+        if not _is_over(rows, config):
+            _fit(run, parts, precision, rows, shown)
+            rows = read_rows(folder)
+        _finish(run, faces, parts, precision, rows)
 
 
 def _is_over(rows: list[Row], config: TrainConfig) -> bool:
@@ -114,10 +121,9 @@ def _is_over(rows: list[Row], config: TrainConfig) -> bool:
     return len(rows) >= config.epochs or bool(stopped)
 
 
-def _fit(run: _Run, parts: Split, precision: str, rows: list[Row]) -> None:
+def _fit(run: _Run, parts: Split, precision: str, rows: list[Row], shown: "ShowProgress") -> None:
     """Train until the epochs are over or patience is at its end; `rows` are the epochs of a resumed run."""
     from .batches import TrainingBatches, ValidationBatches
-    from .callbacks import ShowProgress
 
     config, spec = run.config, zoo.network(run.config.model).spec
     model = zoo.build(config.model, precision, weights=config.weights, download=not rows)
@@ -129,13 +135,11 @@ def _fit(run: _Run, parts: Split, precision: str, rows: list[Row]) -> None:
     compile_model(model, config, len(batches))
     if rows:
         model.load_weights(weights_file(run.folder, "last", len(rows)))
-    shown = ShowProgress(run.progress, config, rows)
     files.write_json(run.folder / "state.json", {"config": config.to_dict(), "fingerprint": run.fingerprint})
     try:
         model.fit(batches, epochs=config.epochs, initial_epoch=len(rows), validation_data=validation, shuffle=False,
                   verbose=0, callbacks=[*_callbacks(run, batches, rows), shown])
     finally:
-        shown.close()
         batches.release()
         validation.release()
 
@@ -232,11 +236,8 @@ def score_parts(model: "keras.Model", spec: FaceSpec, faces: FaceSet,
 
 
 def _scored_parts(parts: Split) -> list[tuple[str, FaceSet]]:
-    if parts.protocol == "leaky":
-        return [("leaky test", parts.test)]
-    validation = "validation" if (parts.validation.usage == "Training").any() else "PublicTest"
-    scored = [(validation, parts.validation)]
-    return scored + [("PrivateTest", parts.test)] if len(parts.test) else scored
+    scored = [(parts.chosen_by, parts.validation)]
+    return scored + [("PrivateTest", parts.test)] if len(parts.test) and not parts.exhibit else scored
 
 
 def _clean(faces: FaceSet, parts: Split, usage: str) -> np.ndarray | None:

@@ -1,4 +1,6 @@
 """The learning curves of a training."""
+from typing import Any
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
@@ -37,6 +39,45 @@ def plot_history(history: pd.DataFrame, name: str = "", validation: str = "Publi
     for ax in (left, right):
         ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=2)
     return titled(figure, f"Training of {name}" if name else "Training", note)
+
+
+class LiveHistory:
+    """Curves that grow in a notebook while a network is trained, with one line on the epoch under way.
+
+    Give it to `networks.train.train` as `progress`. Its parameters are those of `plot_history`. Both outputs are
+    changed in place, so one figure of the whole training remains; `figure` is the newest, None before the first epoch.
+    """
+
+    def __init__(self, name: str = "", validation: str = "PublicTest", note: str = "") -> None:
+        self.name, self.validation, self.note = name, validation, note
+        self.figure: Figure | None = None
+        self._outputs: dict[str, Any] = {}  # the handles of what is shown
+        self._epochs = 0
+
+    def __call__(self, rows: list[dict[str, Any]], status: str) -> None:
+        """Show the rows of the finished epochs, as in history.csv, and the status; an empty one means the end."""
+        self._show("status", {"text/plain": status or self._summary(rows)}, raw=True)
+        if len(rows) != self._epochs:
+            self.figure = plot_history(pd.DataFrame(rows), self.name, self.validation, self.note)
+            plt.close(self.figure)  # otherwise the notebook shows it once more, under the cell
+            self._show("figure", self.figure)
+            self._epochs = len(rows)
+
+    def _show(self, output: str, content: Any, **options: Any) -> None:
+        from IPython.display import display
+
+        if self._outputs.get(output) is None:
+            self._outputs[output] = display(content, display_id=True, **options)
+        else:
+            self._outputs[output].update(content, **options)
+
+    def _summary(self, rows: list[dict[str, Any]]) -> str:
+        if not rows:
+            return "no epoch is finished"
+        best = max(rows, key=lambda row: row["val_accuracy"])
+        minutes = sum(row["seconds"] for row in rows) / 60
+        return (f"{len(rows)} epoch{'s' * (len(rows) > 1)} in {minutes:.1f} minutes; "
+                f"the best by {self.validation} is epoch {best['epoch']}")
 
 
 def _draw_curves(ax: Axes, history: pd.DataFrame, quantity: str, best: pd.Series, validation: str,

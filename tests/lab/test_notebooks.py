@@ -143,6 +143,11 @@ def test_full_covers_every_project_and_both_protocols():
     assert len(set(configs)) == len(configs)
 
 
+def test_full_trains_for_the_epochs_of_each_recipe_not_for_notebook_03s_few():
+    jobs = notebooks.plan("full", ["03"], data="drawn:60").jobs
+    assert {job.parameters["epochs"] for job in jobs} == {None}
+
+
 def test_every_notebook_of_the_project_says_which_parameters_it_has():
     for source in notebooks.notebook_sources():
         names = notebooks.notebook_parameters(source)

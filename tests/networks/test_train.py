@@ -2,6 +2,7 @@
 
 import gc
 import importlib.util
+import itertools
 import json
 import random
 import shutil
@@ -11,6 +12,7 @@ import sys
 import time
 import weakref
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -217,6 +219,27 @@ def test_lines_show_the_whole_training_also_of_a_run_that_was_done_before(faces,
     train.train(TrainConfig(**QUICK), faces, finished, progress="lines")
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[1] for line in lines] == ["1/3", "2/3", "3/3"]
+
+
+def test_a_function_sees_every_epoch_also_those_of_an_earlier_run(faces, tmp_path, interrupt_after, monkeypatch):
+    calls = []
+
+    def draw(rows, status):
+        calls.append(([row["epoch"] for row in rows], status))
+
+    # Its clock goes fast, so that it is called for each batch.
+    monkeypatch.setattr(callbacks, "time", SimpleNamespace(monotonic=itertools.count(step=2).__next__))
+    with interrupt_after(1):
+        train.train(TrainConfig(**QUICK), faces, tmp_path / "run", progress=draw)
+    assert calls[0][0] == [] and calls[0][1].startswith("epoch 1:   0%|") and calls[-1] == ([], "")
+    calls.clear()
+    train.train(TrainConfig(**QUICK), faces, tmp_path / "run", progress=draw)
+    assert calls[0][0] == [1] and calls[0][1].startswith("epoch 2:  33%|"), "all epochs are counted"
+    assert [status[:7] for rows, status in calls if rows == [1, 2]] == ["epoch 3"] * 5, "the start, and four batches"
+    assert calls[-2:] == [([1, 2, 3], "the best epoch is scored"), ([1, 2, 3], "")]
+    calls.clear()
+    train.train(TrainConfig(**QUICK), faces, tmp_path / "run", progress=draw)
+    assert calls == [([1, 2, 3], "")]
 
 
 def test_the_second_of_two_trainings_of_one_folder_is_refused_and_the_first_is_whole(faces, tmp_path, monkeypatch):

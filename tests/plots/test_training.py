@@ -1,5 +1,6 @@
 """The learning curves, read back."""
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
@@ -20,6 +21,43 @@ def test_history_curves_and_best_epoch():
     np.testing.assert_array_equal(loss.lines[0].get_ydata(), history["train_loss"])
     least = plots.plot_history(history.drop(columns=["val_macro_f1", "learning_rate"]), validation="test part")
     assert len(least.axes) == 2 and least.axes[0].lines[1].get_label() == "test part"
+
+
+def test_live_curves_are_one_figure_and_one_line_changed_in_place(monkeypatch):
+    shown = []
+
+    class Handle:
+        def __init__(self, place):
+            self.place = place
+
+        def update(self, content, raw=False):
+            shown[self.place] = content
+
+    def display(content, display_id, raw=False):
+        shown.append(content)
+        return Handle(len(shown) - 1)
+
+    monkeypatch.setattr("IPython.display.display", display)
+    rows = make_history(3).assign(seconds=20.0).to_dict("records")
+    live = plots.LiveHistory("cnn3", validation="leaky test", note="drawn faces")
+    live([], "epoch 1: 40%")
+    assert shown == [{"text/plain": "epoch 1: 40%"}] and live.figure is None
+    live(rows[:1], "epoch 2: 70%")
+    first = live.figure
+    live(rows[:1], "epoch 2: 80%")
+    assert live.figure is first, "nothing new to draw"
+    live(rows, "")
+    assert shown == [{"text/plain": "3 epochs in 1.0 minutes; the best by leaky test is epoch 3"}, live.figure]
+    assert live.figure.axes[0].lines[0].get_xdata().tolist() == [1, 2, 3]
+    assert title_of(live.figure) == "Training of cnn3 (drawn faces)"
+    assert live.figure.axes[0].get_title().startswith("best leaky test accuracy") and not plt.get_fignums()
+
+
+def test_live_curves_of_a_training_stopped_early_say_so(monkeypatch):
+    shown = []
+    monkeypatch.setattr("IPython.display.display", lambda content, **options: shown.append(content))
+    plots.LiveHistory()([], "")
+    assert shown == [{"text/plain": "no epoch is finished"}]
 
 
 def test_history_needs_its_columns_and_an_epoch():
