@@ -17,7 +17,8 @@ def plot_history(history: pd.DataFrame, name: str = "", validation: str = "Publi
     """Draw accuracy and loss of a training run by epoch, and mark its best epoch, the first of highest val_accuracy.
 
     `history` has a row for each epoch: epoch, train_loss, train_accuracy, val_loss, val_accuracy; val_macro_f1 and
-    learning_rate are drawn if they are there. `name` is the run's; `validation` is what val_ columns are measured on.
+    learning_rate are drawn if they are there, a constant rate not. `name` is the run's; `validation` is what val_
+    columns are measured on.
     """
     history = check_columns(history, ["epoch", "train_loss", "train_accuracy", "val_loss", "val_accuracy"],
                             "the history")
@@ -29,7 +30,7 @@ def plot_history(history: pd.DataFrame, name: str = "", validation: str = "Publi
     if "val_macro_f1" in history:
         left.plot(history["epoch"], history["val_macro_f1"], color=GREEN, linestyle="-.", marker=marker, ms=3,
                   label=f"{validation} macro F1")
-    if "learning_rate" in history:
+    if "learning_rate" in history and history["learning_rate"].nunique() > 1:
         _draw_learning_rate(right, history, marker)
     left.yaxis.set_major_formatter(percent)
     left.set_ylabel("accuracy, macro F1" if "val_macro_f1" in history else "accuracy")

@@ -20,7 +20,9 @@ def test_history_curves_and_best_epoch():
     assert "60.0%" in accuracy.get_title() and "Training of fer_net" in title_of(accuracy)
     np.testing.assert_array_equal(loss.lines[0].get_ydata(), history["train_loss"])
     least = plots.plot_history(history.drop(columns=["val_macro_f1", "learning_rate"]), validation="test part")
-    assert len(least.axes) == 2 and least.axes[0].lines[1].get_label() == "test part"
+    assert len(least.axes) == 2, "no axis for the learning rate"
+    assert len(plots.plot_history(history.assign(learning_rate=1e-4)).axes) == 2, "nor for one that is constant"
+    assert least.axes[0].lines[1].get_label() == "test part"
 
 
 def test_live_curves_are_one_figure_and_one_line_changed_in_place(monkeypatch):
