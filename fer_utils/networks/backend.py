@@ -1,5 +1,6 @@
 """Keras, imported when it is first needed and without the backend's start-up messages."""
 
+import logging
 import os
 import sys
 import tempfile
@@ -32,6 +33,8 @@ def import_keras() -> Any:
         finally:
             os.dup2(real, 2)
             os.close(real)
+    # TensorFlow warns of retracing wherever a notebook trains its second or third network.
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)
     return keras
 
 

@@ -45,6 +45,14 @@ def test_fused_batch_normalisation_gives_keras_own_numbers(tmp_path):
     assert not np.allclose(found[-3], weights[2], atol=0.1), "the moving mean must move"
 
 
+def test_a_notebook_may_use_many_networks_without_a_warning():
+    code = ("import numpy as np; from fer_utils.networks.backend import import_keras; keras = import_keras()\n"
+            "for n in range(1, 7):\n"
+            "    keras.Sequential([keras.Input((n,)), keras.layers.Dense(1)]).predict(np.ones((2, n)), verbose=0)")
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
 @pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="TensorFlow's switch is for x86 alone")
 @pytest.mark.parametrize("asked, convolved", [(None, True), ("0", False)])
 def test_onednn_computes_unless_it_is_switched_off(asked, convolved):
