@@ -225,8 +225,10 @@ class TestNotebook:
         assert any(text.startswith("## What we learned") for text in prose)
         assert prose[-1].startswith("## Exercises")
 
-    def test_short_cells_without_classes_or_repeated_functions(self, code):
+    def test_short_cells_without_classes_or_repeated_functions(self, notebook, code, path):
         assert len(code) <= 30
+        if (path.parent / "solutions" / path.name).exists():  # those that are not rewritten yet may be longer
+            assert len(notebook["cells"]) <= 40
         sources = ["".join(c["source"]) for c in code]
         assert max(len(s.splitlines()) for s in sources) <= 15
         text = "\n".join(sources)
