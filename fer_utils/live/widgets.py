@@ -95,7 +95,8 @@ class _AnsweringWidget(anywidget.AnyWidget):
         return {"emotions": EMOTIONS, "colours": [COLOURS[name] for name in EMOTIONS]} | self._settings(), pictures
 
     def _settings(self) -> Message:
-        raise NotImplementedError
+        """Return what a widget's page needs besides the emotions; nothing, unless the widget says more."""
+        return {}
 
 
 def _described(faces: Sequence[Face]) -> list[Message]:
