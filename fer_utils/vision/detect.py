@@ -32,13 +32,11 @@ class Detection:
     """One face found in an image.
 
     `box` is (left, top, width, height) in pixels and may reach over the image's edges. `score` is the detector's
-    confidence, 0 to 1 (Haar gives none: 1). `landmarks` are float32 (5, 2), as (x, y): the person's right eye, left
-    eye, nose, right and left corner of the mouth.
+    confidence, 0 to 1 (Haar gives none: 1).
     """
 
     box: tuple[float, float, float, float]
     score: float = 1.0
-    landmarks: np.ndarray | None = None
 
 
 class Detector(Protocol):
@@ -69,9 +67,8 @@ class HaarDetector(Detector):
         if min(small.shape) < MIN_HAAR_FACE:
             return []
         boxes = self._cascade.detectMultiScale(small, 1.1, 5, minSize=(MIN_HAAR_FACE, MIN_HAAR_FACE))
-        found = [Detection((x / scale, y / scale, width / scale, height / scale))
-                 for x, y, width, height in np.reshape(boxes, (-1, 4)).tolist()]
-        return sorted(found, key=lambda d: -d.box[2])
+        return sorted((Detection(tuple(box)) for box in (np.reshape(boxes, (-1, 4)) / scale).tolist()),
+                      key=lambda d: -d.box[2])
 
 
 def haar_cascade() -> "cv2.CascadeClassifier":
@@ -115,33 +112,29 @@ class YuNetDetector(Detector):
 
     def detect(self, image: np.ndarray) -> list[Detection]:
         bgr = cv2.cvtColor(to_rgb(image), cv2.COLOR_RGB2BGR)
-        longest = max(bgr.shape[:2])
-        sides = sorted({min(side, longest) for side in self.max_sides}, reverse=True)
-        of_sides, scale = [], 1.0
-        for side in sides:  # each size is made from the one before: a large photo is shrunk as a whole only once
+        found, scale = np.empty((0, 5), np.float32), 1.0
+        sides = {min(side, max(bgr.shape[:2])) for side in self.max_sides}
+        for side in sorted(sides, reverse=True):
+            # Each size is made from the one before: a large photo is shrunk as a whole only once.
             bgr, step = shrunk(bgr, side)
             scale *= step
-            of_sides.append(self._rows(bgr, scale))
-        rows = np.concatenate(of_sides)
-        if len(sides) > 1 and len(rows):  # where several sizes found one face, the surest is kept
-            kept = cv2.dnn.NMSBoxes(rows[:, :4].tolist(), rows[:, 14].tolist(), 0.0, 0.3)
-            rows = rows[np.asarray(kept).reshape(-1)]
-        found = [Detection((float(row[0]), float(row[1]), float(row[2]), float(row[3])), float(row[14]),
-                           row[4:14].reshape(5, 2)) for row in rows]
-        return sorted(found, key=lambda d: -d.box[2])
+            found = np.vstack([found, self._search(bgr) / np.array([scale, scale, scale, scale, 1], np.float32)])
+        if len(sides) > 1 and len(found):  # where several sizes found one face, the surest is kept
+            found = found[np.reshape(cv2.dnn.NMSBoxes(found[:, :4].tolist(), found[:, 4].tolist(), 0.0, 0.3), -1)]
+        return sorted((Detection((x, y, width, height), score) for x, y, width, height, score in found.tolist()),
+                      key=lambda d: -d.box[2])
 
-    def _rows(self, bgr: np.ndarray, scale: float) -> np.ndarray:
+    def _search(self, bgr: np.ndarray) -> np.ndarray:
+        """Return left, top, width, height and score of each face: (N, 5)."""
+        nothing = np.empty((0, 5), np.float32)
         if min(bgr.shape[:2]) < 8:
-            return np.empty((0, 15), np.float32)
+            return nothing
         # With a side of 32 pixels or less YuNet (of OpenCV 4.14) returns what happens to be in memory.
         height, width = bgr.shape[:2]
         bgr = cv2.copyMakeBorder(bgr, 0, max(64 - height, 0), 0, max(64 - width, 0), cv2.BORDER_CONSTANT)
         self._network.setInputSize((bgr.shape[1], bgr.shape[0]))
         rows = self._network.detect(bgr)[1]
-        if rows is None:
-            return np.empty((0, 15), np.float32)
-        rows = np.hstack([rows[:, :14] / np.float32(scale), rows[:, 14:]])
-        return rows[np.isfinite(rows).all(axis=1)]
+        return nothing if rows is None else rows[np.isfinite(rows).all(axis=1)][:, [0, 1, 2, 3, 14]]
 
 
 class DetectorPool(Detector):
@@ -171,8 +164,7 @@ def yunet_file(download: bool = True) -> Path | None:
         if not Path(named).is_file():
             raise DataError(f"FER_YUNET={named}: there is no such file")
         return Path(named)
-    found = sorted(paths.MODELS.glob("face_detection_yunet*.onnx"), key=lambda p: ("int8" in p.name, p.name))
-    if found:
+    if found := sorted(paths.MODELS.glob("face_detection_yunet*.onnx"), key=lambda p: ("int8" in p.name, p.name)):
         return found[0]
     kept = paths.CACHE / YUNET
     if kept.is_file() and hashlib.sha256(kept.read_bytes()).hexdigest() == YUNET_SHA256:

@@ -5,29 +5,26 @@ import numpy as np
 
 from .detect import live_detector
 from .predict import Face, Predictor
-from .track import HOLD_S, SEARCH_EVERY, SMOOTH_S, FaceFollower, Smoother
+from .track import HOLD_S, SEARCH_EVERY, SMOOTH_S, FaceFollower, Tracker
 from .video import Frame
 
 
 class Pipeline:
     """Find, classify, number and smooth the faces of successive frames.
 
-    The whole frame is searched every `search_every` frames. `smooth_seconds` is the time constant of the averaged
-    probabilities, 0 gives each frame's own; `patience` (seconds) and `overlap` are the `Tracker`'s. `on_stage` is
-    called with "detect", "crop" and "classify", each when that stage of a picture is done.
+    The whole frame is searched every `search_every` frames; `smooth_seconds`, `patience` and `overlap` are the
+    `Tracker`'s. `on_stage` is called with "detect", "crop" and "classify", each when that stage of a picture is done.
     """
 
     def __init__(self, predictor: Predictor, *, search_every: int = SEARCH_EVERY, smooth_seconds: float = SMOOTH_S,
                  patience: float = 1.0, overlap: float = 0.2, on_stage: Callable[[str], None] | None = None):
-        self.predictor = predictor
-        self.on_stage = on_stage
-        self._search_every = search_every
-        self._new_smoother = lambda: Smoother(smooth_seconds, patience, overlap)
+        self.predictor, self.on_stage = predictor, on_stage
+        self._search_every, self._tracking = search_every, (smooth_seconds, patience, overlap)
         self._restart()
 
     def _restart(self) -> None:
         self._follower = FaceFollower(self.predictor.detector, self._search_every)
-        self._smoother = self._new_smoother()
+        self._tracker = Tracker(*self._tracking)
 
     def look(self, image: np.ndarray) -> list[Face]:
         """Return the faces of one picture, uint8 (H, W, 3) RGB, largest first, without those before it.
@@ -35,14 +32,13 @@ class Pipeline:
         With ``search_every=1`` and a `detect.DetectorPool` several threads may call this.
         """
         found = self._follower.detect(image)
-        if self.on_stage is None:
-            return self.predictor.classify(image, found)
-        self.on_stage("detect")
+        if self.on_stage:
+            self.on_stage("detect")
         return self.predictor.classify(image, found, self.on_stage)
 
     def follow(self, faces: Sequence[Face], time: float) -> dict[int, Face]:
         """Number and average the faces of the next frame, in their order; `time`, in seconds, never goes back."""
-        return self._smoother.update(faces, time)
+        return self._tracker.update(faces, time)
 
     def step(self, frame: Frame) -> dict[int, Face]:
         """Return the faces of the next frame, by number: `look` and `follow`."""
@@ -50,7 +46,7 @@ class Pipeline:
 
     def recent(self, time: float, seconds: float = HOLD_S) -> list[Face]:
         """Return the faces seen in the last `seconds`, largest first: one that is missed stays for a moment."""
-        return self._smoother.recent(time, seconds)
+        return self._tracker.recent(time, seconds)
 
     def switch_detector(self, name: str) -> None:
         """Go on with another detector for live frames, "yunet" or "haar".

@@ -1,4 +1,5 @@
 """Following faces from frame to frame, and averaging what a network sees in them."""
+import itertools
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -63,46 +64,10 @@ def _look_near(image: np.ndarray, known: Detection, detector: Detector) -> Detec
     left, top, scale = round(cx - side / 2), round(cy - side / 2), side / NEAR_SIDE
     near = crop_face(image, known, NEAR_MARGIN)
     near = cv2.resize(near, (NEAR_SIDE, NEAR_SIDE), interpolation=cv2.INTER_AREA if scale > 1 else cv2.INTER_LINEAR)
-    faces = []
-    for found in detector.detect(near):
-        x, y, width, height = found.box
-        landmarks = None if found.landmarks is None else (found.landmarks * scale + (left, top)).astype(np.float32)
-        faces.append(Detection((left + x * scale, top + y * scale, width * scale, height * scale), found.score,
-                               landmarks))
+    faces = [Detection((left + x * scale, top + y * scale, width * scale, height * scale), found.score)
+             for found in detector.detect(near) for x, y, width, height in [found.box]]
     shared = overlaps([known.box], [face.box for face in faces])[0]
     return faces[int(shared.argmax())] if faces and shared.max() > 0.2 else None
-
-
-class Smoother:
-    """Average each tracked face's probabilities over time, so that the answer does not flicker.
-
-    `seconds` is the time constant of the exponential mean, 0 for none; the rest is the `Tracker`'s.
-    """
-
-    def __init__(self, seconds: float = SMOOTH_S, patience: float = 1.0, overlap: float = 0.2):
-        self.seconds = seconds
-        self._tracker = Tracker(patience, overlap)
-        self._seen: dict[int, tuple[Face, float]] = {}  # number: (smoothed face, time)
-
-    def update(self, faces: Sequence[Face], time: float) -> dict[int, Face]:
-        """Return the next frame's faces, averaged, by number and in the order of `faces`; `time` is in seconds."""
-        numbers = self._tracker.update([face.box for face in faces], time)
-        result = {}
-        for number, face in zip(numbers, faces):
-            if number in self._seen and self.seconds > 0:
-                before, then = self._seen[number]
-                share = 1 - np.exp(-(time - then) / self.seconds)
-                mean = before.probabilities + np.float32(share) * (face.probabilities - before.probabilities)
-                face = replace(face, probabilities=mean)
-            result[number] = face
-            self._seen[number] = (face, time)
-        self._seen = {n: self._seen[n] for n in self._tracker.current()}
-        return result
-
-    def recent(self, time: float, seconds: float = HOLD_S) -> list[Face]:
-        """Return the faces seen in the last `seconds`, largest first."""
-        faces = [face for face, then in self._seen.values() if time - then <= seconds]
-        return sorted(faces, key=lambda face: -face.box[2])
 
 
 def overlaps(boxes_a: ArrayLike, boxes_b: ArrayLike) -> np.ndarray:
@@ -131,30 +96,37 @@ def match_boxes(boxes_a: ArrayLike, boxes_b: ArrayLike, overlap: float) -> list[
 
 
 class Tracker:
-    """Give each face of a video a number that it keeps while it is seen.
+    """Give each face of a video a number that it keeps while it is seen, and average its probabilities over time.
 
     Boxes of two frames are matched as in SORT (Bewley et al. 2016). A face that moved by more than its own width, or
     was away for longer than `patience` seconds, counts as another; where faces cross, numbers may swap. `overlap` is
-    the least intersection over union of one face in two frames.
+    the least intersection over union of one face in two frames. `smooth_seconds` is the time constant of the
+    exponential mean, so that the answer does not flicker; 0 is for none.
     """
 
-    def __init__(self, patience: float = 1.0, overlap: float = 0.2):
-        self.patience, self.overlap = patience, overlap
-        self._tracks: dict[int, tuple[Sequence[float], float]] = {}  # number: (box, time it was last seen)
-        self._next = 0
+    def __init__(self, smooth_seconds: float = SMOOTH_S, patience: float = 1.0, overlap: float = 0.2):
+        self.smooth_seconds, self.patience, self.overlap = smooth_seconds, patience, overlap
+        self._seen: dict[int, tuple[Face, float]] = {}  # number: (averaged face, time it was last seen)
+        self._new_numbers = itertools.count()
 
-    def update(self, boxes: Sequence[Sequence[float]], time: float) -> list[int]:
-        """Return the number of each box's face in the next frame, which is at `time` in seconds."""
-        self._tracks = {n: t for n, t in self._tracks.items() if time - t[1] <= self.patience}
-        known = list(self._tracks)
-        pairs = match_boxes([self._tracks[n][0] for n in known], boxes, self.overlap)
-        numbers = {column: known[row] for row, column in pairs}  # index of the box: number of its face
-        for i, box in enumerate(boxes):
-            if i not in numbers:
-                numbers[i], self._next = self._next, self._next + 1
-            self._tracks[numbers[i]] = (tuple(box), time)
-        return [numbers[i] for i in range(len(boxes))]
+    def update(self, faces: Sequence[Face], time: float) -> dict[int, Face]:
+        """Return the next frame's faces, averaged, by number and in the order of `faces`; `time` is in seconds."""
+        known = {number: face for number, (face, then) in self._seen.items() if time - then <= self.patience}
+        pairs = match_boxes([face.box for face in known.values()], [face.box for face in faces], self.overlap)
+        numbers = {column: list(known)[row] for row, column in pairs}  # index of the face: its number
+        result = {}
+        for i, face in enumerate(faces):
+            number = numbers[i] if i in numbers else next(self._new_numbers)
+            if number in known and self.smooth_seconds > 0:
+                before, then = self._seen[number]
+                share = 1 - np.exp(-(time - then) / self.smooth_seconds)
+                mean = before.probabilities + np.float32(share) * (face.probabilities - before.probabilities)
+                face = replace(face, probabilities=mean)
+            result[number] = face
+        self._seen = {n: self._seen[n] for n in known} | {n: (face, time) for n, face in result.items()}
+        return result
 
-    def current(self) -> set[int]:
-        """Return the numbers of the faces that may still come back."""
-        return set(self._tracks)
+    def recent(self, time: float, seconds: float = HOLD_S) -> list[Face]:
+        """Return the faces seen in the last `seconds`, largest first."""
+        faces = [face for face, then in self._seen.values() if time - then <= seconds]
+        return sorted(faces, key=lambda face: -face.box[2])

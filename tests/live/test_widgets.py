@@ -37,7 +37,7 @@ class Stub:
     def faces(self, image):
         return self.found
 
-    def classify(self, image, detections):
+    def classify(self, image, detections, on_stage=None):
         return self.found
 
 

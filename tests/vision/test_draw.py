@@ -146,9 +146,9 @@ class TestLive:
 
 def test_names_of_faces_side_by_side_do_not_cover_each_others_numbers(photo):
     large, small = face((100, 200, 60, 60), "surprise"), face((165, 202, 55, 55), "surprise")
-    first, alone = (draw.place_plate(photo, each, 0, []).box for each in (large, small))
+    first, alone = (draw.place_plate(photo, each, 0, [])[0] for each in (large, small))
     assert first[0] + first[2] > alone[0], "with its number the second name would cover the first"
-    beside = draw.place_plate(photo, small, 0, [first]).box
+    beside = draw.place_plate(photo, small, 0, [first])[0]
     assert beside[2] < alone[2], "without its number it is shorter"
     far = face((400, 200, 55, 55), "surprise")
-    assert draw.place_plate(photo, far, 0, [first]).box[2] == alone[2]
+    assert draw.place_plate(photo, far, 0, [first])[0][2] == alone[2]
