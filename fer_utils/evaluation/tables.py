@@ -36,11 +36,19 @@ MARKS = "<!-- {} of: python -m fer_utils results -->"
 def results_table(cards: Iterable[Card]) -> pd.DataFrame:
     """Put the cards of trained networks into one table, best first, exhibits last.
 
-    A row has what sets the training apart, the scores (`Card.reported`) with their intervals, those on clean faces,
-    ``clean_same_mix`` (`metrics.clean_same_mix`), and the cost.
+    A row has a ``label`` that no other row has, what sets the training apart, the scores (`Card.reported`) with their
+    intervals, those on clean faces, ``clean_same_mix`` (`metrics.clean_same_mix`), and the cost.
     """
     table = _ranked([_row(card) for card in cards], _TRAINED)
-    return table.assign(minutes=table["minutes"].astype(float).round(1))
+    return table.assign(label=_unique_labels(table), minutes=table["minutes"].astype(float).round(1))
+
+
+def _unique_labels(table: pd.DataFrame) -> pd.Series:
+    """Return the labels, "cnn3, plain" for "cnn3"; those of several rows end with the epochs or the run's hash."""
+    label = table["label"].where(table["label"] != table["model"], table["label"] + ", plain")
+    for more in (table["epochs"].map("{} epochs".format), table["name"].str.rsplit("-", n=1).str[-1]):
+        label = label.where(~label.duplicated(keep=False), label + ", " + more)
+    return label
 
 
 def _row(card: Card) -> dict[str, Any]:

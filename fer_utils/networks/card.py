@@ -115,7 +115,8 @@ class Card:
     @property
     def label(self) -> str:
         """The network and what sets its training apart, short enough for a figure: "fer_net, strong, seed 1"."""
-        return ", ".join([self.model, *self._differences()]).replace("augmentation ", "")
+        text = ", ".join([self.model, *self._differences()]).replace("augmentation ", "")
+        return text if self.honest else text.replace("over-sampled", "leaky")
 
     def _differences(self) -> list[str]:
         balance, augment, seed = (self.config[name] for name in ("balance", "augment", "seed"))

@@ -146,6 +146,17 @@ def test_results_table_ranks_honest_runs_and_puts_exhibits_last():
         "cnn3, strong, class weights", "cnn3, over-sampled", "cnn3, seed 2"]
 
 
+def test_no_two_networks_of_a_table_have_one_label():
+    cards = [card("a", {"PrivateTest": scored(0.9)}), card("b", {"PrivateTest": scored(0.8)}, augment="strong"),
+             card("c", {"PrivateTest": scored(0.7)}, balance="over"),
+             card("d", {"leaky test": scored(0.6)}, balance="over", protocol="leaky")]
+    assert tables.results_table(cards)["label"].tolist() == [
+        "cnn3, plain", "cnn3, strong", "cnn3, over-sampled", "cnn3, leaky"]
+    same = [replace(cards[0], name=f"cnn3-{i}", epochs_run=n) for i, n in enumerate((8, 59, 59))]
+    assert sorted(tables.results_table(same)["label"]) == [
+        "cnn3, plain, 59 epochs, 1", "cnn3, plain, 59 epochs, 2", "cnn3, plain, 8 epochs"]
+
+
 def test_the_spread_of_seeds_is_of_runs_that_differ_in_nothing_else():
     def run(accuracy, macro_f1, fingerprint="f", **config):
         return replace(card("run", {"PrivateTest": scored(accuracy, macro_f1)}, **config), fingerprint=fingerprint)
