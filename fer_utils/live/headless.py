@@ -43,31 +43,26 @@ def annotate_video(source: str | Path | int, out: str | Path, model: str | Path 
     video, table = Path(out) / "annotated.mp4", Path(out) / "faces.csv"
     stopped: BaseException | None = None
     with open_source(source) as frames:
-        with contextlib.suppress(_NoFrame), whole(video) as video_part, whole(table) as table_part:
-            with contextlib.closing(_Results(video_part, table_part, frames)) as results:
-                try:
-                    for frame in tqdm(frames, total=frames.total, unit="frame", dynamic_ncols=True,
-                                      disable=not progress):
-                        if seconds is not None and frame.time >= seconds:
-                            break
-                        image, seen = frame.image, pipeline.look(frame.image)
-                        if mirror:
-                            image, seen = mirrored(image, seen)
-                        faces = pipeline.follow(seen, frame.time)
-                        results.add(frame, annotate_live(image, list(faces.values()), unsure=unsure), faces)
-                except BaseException as error:  # what was finished is kept, whatever ended it
-                    stopped = error
-            if not results.frames:
-                raise _NoFrame  # then neither file is written
+        with (whole(video) as video_part, whole(table) as table_part,
+              contextlib.closing(_Results(video_part, table_part, frames)) as results):
+            try:
+                for frame in tqdm(frames, total=frames.total, unit="frame", dynamic_ncols=True, disable=not progress):
+                    if seconds is not None and frame.time >= seconds:
+                        break
+                    image, seen = frame.image, pipeline.look(frame.image)
+                    if mirror:
+                        image, seen = mirrored(image, seen)
+                    faces = pipeline.follow(seen, frame.time)
+                    results.add(frame, annotate_live(image, list(faces.values()), unsure=unsure), faces)
+            except BaseException as error:  # what was finished is kept, whatever ended it
+                stopped = error
+                if not results.frames:
+                    raise  # and neither file is written
         if stopped and not (frames.live and isinstance(stopped, KeyboardInterrupt)):
             raise stopped
         short = seconds is None and frames.cut_short(results.seconds)
     return {"frames": results.frames, "faces": results.faces, "people": len(results.people),
             "seconds": round(results.seconds, 3), "complete": not short, "video": video, "table": table}
-
-
-class _NoFrame(Exception):
-    """The source ended before its first frame."""
 
 
 class _Results:

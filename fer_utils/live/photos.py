@@ -10,7 +10,7 @@ import pandas as pd
 
 from ..labels import EMOTIONS
 from ..vision.draw import annotate, shown_emotion
-from ..vision.images import encode_image, look_at_photo, open_image, read_photo, shrunk
+from ..vision.images import encode_image, is_animated, look_at_photo, read_photo, shrunk
 from ..vision.predict import Face, Predictor
 
 MAX_BYTES = 20 * 2**20  # the largest file that is taken
@@ -40,35 +40,16 @@ class SeenPhoto:
 
 def analyse_photo(data: bytes, name: str, predictor: Predictor) -> SeenPhoto:
     """Find and classify the faces of a photo that somebody sent, the bytes of a file, whatever they hold."""
-    problem, moving = _check_header(data)
-    seen = None
-    if not problem:
-        seen, problem = look_at_photo(data, lambda image: (image, tuple(predictor.faces(image))))
+    seen, problem = None, TOO_LARGE
+    if len(data) <= MAX_BYTES:
+        seen, problem = look_at_photo(data, lambda image: (image, tuple(predictor.faces(image))), MAX_SENT_PIXELS)
     if seen is None:
         return SeenPhoto(name, note=sentence(problem.removeprefix("this photo: ")))
     image, faces = seen
-    notes = ["An animation: only its first picture was looked at."] * moving + ["No face found."] * (not faces)
+    notes = (["An animation: only its first picture was looked at."] * is_animated(data)
+             + ["No face found."] * (not faces))
     jpeg = encode_image(shrunk(image, KEPT_SIDE)[0], JPEG_QUALITY)
     return SeenPhoto(name, image.shape[1], image.shape[0], jpeg, faces, " ".join(notes))
-
-
-def _check_header(data: bytes) -> tuple[str, bool]:
-    """Return why a photo must not be decoded ("" where it may), and whether it is an animation."""
-    from PIL import Image
-
-    if len(data) > MAX_BYTES:
-        return TOO_LARGE, False
-    pixels, moving = 0, False
-    try:
-        image = open_image(io.BytesIO(data))
-        pixels, moving = image.width * image.height, getattr(image, "is_animated", False)
-    except Image.DecompressionBombError:
-        pixels = MAX_SENT_PIXELS + 1
-    except Exception:  # damaged headers raise errors of any kind; read_photo says what is wrong
-        pass
-    if pixels > MAX_SENT_PIXELS:
-        return f"too many pixels (at most {MAX_SENT_PIXELS // 10**6} million); shrink it first", False
-    return "", moving
 
 
 def sentence(text: str) -> str:

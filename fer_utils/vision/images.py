@@ -22,24 +22,23 @@ MAX_PIXELS = 150_000_000
 _FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", "PPM", "AVIF", "JPEG2000", "HEIF")
 
 
-def read_photo(source: str | Path | bytes) -> np.ndarray:
+def read_photo(source: str | Path | bytes, max_pixels: int = MAX_PIXELS) -> np.ndarray:
     """Read a photo: turned upright by its EXIF, first frame of an animation, transparency on white.
 
     JPEG, PNG (8 or 16 bit), WebP, BMP, TIFF, GIF, PPM, AVIF or JPEG 2000 in any colour mode; HEIC where pillow-heif is
     installed. Returns uint8 (H, W, 3), RGB. Raises `DataError` where the photo is missing, damaged, no image, or
-    larger than `MAX_PIXELS`; the message says which.
+    larger than `max_pixels`; the message says which.
     """
     from PIL import Image, ImageOps, UnidentifiedImageError
 
     name, head = source if isinstance(source, (str, Path)) else "this photo", b""
     try:
-        file: IO[bytes] = open(source, "rb") if isinstance(source, (str, Path)) else io.BytesIO(source)
-        with file:
+        with _open(source) as file:
             head = file.read(12)
-            image = open_image(file)
-            if image.width * image.height > MAX_PIXELS:
+            image = _open_image(file)
+            if image.width * image.height > max_pixels:
                 raise DataError(f"{name}: {image.width}×{image.height} pixels are too many (at most "
-                                f"{MAX_PIXELS // 10**6} million); shrink it first")
+                                f"{max_pixels // 10**6} million); shrink it first")
             return to_rgb(_pixels(ImageOps.exif_transpose(image)))
     except FileNotFoundError as error:
         raise DataError(f"{name}: there is no such file") from error
@@ -48,7 +47,7 @@ def read_photo(source: str | Path | bytes) -> np.ndarray:
             raise DataError(f"{name}: HEIC cannot be read here (pip install pillow-heif); save it as JPEG") from error
         raise DataError(f"{name}: not an image that can be read (JPEG, PNG, WebP, BMP, TIFF, GIF)") from error
     except Image.DecompressionBombError as error:
-        raise DataError(f"{name}: too many pixels (at most {MAX_PIXELS // 10**6} million)") from error
+        raise DataError(f"{name}: too many pixels (at most {max_pixels // 10**6} million)") from error
     except (DataError, MemoryError):
         raise
     except Exception as error:  # damaged files make decoders and EXIF readers raise errors of any kind
@@ -56,13 +55,14 @@ def read_photo(source: str | Path | bytes) -> np.ndarray:
         raise DataError(f"{name}: {reason}") from error
 
 
-def look_at_photo(source: str | Path | bytes, look: Callable[[np.ndarray], _T]) -> tuple[_T | None, str]:
+def look_at_photo(source: str | Path | bytes, look: Callable[[np.ndarray], _T],
+                  max_pixels: int = MAX_PIXELS) -> tuple[_T | None, str]:
     """Read a photo and return what `look` finds in it, and why that failed: "" where it did not.
 
     Whatever one photo breaks in a decoder or detector, the photos after it can still be looked at.
     """
     try:
-        return look(read_photo(source)), ""
+        return look(read_photo(source, max_pixels)), ""
     except DataError as error:
         return None, str(error)
     except Exception as error:
@@ -72,7 +72,11 @@ def look_at_photo(source: str | Path | bytes, look: Callable[[np.ndarray], _T]) 
         return None, f"this photo: could not be looked at ({kind})"  # a sent photo is private; `error` may quote it
 
 
-def open_image(file: IO[bytes]) -> "PillowImage.Image":
+def _open(source: str | Path | bytes) -> IO[bytes]:
+    return open(source, "rb") if isinstance(source, (str, Path)) else io.BytesIO(source)
+
+
+def _open_image(file: IO[bytes]) -> "PillowImage.Image":
     """Open an image file by Pillow, which reads its header only; only the formats of `read_photo` are known."""
     from PIL import Image
 
@@ -88,10 +92,10 @@ def open_image(file: IO[bytes]) -> "PillowImage.Image":
     return Image.open(file, formats=[name for name in _FORMATS if name in Image.OPEN])
 
 
-def is_animated(path: str | Path) -> bool:
+def is_animated(source: str | Path | bytes) -> bool:
     """Return whether an image file has more than one frame; False where it cannot be read."""
-    with contextlib.suppress(Exception), open(path, "rb") as file:
-        return getattr(open_image(file), "is_animated", False)
+    with contextlib.suppress(Exception), _open(source) as file:
+        return getattr(_open_image(file), "is_animated", False)
     return False
 
 

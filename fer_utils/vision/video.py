@@ -2,6 +2,7 @@
 import contextlib
 import itertools
 import os
+import queue
 import threading
 import time
 from abc import ABC, abstractmethod
@@ -21,6 +22,7 @@ from .sources import Source, camera_help, parse_source, public_address
 os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
 os.environ.setdefault("OPENCV_VIDEOIO_V4L_SELECT_TIMEOUT", "3")
 os.environ.setdefault("OPENCV_VIDEOIO_MSMF_ENABLE_HW_TRANSFORMS", "0")
+cv2.utils.logging.setLogLevel(0)  # our errors say what is wrong
 FIRST_FRAME_S, SILENCE_S = 10.0, 3.0  # how long a camera may take to start, and be silent, before it counts as gone
 FALLBACK_FPS = 30.0  # frames per second where a file or camera says nothing credible
 BAD_FRAMES = 30  # so many frames in a row that cannot be decoded are the end of a video
@@ -49,17 +51,6 @@ def every_moment(seconds: float) -> Wanted:
         return moment != before
 
     return wanted
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep OpenCV's own warnings back: our errors say what is wrong."""
-    level = cv2.utils.logging.getLogLevel()
-    cv2.utils.logging.setLogLevel(0)
-    try:
-        yield
-    finally:
-        cv2.utils.logging.setLogLevel(level)
 
 
 def _frame_rate(capture: cv2.VideoCapture, lowest: float, highest: float) -> float:
@@ -128,8 +119,7 @@ class VideoFile(FrameSource):
             path.encode()
         except UnicodeEncodeError:  # OpenCV would end the process
             raise CameraError(f"{path!r}: this name is not UTF-8, so OpenCV cannot open it; rename the file") from None
-        with _quiet():
-            self._capture = cv2.VideoCapture(path)
+        self._capture = cv2.VideoCapture(path)
         self.skipped = 0
         self._index, self._time = -1, 0.0
         self._first: float | None = None  # the first frame's own time
@@ -137,13 +127,12 @@ class VideoFile(FrameSource):
         # Damaged headers claim absurd counts.
         count = self._capture.get(cv2.CAP_PROP_FRAME_COUNT)
         self.total = int(count) if 0 < count < 1e8 else None
-        while self._grab():
-            if (image := self._retrieve()) is not None:
-                self._pending: np.ndarray | None = image
-                return
-        self.close()
-        raise CameraError(f"{path}: no frame can be read: not a video, damaged, or of a kind that OpenCV does not "
-                          "know; try: ffmpeg -i FILE -c:v libx264 NEW.mp4")
+        # Whether the frame that was grabbed last is still to be given.
+        self._waiting = any(self._retrieve() is not None for _ in iter(self._grab, False))
+        if not self._waiting:
+            self.close()
+            raise CameraError(f"{path}: no frame can be read: not a video, damaged, or of a kind that OpenCV does not "
+                              "know; try: ffmpeg -i FILE -c:v libx264 NEW.mp4")
 
     @property
     def duration(self) -> float | None:
@@ -155,22 +144,19 @@ class VideoFile(FrameSource):
 
         The others are not decoded into pictures, which is faster.
         """
-        pending, self._pending = self._pending, None
-        while pending is not None or self._grab():
-            # Asked first: it may remember what it was asked.
-            if (wanted is None or wanted(self._time, self._index)) and self._index >= start:
-                image = self._retrieve() if pending is None else pending
-                if image is not None:
-                    yield Frame(image, self._time, self._index)
-            pending = None
+        while self._waiting or self._grab():
+            self._waiting = False
+            # `wanted` is asked first: it may remember what it was asked.
+            if ((wanted is None or wanted(self._time, self._index)) and self._index >= start
+                    and (image := self._retrieve()) is not None):
+                yield Frame(image, self._time, self._index)
 
     def read(self) -> Frame | None:
         return next(self.frames(), None)
 
     def _grab(self) -> bool:
         """Go to the next frame that can be decoded."""
-        with _quiet():
-            bad = next((i for i in range(BAD_FRAMES) if self._capture.grab()), None)
+        bad = next((i for i in range(BAD_FRAMES) if self._capture.grab()), None)
         if bad is None:
             return False
         self.skipped += bad
@@ -184,8 +170,7 @@ class VideoFile(FrameSource):
         return True
 
     def _retrieve(self) -> np.ndarray | None:
-        with _quiet():
-            readable, bgr = self._capture.retrieve()
+        readable, bgr = self._capture.retrieve()
         if not readable or bgr is None:
             self.skipped += 1
             return None
@@ -210,12 +195,11 @@ class Camera(FrameSource):
 
     def __init__(self, source: int | str):
         self.source = source
-        with _quiet():
-            if isinstance(source, int):
-                self._capture = cv2.VideoCapture(source)
-            else:
-                self._capture = cv2.VideoCapture(source, cv2.CAP_FFMPEG, [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, 8000,
-                                                                          cv2.CAP_PROP_READ_TIMEOUT_MSEC, 3000])
+        if isinstance(source, int):
+            self._capture = cv2.VideoCapture(source)
+        else:
+            self._capture = cv2.VideoCapture(source, cv2.CAP_FFMPEG, [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, 8000,
+                                                                      cv2.CAP_PROP_READ_TIMEOUT_MSEC, 3000])
         if not self._capture.isOpened():
             self._capture.release()
             raise self._error("does not open")
@@ -226,10 +210,9 @@ class Camera(FrameSource):
                               "its path")
         self._capture.set(cv2.CAP_PROP_BUFFERSIZE, 1)  # a queue of old frames is what makes a picture lag
         self.fps: float = _frame_rate(self._capture, 1, 240)
-        self._new = threading.Condition()
-        self._latest: tuple[np.ndarray, float] | None = None
+        self._newest: queue.Queue[Frame] = queue.Queue(1)  # of BGR, which nobody asked for yet
         self._start: float | None = None
-        self._grabbed, self._given, self._stop = 0, 0, False
+        self._given, self._stop = 0, False
         self._thread = threading.Thread(target=self._grab, name="camera", daemon=True)
         self._thread.start()
 
@@ -241,14 +224,16 @@ class Camera(FrameSource):
 
     def _grab(self) -> None:
         try:
+            index = 0
             while not self._stop:
                 bgr = self._capture.read()[1]
                 if bgr is None:
                     time.sleep(0.02)  # cameras drop a frame now and then; `read` measures how long it lasts
                     continue
-                with self._new:
-                    self._latest, self._grabbed = (bgr, time.monotonic()), self._grabbed + 1
-                    self._new.notify()
+                with contextlib.suppress(queue.Empty):
+                    self._newest.get_nowait()
+                self._newest.put(Frame(bgr, time.monotonic(), index))
+                index += 1
         except cv2.error:  # an unplugged camera may end so: `read` reports the silence
             pass
         finally:
@@ -256,13 +241,11 @@ class Camera(FrameSource):
 
     def read(self) -> Frame:
         """Return the newest frame that was not given before; raises `CameraError` where none comes for too long."""
-        with self._new:
-            patience = SILENCE_S if self._given else FIRST_FRAME_S
-            arrived = self._new.wait_for(lambda: self._grabbed > self._given, patience)
-            if not arrived or self._latest is None:
-                raise self._error(self._silence())
-            (bgr, now), index = self._latest, self._grabbed - 1
-            self._given = self._grabbed
+        try:
+            bgr, now, index = self._newest.get(timeout=SILENCE_S if self._given else FIRST_FRAME_S)
+        except queue.Empty:
+            raise self._error(self._silence()) from None
+        self._given = index + 1
         self._start = now if self._start is None else self._start
         return Frame(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), now - self._start, index)
 

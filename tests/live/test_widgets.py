@@ -136,7 +136,7 @@ BAD = {
     "empty.png": (b"", "Not an image"),
     "cut.jpg": (PORTRAIT[:20_000], "Damaged or cut short"),
     "bomb.png": (bomb(), "Too many pixels (at most 64 million)"),
-    "large_bomb.png": (bomb(10_000), "Too many pixels (at most 64 million)"),
+    "large_bomb.png": (bomb(10_000), "10000×10000 pixels are too many (at most 64 million)"),
     "iphone.heic": (b"\0\0\0\x18ftypheic" + bytes(100), "HEIC cannot be read here"),
     "large.jpg": (bytes(photos.MAX_BYTES + 1), "Larger than 20 MB"),
 }
