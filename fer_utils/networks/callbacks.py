@@ -1,15 +1,18 @@
 """What Keras lacks for a training that can be killed at any moment: a few callbacks, and one metric."""
 
+import io
+import math
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from tqdm import tqdm
 
 from ..files import whole
 from .backend import import_keras
-from .checkpoints import Row, kept_epochs, row_line, weights_file
+from .checkpoints import Row, best_epoch, is_over, kept_epochs, weights_file, write_rows
 from .recipes import TrainConfig
 
 if TYPE_CHECKING:
@@ -17,7 +20,7 @@ if TYPE_CHECKING:
 else:
     _keras = import_keras()  # without TensorFlow's messages
 
-Progress = str | Callable[[list[Row], str], None]
+Progress = str | Callable[[Sequence[Row], str], None]
 """How a training is shown: see `ShowProgress`."""
 
 
@@ -57,13 +60,32 @@ class SwapEMAWeightsExactly(_keras.callbacks.SwapEMAWeights):
         self._backend_swap_variables(optimizer)
 
 
-class RenameLogs(_keras.callbacks.Callback):
-    """Give an epoch's numbers their names and order in history.csv, and add learning rate and seconds.
+class ReduceLROnPlateau(_keras.callbacks.ReduceLROnPlateau):
+    """Keras's, which also sees the earlier epochs of a resumed run: at each `fit` it forgets what it has seen."""
+
+    def __init__(self, rows: Sequence[Row]) -> None:
+        super().__init__("val_loss", factor=0.1, patience=12)
+        self.rows = rows
+
+    def on_train_begin(self, logs: Row | None = None) -> None:
+        super().on_train_begin(logs)
+        rate = float(np.asarray(self.model.optimizer.learning_rate))
+        for row in self.rows:
+            self.on_epoch_end(row["epoch"] - 1, dict(row))
+        self.model.optimizer.learning_rate = rate  # which it has lowered a second time
+
+
+class RecordEpochs(_keras.callbacks.Callback):
+    """Add each epoch's numbers to `rows` and to history.csv, and stop when no epoch is left (`checkpoints.is_over`).
 
     Keras's own `val_loss` has label smoothing and weight penalties in it; ours is the log loss of the probabilities.
-    The numbers are rounded before the other callbacks see them: a resumed run, which reads them from history.csv,
+    The numbers are rounded before the callbacks that follow see them: a resumed run, which reads them from history.csv,
     then decides by the same ones.
     """
+
+    def __init__(self, folder: Path, config: TrainConfig, rows: list[Row]) -> None:
+        super().__init__()
+        self.folder, self.config, self.rows = folder, config, rows
 
     def on_epoch_begin(self, epoch: int, logs: Row | None = None) -> None:
         self.began = time.monotonic()
@@ -74,116 +96,77 @@ class RenameLogs(_keras.callbacks.Callback):
                  "val_macro_f1": logs["val_macro_f1"]}
         logs.clear()
         logs.update({name: round(float(value), 5) for name, value in found.items()})
-        logs["learning_rate"] = float(np.asarray(self.model.optimizer.learning_rate))
-        logs["seconds"] = round(time.monotonic() - self.began, 2)
-
-
-class HistoryLogger(_keras.callbacks.CSVLogger):
-    """`CSVLogger` with its columns in the order of the logs; Keras sorts them by name and counts epochs from 0."""
-
-    def on_epoch_end(self, epoch: int, logs: Row) -> None:
-        self.keys = list(logs)
-        super().on_epoch_end(epoch + 1, logs)
-
-
-class RestoreCallbackState(_keras.callbacks.Callback):
-    """Show earlier epochs to `ReduceLROnPlateau` and `EarlyStopping`: at each `fit` they forget what they have seen."""
-
-    def __init__(self, watchers: Sequence[Any], rows: Sequence[Row]) -> None:
-        super().__init__()
-        self.watchers, self.rows = watchers, rows
-
-    def on_train_begin(self, logs: Row | None = None) -> None:
-        for watcher in self.watchers:
-            rate = float(np.asarray(self.model.optimizer.learning_rate))
-            for row in self.rows:
-                watcher.on_epoch_end(row["epoch"] - 1, dict(row))
-            if isinstance(watcher, _keras.callbacks.ReduceLROnPlateau):
-                self.model.optimizer.learning_rate = rate  # which it has lowered a second time
+        self.rows.append({"epoch": epoch + 1, **logs,
+                          "learning_rate": float(np.asarray(self.model.optimizer.learning_rate)),
+                          "seconds": round(time.monotonic() - self.began, 2)})
+        write_rows(self.folder, self.rows)
+        self.model.stop_training = is_over(self.rows, self.config)
 
 
 class BackUpWeights(_keras.callbacks.Callback):
-    """Keep each epoch's weights and optimiser, after all other callbacks have kept what is theirs (see `checkpoints`).
+    """Keep the last and the best epoch's weights and optimiser, after history.csv has their rows (see `checkpoints`).
 
     Keras's `BackupAndRestore` overwrites its weights in place and then writes the epoch's number into a second file: a
-    run killed meanwhile has half a file, or goes on from one epoch's weights with another epoch's number. Here the file
+    run killed meanwhile has half a file, or goes on from one epoch's weights with another epoch's number. Here a file
     is whole or not there, and its name is the number.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, rows: Sequence[Row]) -> None:
         super().__init__()
-        self.folder = folder
+        self.folder, self.rows = folder, rows
 
     def on_epoch_end(self, epoch: int, logs: Row | None = None) -> None:
-        with whole(weights_file(self.folder, "last", epoch + 1)) as part:
-            self.model.save_weights(part)
-        for kind in ("last", "best"):
-            for old in kept_epochs(self.folder, kind)[:-1]:
-                weights_file(self.folder, kind, old).unlink()
+        wanted = {"best": best_epoch(self.rows), "last": epoch + 1}
+        for kind, number in wanted.items():
+            if number == epoch + 1:
+                with whole(weights_file(self.folder, kind, number)) as part:
+                    self.model.save_weights(part)
+        for kind, number in wanted.items():
+            for old in kept_epochs(self.folder, kind):
+                if old != number:
+                    weights_file(self.folder, kind, old).unlink()
 
 
 class ShowProgress(_keras.callbacks.Callback):
     """Show a training with the time left over all epochs; Keras's bars show one epoch each.
 
-    `kind` is "bar", "lines", None for nothing, or a function: once a second, and after each epoch, it gets the rows of
-    the finished epochs and a line about the epoch under way. `rows` are the earlier epochs of a resumed run.
+    `kind` is "bar", None for nothing, or a function: once a second, and after each epoch, it gets the rows of the
+    finished epochs and a line about the epoch under way. `rows` are those of `RecordEpochs`.
     """
 
     def __init__(self, kind: Progress | None, config: TrainConfig, rows: Sequence[Row]) -> None:
         super().__init__()
         self.kind, self.config, self.rows = kind, config, rows
-        self.finished = list(rows)
-        self.bar: Any = None
+        self.bar = tqdm(disable=True)
 
     def on_train_begin(self, logs: Row | None = None) -> None:
-        self.began, self.batches, self.drawn = time.monotonic(), 0, 0.0
+        steps, in_terminal = self.params["steps"], self.kind == "bar"
+        self.bar = tqdm(total=steps * self.config.epochs, initial=steps * len(self.rows), unit="batch",
+                        desc=self.config.model, disable=self.kind is None, ncols=80, dynamic_ncols=in_terminal,
+                        # A function is given the bar's text; the bar itself prints nothing then.
+                        file=None if in_terminal else io.StringIO(), mininterval=0.5 if in_terminal else math.inf)
         self._draw()
-        if self.kind == "lines":
-            # A notebook then shows the whole training, also what an earlier run did of it.
-            print(*(f"{row_line(row, self.config.epochs)}\n" for row in self.rows), sep="", end="")
-        if self.kind == "bar":
-            from tqdm import tqdm
-
-            steps = self.params["steps"]
-            self.bar = tqdm(total=steps * self.config.epochs, initial=steps * len(self.rows), unit="batch",
-                            desc=self.config.model, dynamic_ncols=True, mininterval=0.5)
 
     def on_train_batch_end(self, batch: int, logs: Row | None = None) -> None:
-        self.batches += 1
-        if self.bar is not None:
-            self.bar.update()
+        self.bar.update()
         if time.monotonic() - self.drawn > 1:
             self._draw()
 
     def _draw(self) -> None:
+        self.drawn = time.monotonic()
         if callable(self.kind):
-            from tqdm import tqdm
-
-            earlier, done = len(self.rows) * self.params["steps"], len(self.finished)
-            self.kind(self.finished, tqdm.format_meter(
-                earlier + self.batches, self.config.epochs * self.params["steps"], time.monotonic() - self.began,
-                ncols=80, initial=earlier, unit="batch", prefix=f"epoch {min(done + 1, self.config.epochs)}"))
-            self.drawn = time.monotonic()
+            self.bar.desc = f"epoch {min(len(self.rows) + 1, self.config.epochs)}"
+            self.kind(self.rows, str(self.bar))
 
     def on_epoch_end(self, epoch: int, logs: Row) -> None:
-        done, epochs = epoch + 1, self.config.epochs
-        self.finished.append({"epoch": done, **logs})
         self._draw()
-        if self.kind == "lines":
-            left = (time.monotonic() - self.began) / (done - len(self.rows)) * (epochs - done)
-            print(f"{row_line({'epoch': done, **logs}, epochs)}, at most {left / 60:.0f} min left", flush=True)
-        if self.bar is not None:
-            self.bar.set_postfix_str(f"epoch {done}/{epochs}, val accuracy {logs['val_accuracy']:.3f}")
+        self.bar.set_postfix_str(f"epoch {epoch + 1}/{self.config.epochs}, val accuracy {logs['val_accuracy']:.3f}")
 
     def on_train_end(self, logs: Row | None = None) -> None:
-        if self.bar is not None:
-            self.bar.close()
-        if callable(self.kind):
-            self.kind(self.finished, "the best epoch is scored")
+        self.close("the best epoch is scored")
 
-    def close(self) -> None:
-        """Leave no bar or line behind; Keras calls no callback after an interrupt."""
-        if self.bar is not None:
-            self.bar.close()
+    def close(self, status: str = "") -> None:
+        """Leave no bar behind, nor a line other than `status`; Keras calls no callback after an interrupt."""
+        self.bar.close()
         if callable(self.kind):
-            self.kind(self.finished, "")
+            self.kind(self.rows, status)

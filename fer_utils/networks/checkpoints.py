@@ -1,10 +1,11 @@
 """What an unfinished run keeps in its folder, so that the same command goes on from there.
 
-state.json says which run it is, last-N.weights.h5 holds weights and optimiser after epoch N, best-N.weights.h5 the
-weights of the best epoch, history.csv a row for each epoch. An epoch counts as soon as its last-….weights.h5 is there;
-its other files are written before. So a run that is killed at any moment loses the epoch that it was in, and no more.
+state.json says which run it is, last-N.weights.h5 holds weights and optimiser after epoch N, best-N.weights.h5 those
+of the best epoch, history.csv a row for each epoch. An epoch counts as soon as its last-….weights.h5 is there; its
+other files are written before. So a run that is killed at any moment loses the epoch that it was in, and no more.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ Row = dict[str, Any]  # one epoch's numbers, as in history.csv
 _REMEDY = "delete the folder and train again"
 
 
-def weights_file(folder: Path, kind: str, epoch: int | str) -> Path:
+def weights_file(folder: Path, kind: str, epoch: int) -> Path:
     """Return where an epoch's weights are while training: `kind` is "last" or "best"."""
     return folder / f"{kind}-{epoch}.weights.h5"
 
@@ -36,9 +37,15 @@ def last_epoch(folder: Path) -> int:
     return max(kept_epochs(folder, "last"), default=0)
 
 
-def best_epoch(rows: list[Row]) -> int:
+def best_epoch(rows: Sequence[Row]) -> int:
     """Return the epoch, counted from 1, of the best PublicTest accuracy; the first of equals."""
     return max(rows, key=lambda row: row["val_accuracy"])["epoch"]
+
+
+def is_over(rows: list[Row], config: TrainConfig) -> bool:
+    """Return whether no epoch is left to train: all are done, or the last `patience` of them were no better."""
+    stopped = config.patience and rows and len(rows) - best_epoch(rows) >= config.patience
+    return len(rows) >= config.epochs or bool(stopped)
 
 
 def is_finished(folder: Path, config: TrainConfig, fingerprint: str) -> bool:
@@ -65,14 +72,11 @@ def is_finished(folder: Path, config: TrainConfig, fingerprint: str) -> bool:
 
 
 def restore_rows(folder: Path) -> list[Row]:
-    """Return the rows of the epochs that count, and drop what was written for one that does not.
+    """Return the rows of the epochs that count.
 
     DataError: files are missing, or come from an earlier version, which kept the best weights otherwise.
     """
     done = last_epoch(folder)
-    for epoch in kept_epochs(folder, "best"):
-        if epoch > done:
-            weights_file(folder, "best", epoch).unlink()
     if not done:
         return []
     try:
@@ -83,7 +87,6 @@ def restore_rows(folder: Path) -> list[Row]:
     if not whole:
         raise DataError(f"{folder}: history.csv or best-….weights.h5 is missing, damaged, or of an earlier version of "
                         f"fer_utils, so this training cannot go on; {_REMEDY}")
-    write_rows(folder, rows)
     return rows
 
 
@@ -96,12 +99,6 @@ def read_rows(folder: Path, n: int | None = None) -> list[Row]:
 def write_rows(folder: Path, rows: list[Row]) -> None:
     """Write history.csv, whole or not at all."""
     files.write_csv(folder / "history.csv", pd.DataFrame(rows))
-
-
-def row_line(row: Row, epochs: int) -> str:
-    """Return an epoch's numbers as one line of text."""
-    return (f"epoch {row['epoch']:3d}/{epochs}  train loss {row['train_loss']:.3f}  val loss {row['val_loss']:.3f}  "
-            f"val accuracy {row['val_accuracy']:.3f}  {row['seconds']:.0f} s")
 
 
 def remove_checkpoints(folder: Path) -> None:

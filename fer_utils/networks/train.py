@@ -60,8 +60,8 @@ def train(config: TrainConfig, faces: FaceSet, out: Path | str | None = None, pr
     ``history.csv``. If it holds this very run finished, it is returned at once. The best epoch is chosen by the
     validation part alone: PublicTest under the official protocol. PrivateTest is scored once, after training.
 
-    `progress` is "bar", "lines" (one an epoch), None, or a function such as `plots.LiveHistory`, for notebooks: see
-    `callbacks.ShowProgress`. `tensorboard` is a folder for TensorBoard's logs; the run gets a folder of its name in it.
+    `progress` is "bar", None, or a function such as `plots.LiveHistory`, for notebooks: see `callbacks.ShowProgress`.
+    `tensorboard` is a folder for TensorBoard's logs; the run gets a folder of its name in it.
 
     ValueError: `out` holds another run. DataError: another process trains in this folder; `out` holds an unfinished run
     that is damaged or of an earlier version; the package tensorboard is missing. Interrupted: Ctrl-C, or a notebook's
@@ -74,8 +74,6 @@ def train(config: TrainConfig, faces: FaceSet, out: Path | str | None = None, pr
     if is_finished(folder, config, fingerprint):
         if (folder / "state.json").is_file():
             checkpoints.remove_checkpoints(folder)  # killed between its card and this
-        if progress == "lines":
-            print(*(checkpoints.row_line(row, config.epochs) for row in read_rows(folder)), sep="\n")
         if callable(progress):
             progress(read_rows(folder), "")
         return folder
@@ -109,20 +107,13 @@ def _train_alone(run: _Run, faces: FaceSet) -> None:
     precision = resolve_precision(config.precision)
     rows = checkpoints.restore_rows(folder)
     with contextlib.closing(ShowProgress(run.progress, config, rows)) as shown:
-        if not _is_over(rows, config):
+        if not checkpoints.is_over(rows, config):
             _fit(run, parts, precision, rows, shown)
-            rows = read_rows(folder)
         _finish(run, faces, parts, precision, rows)
 
 
-def _is_over(rows: list[Row], config: TrainConfig) -> bool:
-    """Return whether no epoch is left to train: `EarlyStopping` cannot say so before one more has begun."""
-    stopped = config.patience and rows and len(rows) - best_epoch(rows) >= config.patience
-    return len(rows) >= config.epochs or bool(stopped)
-
-
 def _fit(run: _Run, parts: Split, precision: str, rows: list[Row], shown: "ShowProgress") -> None:
-    """Train until the epochs are over or patience is at its end; `rows` are the epochs of a resumed run."""
+    """Train until no epoch is left; `rows` holds the epochs of a resumed run, and then all."""
     from .batches import TrainingBatches, ValidationBatches
 
     config, spec = run.config, zoo.network(run.config.model).spec
@@ -149,11 +140,6 @@ def _callbacks(run: _Run, batches: "TrainingBatches", rows: list[Row]) -> "list[
     from . import callbacks as own
 
     stock, config, folder = import_keras().callbacks, run.config, run.folder
-    watchers = []
-    if config.schedule == "plateau":
-        watchers.append(stock.ReduceLROnPlateau("val_loss", factor=0.1, patience=12))
-    if config.patience:
-        watchers.append(stock.EarlyStopping("val_accuracy", mode="max", patience=config.patience))
     # Keras does not pass the epoch to its batches. It calls this before it starts the epoch's queue threads, and after
     # it has joined those of the last one, so no batch is under way. A PyDataset's own `on_epoch_begin` comes too late.
     chosen = [stock.LambdaCallback(on_epoch_begin=lambda epoch, logs: batches.begin(epoch)), own.SeedDropout()]
@@ -161,14 +147,10 @@ def _callbacks(run: _Run, batches: "TrainingBatches", rows: list[Row]) -> "list[
         chosen.append(own.SwapEMAWeightsExactly(swapped=bool(rows)))
     if run.tensorboard is not None:
         chosen.append(stock.TensorBoard(Path(run.tensorboard) / folder.name, write_graph=False))
-    best = max((row["val_accuracy"] for row in rows), default=None)
-    return [
-        *chosen, own.RenameLogs(), *watchers, own.RestoreCallbackState(watchers, rows),
-        stock.ModelCheckpoint(weights_file(folder, "best", "{epoch}"), "val_accuracy", mode="max",
-                              save_best_only=True, save_weights_only=True, initial_value_threshold=best),
-        own.HistoryLogger(folder / "history.csv", append=bool(rows)),
-        own.BackUpWeights(folder),
-    ]
+    chosen.append(own.RecordEpochs(folder, config, rows))
+    if config.schedule == "plateau":
+        chosen.append(own.ReduceLROnPlateau(rows))
+    return [*chosen, own.BackUpWeights(folder, rows)]
 
 
 def compile_model(model: "keras.Model", config: TrainConfig, steps_per_epoch: int, fuse: bool = True) -> None:
@@ -208,7 +190,6 @@ def _finish(run: _Run, faces: FaceSet, parts: Split, precision: str, rows: list[
     spec = zoo.network(config.model).spec
     results, temperature = score_parts(model, spec, faces, parts)
     save_model(folder, model)
-    checkpoints.write_rows(folder, rows)
     write_card(folder, {
         "name": folder.name, "model": config.model, "origin": zoo.network(config.model).origin,
         "config": config.to_dict(), "spec": spec.to_dict(), "split": parts.label,
