@@ -152,26 +152,18 @@ def _images(source: str, faces: Sequence[Mapping[Any, Any]]) -> list[np.ndarray 
 
 def write_report(summary: Mapping[str, Any], path: str | Path, title: str = "Event report",
                  examples: Sequence[Example] = (), blurred: bool = True) -> Path:
-    """Write the report of `summarise`; `blurred` says how the `examples` of faces are."""
-    files.write_bytes(path, report_page(summary, title, examples, blurred).encode("utf-8", "replace"))
-    return Path(path)
-
-
-def report_page(summary: Mapping[str, Any], title: str = "Event report", examples: Sequence[Example] = (),
-                blurred: bool = True) -> str:
-    """Return the report as HTML, as `write_report` writes it."""
+    """Write the report of `summarise`, HTML; `blurred` says how the `examples` of faces are."""
     pages = Environment(loader=FileSystemLoader(Path(__file__).with_name("template")), autoescape=True,
                         undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     detector = summary["settings"].detector
-    return pages.get_template("report.html").render(
+    page = pages.get_template("report.html").render(
         summary, title=title, seen_on=_seen_on(summary), left_out=_left_out(summary), several=_several,
         far_days=FAR_DAYS, valences=VALENCES[::-1], limits=[Markup(line) for line in LIMITS],
         members={v: ", ".join(e for e in EMOTIONS if VALENCE[e] == v) for v in VALENCES},
         detector={"yunet": "YuNet", "haar": "the Haar cascade"}.get(detector, detector),
-        figures={} if summary["shares"] is None else _figures(summary), blurred=blurred,
-        examples=[{"emotion": emotion, "probability": probability,
-                   "png": _data_address("image/png", cv2.imencode(".png", face[..., ::-1])[1].tobytes())}
-                  for emotion, probability, face in examples])
+        figures={} if summary["shares"] is None else _figures(summary), examples=examples, blurred=blurred, png=_png)
+    files.write_bytes(path, page.encode("utf-8", "replace"))
+    return Path(path)
 
 
 def _figures(summary: Mapping[str, Any]) -> dict[str, dict[str, str]]:
@@ -198,6 +190,10 @@ def _figure(plot: Callable[..., Axes], table: pd.DataFrame, height: float, alt: 
             plt.close(figure)
         drawn[page] = _data_address("image/svg+xml", buffer.getvalue())
     return drawn
+
+
+def _png(face: np.ndarray) -> str:
+    return _data_address("image/png", cv2.imencode(".png", face[..., ::-1])[1].tobytes())
 
 
 def _data_address(kind: str, data: bytes) -> str:

@@ -57,21 +57,18 @@ def _plain_frames(path: Path) -> Iterator[np.ndarray]:
         yield frame[1]
 
 
-def bench_live(source: str | Path | None = None, model: str = "fer_net") -> dict[str, Any]:
+def bench_live(model: str = "fer_net") -> dict[str, Any]:
     """Time the window's loop, its stages and its memory, and in the same run the plain loop.
 
-    Two clips are made, with one moving face and with six; `source` is a video to time besides. ``clips`` holds for each
-    ``faces`` (mean found a frame), ``frames_s`` (the best of `ROUNDS`), ``ms`` (mean of each of `STAGES`),
-    ``plain_faces``, ``plain_frames_s`` and ``ratio``; ``memory`` resident MiB after each of `MEMORY_FRAMES` and
-    ``grown_mib``; ``one_thread_ms`` for each network the median milliseconds of one face on one thread, alone and in a
-    batch of six.
+    Two clips are made, with one moving face and with six. ``clips`` holds for each ``faces`` (mean found a frame),
+    ``frames_s`` (the best of `ROUNDS`), ``ms`` (mean of each of `STAGES`), ``plain_faces``, ``plain_frames_s`` and
+    ``ratio``; ``memory`` resident MiB after each of `MEMORY_FRAMES` and ``grown_mib``; ``one_thread_ms`` for each
+    network the median milliseconds of one face on one thread, alone and in a batch of six.
     """
     with tempfile.TemporaryDirectory() as folder:
         clips = {"one face": Path(folder) / "one.mp4", "six faces": Path(folder) / "six.mp4"}
         for path, faces in zip(clips.values(), (1, 6)):
             write_clip(path, faces)
-        if source:
-            clips[Path(source).name] = Path(source)
         predictor = live_predictor(model)
         result: dict[str, Any] = {
             "cores": os.cpu_count(), "opencv_threads": cv2.getNumThreads(), "detector": predictor.detector.name,

@@ -53,9 +53,9 @@ def test_names_of_every_kind_survive_and_are_escaped(tmp_path):
     assert "1 source could not be read in full" in report.report_text(result)
 
 
-def test_no_face_unless_asked_and_then_blurred(crowd):
+def test_no_face_unless_asked_and_then_blurred(crowd, tmp_path):
     summary = people.summarise(crowd[2])
-    assert "image/png" not in report.report_page(summary)
+    assert "image/png" not in report.write_report(summary, tmp_path / "report.html").read_text(encoding="utf-8")
     (emotion, sure, blurred), *_ = report.example_faces(summary["people"], limit=1)
     (_, _, clear), *_ = report.example_faces(summary["people"], blur=False, limit=1)
     assert len(report.example_faces(summary["people"])) == report.FACES_SHOWN
