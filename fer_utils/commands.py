@@ -4,7 +4,7 @@ import json
 import sys
 from argparse import Namespace
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -62,14 +62,12 @@ def train_command(args: Namespace) -> Outcome:
     from .data import load
     from .networks import recipes, train
 
-    options = {name: getattr(args, name) for name in (
-        "protocol", "balance", "augment", "weights", "epochs", "seed", "patience", "batch_size", "learning_rate",
-        "start", "teachers", "precision")}
+    options: dict[str, Any] = {field.name: getattr(args, field.name, None) for field in fields(recipes.TrainConfig)}
     named = {name: json_or_text(value) for name, value in args.parameter}
     twice = sorted(name for name in named if options.get(name) is not None)
     if twice:
         raise ValueError(f"{', '.join(twice)} given twice: as -p and as an option of its own")
-    config = recipes.TrainConfig.for_model(args.model, **options | named)
+    config = recipes.TrainConfig.for_model(**options | named)
     faces = load.load(args.data)
     if args.sample:
         faces = load.sample(faces, args.sample)

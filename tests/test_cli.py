@@ -93,6 +93,7 @@ def test_zoo_lists_every_network(capsys):
     (["train", "--model", "cnn3", "--augment", "huge", "--data", "drawn:60"], "huge"),
     (["train", "--model", "cnn3", "--protocol", "leaky", "--balance", "none", "--data", "drawn:60"], "over"),
     (["train", "--model", "cnn3", "--epochs", "2", "-p", "epochs", "3", "--data", "drawn:60"], "epochs given twice"),
+    (["train", "--model", "cnn3", "-p", "model", "fer_net", "--data", "drawn:60"], "model given twice"),
     (["evaluate", "nothing", "--data", "drawn:60"], "nothing"),
     (["run", "--only", "77"], "77"),
     (["run", "-p", "epochz", "3"], "epochz"),
