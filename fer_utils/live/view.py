@@ -7,7 +7,7 @@ import numpy as np
 from ..errors import DataError
 from ..vision.draw import annotate_live, mirrored
 from ..vision.pipeline import Pipeline
-from ..vision.predict import Predictor
+from ..vision.predict import Predictor, live_predictor
 from ..vision.video import Frame
 
 
@@ -33,10 +33,10 @@ class LiveView:
                                             "Space capture   Esc close   m mirror   d detector"), self.unsure)
 
     def switch_detector(self) -> None:
-        """Go on with the other detector, if its file is here."""
-        other = "haar" if self.pipeline.predictor.detector.name == "yunet" else "yunet"
+        """Go on with the other detector, if its file is here; averages start anew, for its crops are others."""
+        predictor = self.pipeline.predictor
         try:
-            self.pipeline.switch_detector(other)
-            self.note = ""
+            other = live_predictor(predictor, "haar" if predictor.detector.name == "yunet" else "yunet")
+            self.pipeline, self.note = Pipeline(other), ""
         except DataError:
             self.note = "the YuNet file is not here"

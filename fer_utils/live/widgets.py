@@ -5,7 +5,7 @@ and the kernel answers, one answer to each question, so no more is sent than can
 """
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -31,29 +31,6 @@ Files = Sequence[bytes | memoryview]
 Answer = tuple[Message, Files]
 
 
-def browser_camera(predictor: Predictor, mirror: bool = True) -> "BrowserCamera":
-    """Return a widget that shows the browser's own camera with what a network sees in each face.
-
-    Start asks for the camera, Space captures, Esc stops and gives the camera back; each is also a button. The widget's
-    `captures` hold what was captured, oldest first. With `mirror` it is shown, and captured, as in a mirror.
-
-    It works in JupyterLab 4, Notebook 7 and Voilà, on a page from https or localhost (browsers give no camera to other
-    pages). Google Colab asks for the camera for its output frame: allow it. VS Code refuses it: use JupyterLab there.
-    A kernel that is busy with a cell answers no frame until it is done.
-    """
-    return BrowserCamera(predictor, mirror)
-
-
-def photo_app(predictor: Predictor, unsure: float = 0.4) -> "PhotoApp":
-    """Return the photo app: photos in, faces with their expressions out, as pictures, table, CSV and ZIP.
-
-    Photos are held in the kernel's memory, at most `MAX_PHOTOS` and shrunk to `KEPT_SIDE`, until they are cleared or it
-    ends. Nothing is written to disk, to the notebook file or to a log. Below the confidence `unsure`, 0 to 1, a face is
-    called unsure; a slider changes that. The app's `photos` hold what was looked at.
-    """
-    return PhotoApp(predictor, unsure)
-
-
 # The kernel's side of both widgets.
 
 def _static(*names: str) -> str:
@@ -63,8 +40,9 @@ def _static(*names: str) -> str:
 class _AnsweringWidget(anywidget.AnyWidget):
     """Answers each of the browser's messages with one message, also where something fails.
 
-    A message is ``{"kind", "view", "id", ...}`` with binary files. Its answer has the same view and id, so that two
-    views of one widget do not take each other's. Nothing of a message is printed or logged.
+    A message is ``{"kind", "view", "id", ...}`` with binary files; the method ``_answer_KIND`` answers it. The answer
+    has the same view and id, so that two views of one widget do not take each other's. Nothing of a message is printed
+    or logged.
     """
 
     _css = _static("widgets.css")
@@ -72,7 +50,6 @@ class _AnsweringWidget(anywidget.AnyWidget):
     def __init__(self, predictor: Predictor):
         super().__init__()
         self.predictor = predictor
-        self._answers: dict[str, Callable[[Message, Files], Answer]] = {"hello": self._hello}
         self.on_msg(self._receive)
 
     def __repr__(self) -> str:
@@ -80,7 +57,7 @@ class _AnsweringWidget(anywidget.AnyWidget):
 
     def _receive(self, _: object, content: Message, files: Files) -> None:
         try:
-            answer, files = self._answers[content["kind"]](content, files)
+            answer, files = getattr(self, f"_answer_{content['kind']}")(content, files)
         except DataError as error:
             answer, files = {"error": sentence(str(error))}, []
         except Exception as error:  # a traceback would go to the log, and may hold a photo's name
@@ -90,7 +67,7 @@ class _AnsweringWidget(anywidget.AnyWidget):
     def _reply(self, question: Message, answer: Message, files: Files = ()) -> None:
         self.send({name: question.get(name) for name in ("view", "id")} | answer, files)
 
-    def _hello(self, content: Message, files: Files) -> Answer:
+    def _answer_hello(self, content: Message, files: Files) -> Answer:
         pictures = [encode_image(draw_emoji(name, 64)) for name in EMOTIONS]
         return {"emotions": EMOTIONS, "colours": [COLOURS[name] for name in EMOTIONS]} | self._settings(), pictures
 
@@ -116,7 +93,15 @@ class BrowserCapture:
 
 
 class BrowserCamera(_AnsweringWidget):
-    """The browser's camera; see `browser_camera`."""
+    """The browser's own camera, with what a network sees in each face.
+
+    Start asks for the camera, Space captures, Esc stops and gives the camera back; each is also a button. The widget's
+    `captures` hold what was captured, oldest first. With `mirror` it is shown, and captured, as in a mirror.
+
+    It works in JupyterLab 4, Notebook 7 and Voilà, on a page from https or localhost (browsers give no camera to other
+    pages). Google Colab asks for the camera for its output frame: allow it. VS Code refuses it: use JupyterLab there.
+    A kernel that is busy with a cell answers no frame until it is done.
+    """
 
     _esm = _static("common.js", "camera.js")
 
@@ -125,16 +110,15 @@ class BrowserCamera(_AnsweringWidget):
         self.mirror = mirror
         self.captures: list[BrowserCapture] = []
         self._pipeline = Pipeline(predictor)
-        self._answers |= {"frame": self._frame, "capture": self._capture}
 
     def _settings(self) -> Message:
         return {"mirror": self.mirror}
 
-    def _frame(self, content: Message, files: Files) -> Answer:
+    def _answer_frame(self, content: Message, files: Files) -> Answer:
         faces = self._pipeline.look(read_photo(bytes(files[0])))
         return {"faces": _described([*self._pipeline.follow(faces, time.monotonic()).values()])}, []
 
-    def _capture(self, content: Message, files: Files) -> Answer:
+    def _answer_capture(self, content: Message, files: Files) -> Answer:
         image = read_photo(bytes(files[0]))
         faces = self.predictor.faces(image)  # as this picture alone shows them, not averaged over time
         self.captures.append(BrowserCapture(datetime.now(), image, faces))
@@ -145,7 +129,12 @@ class BrowserCamera(_AnsweringWidget):
 # The photo app.
 
 class PhotoApp(_AnsweringWidget):
-    """The photo app; see `photo_app`."""
+    """The photo app: photos in, faces with their expressions out, as pictures, table, CSV and ZIP.
+
+    Photos are held in the kernel's memory, at most `MAX_PHOTOS` and shrunk to `KEPT_SIDE`, until they are cleared or it
+    ends. Nothing is written to disk, to the notebook file or to a log. Below the confidence `unsure`, 0 to 1, a face is
+    called unsure; a slider changes that. The app's `photos` hold what was looked at.
+    """
 
     _esm = _static("common.js", "photos.js")
 
@@ -154,8 +143,6 @@ class PhotoApp(_AnsweringWidget):
         self.unsure = float(unsure)
         self._photos: dict[str, SeenPhoto] = {}  # by the browser's number, in order
         self._coming: tuple[str | None, bytearray] = (None, bytearray())
-        self._answers |= {"part": self._part, "photo": self._photo, "show": self._show, "remove": self._remove,
-                          "csv": self._csv, "zip": self._zip}
 
     @property
     def photos(self) -> list[SeenPhoto]:
@@ -166,7 +153,7 @@ class PhotoApp(_AnsweringWidget):
         return {"unsure": self.unsure, "max_bytes": MAX_BYTES, "max_photos": MAX_PHOTOS, "heic": heic_readable(),
                 "photos": list(self._photos)}
 
-    def _part(self, content: Message, files: Files) -> Answer:
+    def _answer_part(self, content: Message, files: Files) -> Answer:
         """Take a part of a photo: one message of 20 MB is more than Jupyter's servers let through."""
         number, data = self._coming
         if number != content["photo"]:  # the photo before was broken off
@@ -177,32 +164,35 @@ class PhotoApp(_AnsweringWidget):
             data += part
         return {}, []
 
-    def _photo(self, content: Message, files: Files) -> Answer:
+    def _answer_photo(self, content: Message, files: Files) -> Answer:
         """Look at the photo whose last part comes with this message."""
-        self._part(content, files)
+        self._answer_part(content, files)
         data, self._coming = bytes(self._coming[1]), (None, bytearray())
         if len(self._photos) >= MAX_PHOTOS:
             raise DataError(f"left out: {MAX_PHOTOS} photos at once is the limit; remove some first")
         self._photos[content["photo"]] = analyse_photo(data, str(content["name"]), self.predictor)
-        return self._show(content, ())
+        return self._answer_show(content, ())
 
-    def _show(self, content: Message, files: Files) -> Answer:
+    def _answer_show(self, content: Message, files: Files) -> Answer:
         """Answer with a photo that was looked at; a page that was loaded anew asks for it again."""
         photo = self._photos[content["photo"]]
         return {"name": photo.name, "width": photo.width, "height": photo.height, "note": photo.note,
                 "faces": _described(photo.faces)}, [photo.jpeg] if photo.jpeg else []
 
-    def _remove(self, content: Message, files: Files) -> Answer:
+    def _answer_remove(self, content: Message, files: Files) -> Answer:
         for number in content["photos"]:
             self._photos.pop(number, None)
         return {}, []
 
-    def _csv(self, content: Message, files: Files) -> Answer:
+    def _answer_csv(self, content: Message, files: Files) -> Answer:
         return {}, [faces_csv(self.photos, content["unsure"])]
 
-    def _zip(self, content: Message, files: Files) -> Answer:
+    def _answer_zip(self, content: Message, files: Files) -> Answer:
         return {}, [results_zip(self.photos, content["unsure"],
                                 lambda done, of: self._reply(content, {"done": done, "of": of}))]
+
+
+browser_camera, photo_app = BrowserCamera, PhotoApp  # as notebooks call them
 
 
 def app_command(host: str = "127.0.0.1", port: int = 8866, browser: bool = True) -> list[str]:

@@ -186,7 +186,7 @@ def _watch(frames: FrameSource, window: _Window, live: LiveView, out: str | Path
             capture = save_capture(frame.image, live.pipeline.predictor, out, live.unsure)
             window.show(capture.picture(live.mirror, (f"saved {capture.path.name}", "any key goes on")))
             yield capture
-            key = _freeze(window)
+            key = window.key(1000 * FREEZE_S)
             began += time.perf_counter() - before
         if key in ("esc", "q"):
             return
@@ -199,12 +199,3 @@ def _watch(frames: FrameSource, window: _Window, live: LiveView, out: str | Path
             frame, ended = new or frame, new is None
         if ended and pressed:  # no further frame comes to show what a key changed, or to take a capture's place
             window.show(live.picture(frame))
-
-
-def _freeze(window: _Window) -> str:
-    """Show a capture for `FREEZE_S`; return the key that ended it, "" for Space or none."""
-    until = time.perf_counter() + FREEZE_S
-    key = ""
-    while not key and time.perf_counter() < until:
-        key = window.key(50)
-    return key if key != " " else ""

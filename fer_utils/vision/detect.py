@@ -204,9 +204,9 @@ def make_detector(name: str = "auto", max_sides: tuple[int, ...] | None = None) 
     return YuNetDetector(max_sides=max_sides or SEARCH_SIDES)
 
 
-def live_detector(name: str = "auto", side: int = LIVE_SIDE) -> HaarDetector | YuNetDetector:
-    """Make a detector for live frames: as `make_detector`, but it searches only at `side` pixels."""
-    return make_detector(name, (side,))
+def live_detector(name: str = "auto") -> HaarDetector | YuNetDetector:
+    """Make a detector for live frames: as `make_detector`, but it searches only at `LIVE_SIDE` pixels."""
+    return make_detector(name, (LIVE_SIDE,))
 
 
 def face_square(detection: Detection, margin: float) -> tuple[tuple[float, float], float]:

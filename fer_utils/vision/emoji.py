@@ -14,25 +14,9 @@ if TYPE_CHECKING:
 RGB = {name: tuple(int(colour[i:i + 2], 16) for i in (1, 3, 5)) for name, colour in COLOURS.items()}
 """`labels.COLOURS` as (red, green, blue), 0 to 255."""
 _SUPERSAMPLE = 4  # pixels drawn for each pixel of an emoji, both ways: smooth edges after INTER_AREA
-_LETTERS = dict(zip(EMOTIONS, "😠😝😧😄😢😲😐"))
+_LETTERS = "😠😝😧😄😢😲😐"  # as `EMOTIONS`
 _SKINS = {"angry": (240, 96, 60), "disgust": (140, 190, 70), "fear": (150, 190, 235)}  # the others: _YELLOW
 _YELLOW, _INK, _WHITE = (255, 205, 60), (70, 42, 16), (255, 255, 255)
-
-
-def draw_emoji(emotion: str | int, size: int) -> np.ndarray:
-    """Draw the emoji of an emotion, by its name or label.
-
-    The result is uint8 (size, size, 4), RGBA, transparent around the face; it is drawn once and kept, so read-only.
-
-        >>> draw_emoji("happy", 24).shape
-        (24, 24, 4)
-    """
-    label = emotion_index(emotion)
-    if label is None:
-        raise ValueError(f"emoji: no emotion {emotion!r}; choose one of {', '.join(EMOTIONS)}")
-    if size < 1:
-        raise ValueError(f"emoji: size is {size}; it must be at least 1 pixel")
-    return _emoji(EMOTIONS[label], int(size))
 
 
 @lru_cache(maxsize=64)
@@ -45,10 +29,22 @@ def bold_font(size: int) -> "FreeTypeFont":
 
 
 @lru_cache(maxsize=256)
-def _emoji(emotion: str, size: int) -> np.ndarray:
+def draw_emoji(emotion: str | int, size: int) -> np.ndarray:
+    """Draw the emoji of an emotion, by its name or label.
+
+    The result is uint8 (size, size, 4), RGBA, transparent around the face; it is drawn once and kept, so read-only.
+
+        >>> draw_emoji("happy", 24).shape
+        (24, 24, 4)
+    """
     from PIL import Image, ImageDraw
 
-    side, letter, skin = size * _SUPERSAMPLE, _LETTERS[emotion], _SKINS.get(emotion, _YELLOW)
+    label = emotion_index(emotion)
+    if label is None:
+        raise ValueError(f"emoji: no emotion {emotion!r}; choose one of {', '.join(EMOTIONS)}")
+    if size < 1:
+        raise ValueError(f"emoji: size is {size}; it must be at least 1 pixel")
+    side, letter, skin = size * _SUPERSAMPLE, _LETTERS[label], _SKINS.get(EMOTIONS[label], _YELLOW)
     font = bold_font(round(1.2 * side))
     left, top, right, bottom = font.getbbox(letter)
     drawing = Image.new("L", (side, side))

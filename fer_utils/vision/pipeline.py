@@ -3,7 +3,6 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from .detect import live_detector
 from .predict import Face, Predictor
 from .track import HOLD_S, SEARCH_EVERY, SMOOTH_S, FaceFollower, Tracker
 from .video import Frame
@@ -19,12 +18,8 @@ class Pipeline:
     def __init__(self, predictor: Predictor, *, search_every: int = SEARCH_EVERY, smooth_seconds: float = SMOOTH_S,
                  patience: float = 1.0, overlap: float = 0.2, on_stage: Callable[[str], None] | None = None):
         self.predictor, self.on_stage = predictor, on_stage
-        self._search_every, self._tracking = search_every, (smooth_seconds, patience, overlap)
-        self._restart()
-
-    def _restart(self) -> None:
-        self._follower = FaceFollower(self.predictor.detector, self._search_every)
-        self._tracker = Tracker(*self._tracking)
+        self._follower = FaceFollower(predictor.detector, search_every)
+        self._tracker = Tracker(smooth_seconds, patience, overlap)
 
     def look(self, image: np.ndarray) -> list[Face]:
         """Return the faces of one picture, uint8 (H, W, 3) RGB, largest first, without those before it.
@@ -47,12 +42,3 @@ class Pipeline:
     def recent(self, time: float, seconds: float = HOLD_S) -> list[Face]:
         """Return the faces seen in the last `seconds`, largest first: one that is missed stays for a moment."""
         return self._tracker.recent(time, seconds)
-
-    def switch_detector(self, name: str) -> None:
-        """Go on with another detector for live frames, "yunet" or "haar".
-
-        Numbers and averages start anew: the mean must not mix two detectors' crops. Where the detector's file is not
-        here, `DataError` is raised and nothing changes.
-        """
-        self.predictor = self.predictor.with_detector(live_detector(name))
-        self._restart()

@@ -13,7 +13,7 @@ from ..labels import EMOTIONS, N_CLASSES
 from ..metrics import apply_temperature
 from ..networks.runs import read_card, run_folder
 from ..networks.spec import face_to_tensor
-from .detect import DETECTORS, LIVE_SIDE, Detection, Detector, crop_face, live_detector, make_detector
+from .detect import DETECTORS, Detection, Detector, crop_face, live_detector, make_detector
 from .images import to_rgb
 
 ENGINES = ("onnx", "keras")
@@ -96,17 +96,16 @@ class Predictor:
         return self.classify(image, self.detector.detect(image))
 
 
-def live_predictor(model: str | Path | Predictor = "fer_net", detector: str | None = None,
-                   side: int = LIVE_SIDE) -> Predictor:
-    """Make a predictor for live frames, which are searched for faces at `side` pixels.
+def live_predictor(model: str | Path | Predictor = "fer_net", detector: str | None = None) -> Predictor:
+    """Make a predictor for live frames, which are searched for faces at `LIVE_SIDE` pixels.
 
     A predictor that is given is not changed, and its kind of detector ("yunet", "haar") is kept unless `detector`
     names another.
     """
     if isinstance(model, (str, Path)):
-        return Predictor(model, live_detector(detector or "auto", side))
+        return Predictor(model, live_detector(detector or "auto"))
     name = detector or model.detector.name
-    return model.with_detector(live_detector(name, side)) if name in (*DETECTORS, "auto") else model
+    return model.with_detector(live_detector(name)) if name in (*DETECTORS, "auto") else model
 
 
 def _whole_box(found: Detection, image: np.ndarray) -> tuple[int, int, int, int]:

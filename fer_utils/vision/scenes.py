@@ -1,5 +1,5 @@
 """Made-up pictures with known faces: a clip of moving portraits, and crowds of labelled faces."""
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -14,20 +14,11 @@ from .images import read_photo
 from .track import match_boxes
 
 CLIP_WIDTH, CLIP_HEIGHT, CLIP_FPS = 640, 480, 30
-_DRAWN_HEIGHT = CLIP_WIDTH // len(EMOTIONS)  # of the row of drawn faces
-
 CROWD_WIDTH, CROWD_HEIGHT = 1280, 720
 FACE_SIDES = (90, 160)  # least and largest side of a face pasted into a crowd picture, in pixels
 CROWD_COLUMNS, CROWD_ROWS = 4, 2
 """Cells of a crowd picture. Each face has a cell to itself, so that none hides another."""
 EVENT_START = datetime(2024, 6, 1, 18, 0)
-
-
-def portrait() -> np.ndarray:
-    """Return matplotlib's portrait of Grace Hopper, a real face that every installation has: uint8 (H, W, 3) RGB."""
-    from matplotlib.cbook import get_sample_data
-
-    return read_photo(get_sample_data("grace_hopper.jpg", asfileobj=False))[:420, 40:440]
 
 
 def empty_scenes() -> list[np.ndarray]:
@@ -45,24 +36,21 @@ def write_clip(path: Path | str, faces: int = 1, frames: int = 150, drawn: bool 
     It is an MP4 of 640×480 pixels and 30 frames a second. With `drawn` it also shows a row of seven drawn faces, which
     a detector may or may not take for faces. Raises OSError where it cannot be written.
     """
+    from matplotlib.cbook import get_sample_data
+
     writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"mp4v"), CLIP_FPS, (CLIP_WIDTH, CLIP_HEIGHT))
     if not writer.isOpened():
         raise OSError(f"{path}: cannot be written")
-    for frame in _clip_frames(faces, frames, drawn):
-        writer.write(cv2.cvtColor(frame, cv2.COLOR_RGB2BGR))
-    writer.release()
-
-
-def _clip_frames(faces: int, frames: int, drawn: bool) -> Iterator[np.ndarray]:
     # Out of focus, as behind a face; it also makes the clip small.
     background = cv2.GaussianBlur(cv2.resize(empty_scenes()[0], (CLIP_WIDTH, CLIP_HEIGHT)), (0, 0), 4)
     floor = CLIP_HEIGHT
     if drawn:
-        floor -= _DRAWN_HEIGHT
-        row = np.hstack([cv2.resize(draw_face(emotion, 0, 96), (_DRAWN_HEIGHT, _DRAWN_HEIGHT))
-                         for emotion in EMOTIONS])
+        side = CLIP_WIDTH // len(EMOTIONS)
+        floor -= side
+        row = np.hstack([cv2.resize(draw_face(emotion, 0, 96), (side, side)) for emotion in EMOTIONS])
         background[floor:, :row.shape[1]] = row[..., None]
-    face = portrait()
+    # Grace Hopper's portrait: a real face that every installation has.
+    face = read_photo(get_sample_data("grace_hopper.jpg", asfileobj=False))[:420, 40:440]
     height = CLIP_HEIGHT * 2 // (3 if faces == 1 else 5)
     face = cv2.resize(face, (face.shape[1] * height // face.shape[0], height), interpolation=cv2.INTER_AREA)
     # Each face swings within its own cell, at its own pace.
@@ -73,7 +61,8 @@ def _clip_frames(faces: int, frames: int, drawn: bool) -> Iterator[np.ndarray]:
             x = k % 3 * cell_width + round((cell_width - face.shape[1]) * (0.5 + 0.5 * np.sin(i / 20 + k)))
             y = k // 3 * cell_height + round((cell_height - height) * (0.5 + 0.5 * np.cos(i / 27 + 2 * k)))
             frame[y:y + height, x:x + face.shape[1]] = face
-        yield frame
+        writer.write(cv2.cvtColor(frame, cv2.COLOR_RGB2BGR))
+    writer.release()
 
 
 # Crowds.
@@ -152,9 +141,7 @@ def match_faces(pasted: pd.DataFrame, found: pd.DataFrame, overlap: float = 0.3)
     by_source = [{str(source): faces for source, faces in table.groupby("source")} for table in (pasted, found)]
     for source in sorted(set().union(*by_source)):
         a, b = (faces.get(source, pasted[:0]) for faces in by_source)
-        pairs = match_boxes(a[columns], b[columns], overlap)
-        true, predicted = list(a["emotion"]), list(b["emotion"])
-        rows += [(source, true[i], predicted[j]) for i, j in pairs]
-        rows += [(source, true[i], None) for i in set(range(len(a))) - {i for i, _ in pairs}]
-        rows += [(source, None, predicted[j]) for j in set(range(len(b))) - {j for _, j in pairs}]
+        pairs, predicted = dict(match_boxes(a[columns], b[columns], overlap)), list(b["emotion"])
+        rows += [(source, true, predicted[pairs[i]] if i in pairs else None) for i, true in enumerate(a["emotion"])]
+        rows += [(source, None, name) for j, name in enumerate(predicted) if j not in pairs.values()]
     return pd.DataFrame(rows, columns=["source", "true", "predicted"])

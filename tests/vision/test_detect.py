@@ -133,7 +133,7 @@ def test_opencv_without_cascades_says_what_to_install(monkeypatch):
 
 def test_haar_in_yunets_place_searches_live_frames_small_too(monkeypatch, capsys):
     monkeypatch.setattr("fer_utils.vision.detect.yunet_file", lambda: None)
-    assert detect.live_detector("auto", 320).max_side == detect.live_detector("haar", 320).max_side == 320
+    assert detect.live_detector("auto").max_side == detect.live_detector("haar").max_side == detect.LIVE_SIDE
 
 
 def test_a_pool_gives_each_thread_a_detector_of_its_own():

@@ -5,7 +5,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fer_utils.errors import DataError
 from fer_utils.vision import scenes
 from fer_utils.vision.detect import DetectorPool, HaarDetector
 from fer_utils.vision.pipeline import Pipeline
@@ -67,24 +66,6 @@ def test_smoothing_patience_and_overlap_are_the_callers(frames):
     assert list(Pipeline(FakePredictor()).follow([face()], 0.0)) == [0]
 
 
-def test_another_detector_starts_anew_and_leaves_the_callers_predictor_alone(predictor, frames):
-    pipeline = Pipeline(predictor)
-    pipeline.step(frames[0])
-    before = pipeline.predictor
-    pipeline.switch_detector("haar")
-    assert pipeline.predictor is not before and predictor.detector is before.detector is not pipeline.predictor.detector
-    assert pipeline.recent(frames[0].time) == [] and len(pipeline.step(frames[1])) == 2
-
-
-def test_a_detector_that_is_not_here_changes_nothing(predictor, frames, monkeypatch):
-    monkeypatch.setattr("fer_utils.vision.detect.yunet_file", lambda: None)
-    pipeline = Pipeline(predictor)
-    pipeline.step(frames[0])
-    with pytest.raises(DataError, match="no YuNet file"):
-        pipeline.switch_detector("yunet")
-    assert pipeline.predictor is predictor and len(pipeline.recent(frames[0].time)) == 2
-
-
 def test_a_missed_face_is_recent_for_a_moment():
     pipeline = Pipeline(FakePredictor())
     pipeline.step(Frame(BLANK, 0.0, 0))
@@ -93,6 +74,6 @@ def test_a_missed_face_is_recent_for_a_moment():
 
 def test_live_predictors_search_small_and_keep_the_kind_of_detector():
     full = Predictor(MODEL, HaarDetector())
-    live = live_predictor(full, side=320)
-    assert (live.detector.name, live.detector.max_side, full.detector.max_side) == ("haar", 320, 1280)
+    live = live_predictor(full)
+    assert (live.detector.name, live.detector.max_side, full.detector.max_side) == ("haar", 640, 1280)
     assert live.probabilities([]).shape == (0, 7)
