@@ -5,7 +5,7 @@ from collections import deque
 import numpy as np
 
 from ..errors import DataError
-from ..vision.draw import annotate_live, mirrored
+from ..vision.draw import annotate_live
 from ..vision.pipeline import Pipeline
 from ..vision.predict import Predictor, live_predictor
 from ..vision.video import Frame
@@ -25,12 +25,12 @@ class LiveView:
         """Return a frame as the window shows it: uint8 (H, W, 3) RGB."""
         self.pipeline.step(frame)
         faces = self.pipeline.recent(frame.time)
-        image, faces = mirrored(frame.image, faces) if self.mirror else (frame.image.copy(), faces)
         self._ticks.append(time.perf_counter())
         passed = self._ticks[-1] - self._ticks[0]
         speed = f"{(len(self._ticks) - 1) / passed:.0f} fps   " if passed else ""
-        return annotate_live(image, faces, (f"{speed}{self.pipeline.predictor.detector.name}   {self.note}".rstrip(),
-                                            "Space capture   Esc close   m mirror   d detector"), self.unsure)
+        status = (f"{speed}{self.pipeline.predictor.detector.name}   {self.note}".rstrip(),
+                  "Space capture   Esc close   m mirror   d detector")
+        return annotate_live(frame.image, faces, status, self.unsure, self.mirror)
 
     def switch_detector(self) -> None:
         """Go on with the other detector, if its file is here; averages start anew, for its crops are others."""

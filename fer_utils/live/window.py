@@ -14,7 +14,7 @@ import numpy as np
 
 from .. import files, paths
 from ..errors import CameraError
-from ..vision.draw import annotate_live, mirrored
+from ..vision.draw import annotate_live
 from ..vision.images import encode_image
 from ..vision.predict import Face, Predictor, live_predictor
 from ..vision.sources import is_remote
@@ -81,8 +81,7 @@ class WindowCapture:
 
     def picture(self, mirror: bool = False, status: Sequence[str] = ()) -> np.ndarray:
         """Return the image with boxes, emotions and bars drawn on it: uint8 (H, W, 3) RGB."""
-        image, faces = mirrored(self.image, self.faces) if mirror else (self.image.copy(), self.faces)
-        return annotate_live(image, faces, status, self.unsure)
+        return annotate_live(self.image, self.faces, status, self.unsure, mirror)
 
     def _repr_png_(self) -> bytes:
         return encode_image(self.picture())

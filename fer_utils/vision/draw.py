@@ -36,12 +36,14 @@ def annotate(image: np.ndarray, faces: Sequence[Face], unsure: float = 0.0) -> n
     return image
 
 
-def annotate_live(image: np.ndarray, faces: Sequence[Face], status: Sequence[str] = (),
-                  unsure: float = 0.0) -> np.ndarray:
-    """Draw on a live frame what `annotate` draws, and each face's seven probabilities as bars.
+def annotate_live(image: np.ndarray, faces: Sequence[Face], status: Sequence[str] = (), unsure: float = 0.0,
+                  mirror: bool = False) -> np.ndarray:
+    """Return a copy of a live frame with what `annotate` draws, and each face's seven probabilities as bars.
 
-    `image`, uint8 (H, W, 3) RGB, is changed and returned. The lines of `status` go to the lower left corner.
+    `image` is uint8 (H, W, 3) RGB; with `mirror` it is shown as in a mirror. The lines of `status` go to the lower left
+    corner.
     """
+    image, faces = mirrored(image, faces) if mirror else (image.copy(), faces)
     taken = [face.box for face in faces]
     for face in faces:
         _draw_bars(image, face, taken)
@@ -169,28 +171,19 @@ def _panel(size: int, bar: int) -> np.ndarray:
     """Draw the seven names, in letters of a size, below one another, each before a bar's empty track."""
     from PIL import Image, ImageDraw
 
-    font = bold_font(size)
+    font, gap = bold_font(size), size * 5 // 11
     left = size + max(round(font.getlength(name)) for name in EMOTIONS)
-    panel = Image.new("RGBA", (left + bar + size // 2, _panel_row(N_CLASSES, size)), SHADE)
+    panel = Image.new("RGBA", (left + bar + size // 2, gap + N_CLASSES * (size + gap)), SHADE)
     pen = ImageDraw.Draw(panel)
-    for i, name in enumerate(EMOTIONS):
-        top = _panel_row(i, size)
+    for top, name in zip(range(gap, panel.height, size + gap), EMOTIONS):
         pen.text((left - size // 2, top - (sum(font.getmetrics()) - size) // 2), name, LIGHT_TEXT, font, "ra")
         pen.rectangle((left, top, left + bar - 1, top + size - 1), TRACK)
     return np.asarray(panel)
 
 
-def _panel_row(i: int, size: int) -> int:
-    """Return where a row of the panel begins, in pixels from the panel's top."""
-    gap = size * 5 // 11
-    return gap + i * (size + gap)
-
-
 def _with_bars(panel: np.ndarray, size: int, bar: int, probabilities: np.ndarray) -> np.ndarray:
-    panel = panel.copy()
-    left = panel.shape[1] - size // 2 - bar
-    for i, (name, share) in enumerate(zip(EMOTIONS, probabilities)):
-        top = _panel_row(i, size)
+    panel, gap, left = panel.copy(), size * 5 // 11, panel.shape[1] - size // 2 - bar
+    for top, name, share in zip(range(gap, len(panel), size + gap), EMOTIONS, probabilities):
         panel[top:top + size, left:left + round(bar * float(share))] = (*RGB[name], 255)
     return panel
 

@@ -100,7 +100,7 @@ class Photo(FrameSource):
     total = 1
 
     def __init__(self, path: str | Path):
-        self._frame: Frame | None = Frame(read_photo(path).copy(), 0.0, 0)  # a copy: frames are drawn on
+        self._frame: Frame | None = Frame(read_photo(path), 0.0, 0)
 
     def read(self) -> Frame | None:
         frame, self._frame = self._frame, None

@@ -69,7 +69,7 @@ def test_an_impossible_time_is_not_believed(tmp_path):
 
 
 def test_whatever_breaks_in_one_photo_costs_that_photo(tmp_path, monkeypatch):
-    def read(path):
+    def read(path, max_pixels):
         if "bad" in path:
             raise MemoryError
         return portrait()
