@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: run full test app clean
+.PHONY: run full test app figures clean
 
 run: .venv/.installed
 	$(BIN)/python -m fer_utils run --quick
@@ -12,6 +12,9 @@ full: .venv/.installed
 
 app: .venv/.installed
 	$(BIN)/python -m fer_utils app
+
+figures: .venv/.installed
+	$(BIN)/python -m fer_utils figures
 
 test: .venv/.installed
 	$(BIN)/ruff check .

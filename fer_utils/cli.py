@@ -182,5 +182,10 @@ def _add_lab(add: Any) -> None:
     _add_parameter(sub, "set a parameter in every notebook that has it")
     sub.add_argument("--fresh", action="store_true", help="execute also the notebooks that are done")
 
+    sub = _command(add, "figures", commands.figures_command)
+    sub.add_argument("--only", action="append", default=[], metavar="03,04", help="figures of these notebooks alone")
+    sub.add_argument("--out", metavar="FOLDER", help="default: figures/")
+    sub.add_argument("--check", action="store_true", help="draw them elsewhere, and compare; 1 if one differs")
+
     sub = _command(add, "bench", commands.bench_command)
     sub.add_argument("what", choices=["data", "train", "live", "event"])

@@ -289,8 +289,7 @@ def run_command(args: Namespace) -> Outcome:
     from .lab import notebooks
 
     parameters = {name: json_or_text(value) for name, value in args.parameter}
-    only = [part for text in args.only for part in text.split(",") if part]
-    result = notebooks.run("full" if args.full else "quick", only, parameters, args.data, args.fresh)
+    result = notebooks.run("full" if args.full else "quick", _numbers(args.only), parameters, args.data, args.fresh)
     table = result["table"]
     lines = [""]
     if len(table):
@@ -304,6 +303,31 @@ def run_command(args: Namespace) -> Outcome:
 
 def _records(table: "pd.DataFrame") -> list[dict[str, Any]]:
     return json.loads(table.to_json(orient="records"))
+
+
+def _numbers(only: list[str]) -> list[str]:
+    return [part for text in only for part in text.split(",") if part]
+
+
+def figures_command(args: Namespace) -> Outcome:
+    """Draw the committed figures anew, without training, or check that they fit the code."""
+    import tempfile
+
+    from . import paths
+    from .lab import figures
+
+    only = _numbers(args.only)
+    if not args.check:
+        drawn = figures.draw_figures(args.out or paths.FIGURES, only, args.data)
+        return Outcome({"figures": drawn}, f"{len(drawn)} files are in {args.out or paths.FIGURES}")
+    with tempfile.TemporaryDirectory() as scratch:
+        figures.draw_figures(scratch, only, args.data)
+        table = figures.compare_figures(args.out or paths.FIGURES, scratch, only)
+    failed = not table["state"].isin(["equal", "same"]).all()
+    lines = [table[table["state"] != "equal"].to_string(index=False)] if (table["state"] != "equal").any() else []
+    lines.append(f"{(table['state'] == 'equal').sum()} of {len(table)} figures have the same bytes"
+                 + ("; `make figures` draws those that differ" if failed else ""))
+    return Outcome({"figures": _records(table)}, "\n".join(lines), failed)
 
 
 def bench_command(args: Namespace) -> Outcome:

@@ -160,7 +160,7 @@ def run(profile: str = "quick", only: Sequence[str] | None = None, parameters: d
     with tqdm(total=sum(map(_code_cells, todo)), unit="cell", dynamic_ncols=True) as bar:
         for job in todo:
             bar.set_description(job.output.stem)
-            _execute(job, lambda **cell: bar.update())
+            execute(job, lambda **cell: bar.update())
             files.write_text(_done_file(job), _job_hash(job, package))
     cards = [read_card(paths.RUNS / name) for name in runs if (paths.RUNS / name / "card.json").is_file()]
     return {"table": results_table(cards), "title": title, "executed": paths.EXECUTED / profile, "figures": figures,
@@ -186,8 +186,11 @@ def _code_cells(job: Job) -> int:
     return sum(cell["cell_type"] == "code" for cell in cells) + bool(job.parameters)
 
 
-def _execute(job: Job, after_cell: Callable[..., object]) -> None:
-    """Execute a notebook; `after_cell` is nbclient's hook ``on_cell_executed``."""
+def execute(job: Job, after_cell: Callable[..., object] | None = None) -> None:
+    """Execute a notebook; `after_cell` is nbclient's hook ``on_cell_executed``.
+
+    NotebookError: a cell failed. The executed copy, up to there, is kept.
+    """
     import papermill
 
     # The environment's own kernel, not one of that name that another project left in the user's folder.

@@ -67,6 +67,8 @@ def train(config: TrainConfig, faces: FaceSet, out: Path | str | None = None, pr
     that is damaged or of an earlier version; the package tensorboard is missing. Interrupted: Ctrl-C, or a notebook's
     stop button; the finished epochs are kept, and the same call goes on from there.
     """
+    if not (progress in ("bar", None) or callable(progress)):
+        raise ValueError(f'progress must be "bar", None or a function, got {progress!r}')
     fingerprint = faces.fingerprint()
     folder = Path(out) if out else paths.RUNS / config.run_name(fingerprint)
     if tensorboard is not None and importlib.util.find_spec("tensorboard") is None:

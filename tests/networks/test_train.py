@@ -323,6 +323,11 @@ def test_a_run_that_could_not_begin_leaves_its_folder_to_another(faces, tmp_path
     assert not checkpoints.is_finished(tmp_path, TrainConfig(**QUICK), faces.fingerprint()), "and it is not refused"
 
 
+def test_progress_that_nobody_knows_is_an_error(faces, tmp_path):
+    with pytest.raises(ValueError, match='"bar", None or a function, got .lines.'):
+        train.train(TrainConfig(), faces, tmp_path, progress="lines")
+
+
 def test_tensorboard_is_asked_for_and_not_there(faces, tmp_path, monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(DataError, match="pip install tensorboard"):

@@ -1,0 +1,59 @@
+"""The committed figures fit the code that draws them."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from fer_utils import paths
+from fer_utils.data.load import load
+from fer_utils.errors import DataError
+from fer_utils.lab import figures
+
+REAL = not load().drawn
+
+
+def picture(path, changed=()):
+    pixels = np.full((64, 96, 3), 200, np.uint8)
+    for rows, columns, level in changed:
+        pixels[rows, columns] = level
+    Image.fromarray(pixels).save(path)
+
+
+def test_figures_are_compared_by_bytes_and_by_eye(tmp_path):
+    old, new = tmp_path / "old", tmp_path / "new"
+    old.mkdir(), new.mkdir()
+    digit, speck = (slice(8, 20), slice(40, 48), 0), (slice(8, 9), slice(40, 41), 150)
+    for name, changed in {"04_a": (), "04_b": (speck,), "04_c": (digit,), "04_e": (), "05_f": (digit,)}.items():
+        picture(new / f"{name}.png", changed)
+    for name in ("04_a", "04_b", "04_c", "04_d", "05_f"):
+        picture(old / f"{name}.png")
+    table = figures.compare_figures(old, new, only=["04"]).set_index("figure")
+    assert table["state"].to_dict() == {"04_a.png": "equal", "04_b.png": "same", "04_c.png": "differs",
+                                        "04_d.png": "not drawn", "04_e.png": "not committed"}
+    # The speck is 50 levels on one of a block's 64 pixels; the digit covers a whole block.
+    assert table.loc["04_b.png", "difference"] == pytest.approx(50 / 64)
+    assert table.loc["04_c.png", "difference"] == pytest.approx(200)
+
+
+def test_a_figure_of_another_size_differs(tmp_path):
+    picture(tmp_path / "a.png")
+    Image.new("RGB", (90, 64)).save(tmp_path / "b.png")
+    assert figures.picture_difference(tmp_path / "a.png", tmp_path / "b.png") == float("inf")
+
+
+def test_committed_figures_are_not_replaced_by_drawn_faces(tmp_path):
+    with pytest.raises(DataError, match="data/README.md"):
+        figures.draw_figures(tmp_path, data="drawn:300")
+    assert not any(tmp_path.iterdir())
+
+
+@pytest.mark.skipif(not REAL, reason="FER2013 is not here")
+def test_the_committed_figures_are_what_the_code_draws(tmp_path):
+    """Of the notebooks that take seconds; `python -m fer_utils figures --check` draws all of them."""
+    figures.draw_figures(tmp_path, only=QUICK)
+    table = figures.compare_figures(paths.ROOT / "figures", tmp_path, only=QUICK)
+    wrong = table[~table["state"].isin(["equal", "same"])]
+    assert wrong.empty and len(table) > 3, f"run `make figures`:\n{wrong.to_string()}"
+
+
+QUICK = ("04", "07")
