@@ -21,8 +21,8 @@ from .notebooks import Job, execute, notebook_parameters, notebook_sources
 # Notebook 03 trains. Its committed figures show the shared trainings, so a few faces and one epoch are enough here.
 _SHORT_TRAINING: dict[str, Any] = {"sample": 700, "epochs": 1}
 _MODELS_DRAWN = ("cnn3", "fer_net")
-_OWN_RUN = re.compile(r"03_history_.+-(official|leaky)-")
-"""A figure of one's own training: it is not committed."""
+_OTHERS = re.compile(r"03_(history_(.+-(official|leaky)-|fer_net)|augmentation)")
+"""What notebook 03 draws too, and is not committed: figures of a throw-away training or of a second model."""
 _SCREENSHOTS = {"07_app.png"}
 """Pictures that no notebook draws."""
 BLOCK, SAME = 8, 16
@@ -52,7 +52,7 @@ def draw_figures(out: Path | str, only: Sequence[str] | None = None, data: str |
                     parameters["data"] = data and str(Path(data).resolve())
                 execute(Job(source, Path(scratch) / source.name, parameters))
         out.mkdir(parents=True, exist_ok=True)
-        names = sorted(path.name for path in drawn.iterdir() if not _OWN_RUN.match(path.name))
+        names = sorted(path.name for path in drawn.iterdir() if not _OTHERS.match(path.name))
         return [Path(shutil.copyfile(drawn / name, out / name)) for name in names]
 
 
@@ -74,8 +74,9 @@ def _environment(**places: Path) -> Iterator[None]:
 def compare_figures(committed: Path | str, drawn: Path | str, only: Sequence[str] | None = None) -> pd.DataFrame:
     """Compare the PNG files of two folders: a row for each name, with ``state`` and ``difference``.
 
-    ``state`` is "equal" (the same bytes), "same" (a difference that no eye sees), "differs", "not drawn" or "not
-    committed"; ``difference`` is that of `picture_difference`. `only` are numbers of notebooks.
+    ``state`` is "equal" (the same bytes), "same" (a difference that no eye sees), "differs", "not drawn",
+    "needs FER+" (whose file is not beside the data set) or "not committed"; ``difference`` is that of
+    `picture_difference`. `only` are numbers of notebooks.
     """
     folders = Path(committed), Path(drawn)
     numbers = [source.name[:2] for source in notebook_sources(only)]
@@ -84,7 +85,8 @@ def compare_figures(committed: Path | str, drawn: Path | str, only: Sequence[str
     rows = []
     for name in sorted(old | new):
         if name not in old or name not in new:
-            rows.append((name, "not drawn" if name in old else "not committed", np.nan))
+            missing = "needs FER+" if "ferplus" in name else "not drawn"
+            rows.append((name, missing if name in old else "not committed", np.nan))
             continue
         one, other = (folder / name for folder in folders)
         difference = 0.0 if one.read_bytes() == other.read_bytes() else picture_difference(one, other)
