@@ -1,6 +1,7 @@
 """What all figures share: width, fonts, colours, titles and saving."""
 import contextlib
 import io
+import os
 import re
 import textwrap
 from collections.abc import Iterator
@@ -10,14 +11,19 @@ from typing import Any, TypeVar
 import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 from PIL import Image
 
 from .. import paths
 from ..files import write_bytes
 from ..labels import COLOURS
 
-WIDTH = 8.0
-"""Width of a full figure, in inches."""
+if os.environ.get("FER_STYLE") not in (None, "", "thesis"):
+    raise ValueError(f"FER_STYLE is {os.environ['FER_STYLE']!r}: set it to thesis, or leave it out")
+THESIS = os.environ.get("FER_STYLE") == "thesis"
+"""Whether figures are made for a printed page (``FER_STYLE=thesis``): narrow, in serif letters, without titles."""
+WIDTH = 6.3 if THESIS else 8.0
+"""Width of a full figure, in inches; 6.3 is that of the text on A4."""
 MAX_PNG = 500_000
 """Bytes a PNG may have, so that pages with figures stay light."""
 TEXT, LABEL, SMALL = 10, 9, 8
@@ -26,7 +32,8 @@ STYLE: dict[Any, Any] = {
     "figure.constrained_layout.use": True,
     "figure.constrained_layout.h_pad": 0.08, "figure.constrained_layout.w_pad": 0.08,
     "figure.dpi": 100, "savefig.dpi": 150,
-    "font.family": "DejaVu Sans",  # comes with matplotlib, so figures look the same everywhere
+    # Both come with matplotlib, so figures look the same everywhere.
+    "font.family": "STIXGeneral" if THESIS else "DejaVu Sans", "mathtext.fontset": "stix" if THESIS else "dejavusans",
     "font.size": TEXT, "xtick.labelsize": LABEL, "ytick.labelsize": LABEL, "legend.fontsize": LABEL,
     "axes.titlesize": 11, "axes.titleweight": "bold", "figure.titlesize": 11, "figure.titleweight": "bold",
     "axes.spines.top": False, "axes.spines.right": False, "legend.frameon": False,
@@ -80,7 +87,7 @@ def save_figure(figure: Figure | Axes, name: str, folder: Path | str | None = No
 
     The same figure gives the same bytes: no date or version is written. A PNG of more than `MAX_PNG` bytes is reduced
     to 256 colours; if it is still too large, or the name is no file name without suffix, a ValueError says so. The
-    folder is `paths.FIGURES` if none is given.
+    folder is `paths.FIGURES` if none is given. For a thesis, `fit_page` changes the figure first.
     """
     if not re.fullmatch(r"[\w-]+", name):
         raise ValueError(f"figure name {name!r} must be letters, digits, _ and - only, without folder or suffix")
@@ -90,6 +97,8 @@ def save_figure(figure: Figure | Axes, name: str, folder: Path | str | None = No
     dpi = STYLE["savefig.dpi"]
     png, pdf = io.BytesIO(), io.BytesIO()
     with use_style():
+        if THESIS:
+            fit_page(whole)
         whole.savefig(png, format="png", dpi=dpi, metadata={"Software": None})
         whole.savefig(pdf, format="pdf", dpi=dpi, metadata={"CreationDate": None, "Creator": None, "Producer": None})
     if png.tell() > MAX_PNG:
@@ -104,3 +113,19 @@ def save_figure(figure: Figure | Axes, name: str, folder: Path | str | None = No
     for file, content in zip(files, (png, pdf)):
         write_bytes(file, content.getvalue())
     return files
+
+
+def fit_page(figure: Figure) -> None:
+    """Change a figure for a thesis: at most `WIDTH` wide, all letters of one family, and no title: its caption says it.
+
+    Titles of panels stay, as they say which is which.
+    """
+    if figure.get_suptitle():
+        figure.suptitle("")
+    named = [ax for ax in figure.axes if ax.get_title()]
+    if len(named) == 1:
+        named[0].set_title("")
+    scale = min(WIDTH / figure.get_figwidth(), 1)
+    figure.set_size_inches(scale * figure.get_size_inches())
+    for text in figure.findobj(Text):
+        text.set(fontfamily=STYLE["font.family"], fontsize=scale * float(text.get_fontsize()))

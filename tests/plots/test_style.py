@@ -1,6 +1,9 @@
 """Files of figures: PNG and PDF, whole, small, the same bytes each time."""
 
 import os
+import re
+import subprocess
+import sys
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -85,3 +88,38 @@ def test_real_faces_fit_the_size_limit(tmp_path):
     pixels = np.random.default_rng(0).integers(0, 256, (140, 12, 12)).astype("uint8").repeat(4, 1).repeat(4, 2)
     png, _ = style.save_figure(plots.plot_faces(pixels, np.arange(140) % 7), "faces", tmp_path)
     assert png.stat().st_size < style.MAX_PNG
+
+
+THESIS = """\
+import sys
+import matplotlib.pyplot as plt
+from fer_utils.plots import style
+with style.use_style():
+    figure, axes = plt.subplots(1, 2, figsize=(8, 3))
+    figure.suptitle("whole figure")
+    for ax, panel in zip(axes, ("left", "right")):
+        ax.set_title(panel)
+    alone = plt.subplots(figsize=(5, 3))[1]
+    alone.set_title("alone")
+    alone.set_xlabel("sans", family="DejaVu Sans")
+style.save_figure(figure, "wide", sys.argv[1])
+style.save_figure(alone, "narrow", sys.argv[1])
+print([axes[0].get_title(), axes[1].get_title(), alone.get_title(), figure.get_suptitle()])
+"""
+
+
+def test_a_thesis_has_narrow_figures_in_serif_letters_without_titles(tmp_path):
+    done = subprocess.run([sys.executable, "-c", THESIS, str(tmp_path)], env={**os.environ, "FER_STYLE": "thesis"},
+                          capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "['left', 'right', '', '']"
+    widths = {path.stem: Image.open(path).size[0] for path in tmp_path.glob("*.png")}
+    assert widths == {"wide": 945, "narrow": 750}  # 6.3 inches at most, at 150 dots an inch
+    for path in tmp_path.glob("*.pdf"):
+        fonts = set(re.findall(rb"/BaseFont /(?:\w+\+)?([\w-]+)", path.read_bytes()))
+        assert fonts and fonts <= {b"STIXGeneral-Regular", b"STIXGeneral-Bold"}, fonts
+
+
+def test_an_unknown_style_is_an_error(tmp_path):
+    done = subprocess.run([sys.executable, "-c", "import fer_utils.plots.style"],
+                          env={**os.environ, "FER_STYLE": "paper"}, capture_output=True, text=True)
+    assert done.returncode and "FER_STYLE is 'paper': set it to thesis, or leave it out" in done.stderr
