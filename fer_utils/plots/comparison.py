@@ -1,11 +1,10 @@
 """Figures that compare networks."""
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 from matplotlib.transforms import Bbox
 
@@ -42,15 +41,6 @@ def _check_models(table: pd.DataFrame, wanted: list[str]) -> pd.DataFrame:
     return table
 
 
-class _Row(NamedTuple):
-    """One row of the comparison: a heading, a published result, or a network on an official or leaky split."""
-
-    kind: str
-    name: str
-    values: str
-    result: Any = None
-
-
 @use_style()
 def plot_comparison(table: pd.DataFrame, published: Sequence[PublishedResult] = PUBLISHED_RESULTS, note: str = "",
                     ax: Axes | None = None) -> Axes:
@@ -66,82 +56,71 @@ def plot_comparison(table: pd.DataFrame, published: Sequence[PublishedResult] = 
     unknown = set(table["protocol"]) - {"official", "leaky"}
     if unknown:
         raise ValueError(f"protocol must be official or leaky, got {', '.join(map(str, sorted(unknown)))}")
-    rows = _comparison_rows(table, published)
-    ax = new_axes(ax, WIDTH, 1.3 + 0.27 * len(rows))
-    for y, row in enumerate(rows):
-        if row.kind == "heading":
-            ax.axhline(y - 0.5, color="black", linewidth=0.8)
-        elif row.kind == "published":
-            _draw_published(ax, y, row.result)
-        else:
-            _draw_run(ax, y, row.result, leaky=row.kind == "leaky")
-    ax.set(ylim=(len(rows) - 0.4, -0.6), xlabel="accuracy")
+    table = table.sort_values("accuracy", ascending=False, kind="stable")
+    sections = [  # the name and the heading of the values, what is drawn, what draws it
+        ("Published", "accuracy", pd.DataFrame(published, columns=PublishedResult._fields).sort_values(
+            "accuracy", ascending=False, kind="stable"), _draw_published),
+        ("Official split", "accuracy [95 %]    clean", table[table["protocol"] == "official"], _draw_official),
+        ("Exhibit: leaky split", "accuracy [95 %]  unseen", table[table["protocol"] == "leaky"], _draw_leaky)]
+    sections = [section for section in sections if len(section[2])]
+    ax = new_axes(ax, WIDTH, 1.3 + 0.27 * sum(len(part) + 1 for *_, part, _ in sections))
+    names: list[str] = []
+    values: list[str] = []
+    headings: list[int] = []
+    for name, value, part, draw in sections:
+        headings.append(len(names))
+        ax.axhline(len(names) - 0.5, color="black", linewidth=0.8)
+        draw(ax, part, len(names) + 1 + np.arange(len(part)))
+        texts = part.apply(_published_texts if draw is _draw_published else _run_texts, axis=1)
+        names += [name, *texts.str[0]]
+        values += [value, *texts.str[1]]
+    ax.set(ylim=(len(names) - 0.4, -0.6), xlabel="accuracy")
     right = ax.secondary_yaxis("right")
-    for side, texts in ((ax, [row.name for row in rows]), (right, [row.values for row in rows])):
-        side.set_yticks(range(len(rows)), texts)
+    for side, labels in ((ax, names), (right, values)):
+        side.set_yticks(range(len(names)), labels)
         side.tick_params(axis="y", length=0)
-        for label, row in zip(side.get_yticklabels(), rows):
-            label.set_fontweight("bold" if row.kind == "heading" else "normal")
+        for heading in headings:
+            side.get_yticklabels()[heading].set_fontweight("bold")
     ax.spines["left"].set_visible(False)
     right.spines["right"].set_visible(False)
     ax.xaxis.set_major_locator(MaxNLocator(7, steps=[1, 2, 5, 10]))
     ax.xaxis.set_major_formatter(percent)
-    ax.legend(handles=_comparison_handles("leaky" in set(table["protocol"]), bool(published)), loc="upper center",
-              bbox_to_anchor=(0.4, -0.55 / (0.27 * len(rows))), ncols=2)
+    ax.legend(loc="upper center", bbox_to_anchor=(0.4, -0.55 / (0.27 * len(names))), ncols=2)
     return titled(ax, "Accuracy beside the published marks", note)
 
 
-def _comparison_rows(table: pd.DataFrame, published: Sequence[PublishedResult]) -> list[_Row]:
-    rows = []
-    if published:
-        rows.append(_Row("heading", "Published", "accuracy"))
-    for result in sorted(published, key=lambda result: -result.accuracy):
-        margin = f" ± {result.margin:.0%}" if result.margin else ""
-        rows.append(_Row("published", f"{result.name} ({result.source})", f"{result.accuracy:.1%}{margin}", result))
-    for protocol, heading, values in (("official", "Official split", "accuracy [95 %]    clean"),
-                                      ("leaky", "Exhibit: leaky split", "accuracy [95 %]  unseen")):
-        part = table[table["protocol"] == protocol].sort_values("accuracy", ascending=False, kind="stable")
-        if len(part):
-            rows.append(_Row("heading", heading, values))
-        for run in part.to_dict("records"):
-            clean = "     –" if pd.isna(run["clean_accuracy"]) else f"{run['clean_accuracy']:6.1%}"
-            interval = f"[{100 * run['low']:.1f}, {100 * run['high']:.1f}]"
-            rows.append(_Row(protocol, f"{run['name']} ({run['parameters'] / 1e6:.2g} M)",
-                             f"{run['accuracy']:.1%} {interval}  {clean}", run))
-    return rows
+def _published_texts(result: pd.Series) -> tuple[str, str]:
+    margin = f" ± {result['margin']:.0%}" if result["margin"] else ""
+    return f"{result['name']} ({result['source']})", f"{result['accuracy']:.1%}{margin}"
 
 
-def _draw_published(ax: Axes, y: float, result: PublishedResult) -> None:
-    ax.axvline(result.accuracy, color=GRAY, linestyle="--", linewidth=0.8, zorder=0.6)
-    if result.margin:
-        ax.axvspan(result.accuracy - result.margin, result.accuracy + result.margin, color=GRAY, alpha=0.15,
-                   linewidth=0, zorder=0.5)
-    ax.plot(result.accuracy, y, "|", color="black", ms=12, mew=2)
+def _run_texts(run: pd.Series) -> tuple[str, str]:
+    clean = "     –" if pd.isna(run["clean_accuracy"]) else f"{run['clean_accuracy']:6.1%}"
+    return (f"{run['name']} ({run['parameters'] / 1e6:.2g} M)",
+            f"{run['accuracy']:.1%} [{100 * run['low']:.1f}, {100 * run['high']:.1f}]  {clean}")
 
 
-def _draw_run(ax: Axes, y: float, run: dict[Hashable, Any], leaky: bool) -> None:
-    colour, low, high = VERMILLION if leaky else BLUE, run["low"], run["high"]
-    if leaky:
-        ax.barh(y, high - low, left=low, height=0.5, facecolor="none", edgecolor=colour, hatch="////", linewidth=0.8)
-    else:
-        ax.plot([low, high], [y, y], color=colour, linewidth=2.5, solid_capstyle="butt")
-    ax.plot(run["accuracy"], y, "o", color=colour, ms=7, markerfacecolor="white" if leaky else colour, mew=1.5)
-    ax.plot(run["clean_accuracy"], y, "D", color=ORANGE, markerfacecolor="white" if leaky else ORANGE,
-            markeredgecolor=ORANGE if leaky else "black", mew=1.2 if leaky else 0.7, ms=6, zorder=3)
+def _draw_published(ax: Axes, results: pd.DataFrame, y: np.ndarray) -> None:
+    ax.vlines(results["accuracy"], 0, 1, GRAY, "--", transform=ax.get_xaxis_transform(), linewidth=0.8, zorder=0.6,
+              label="published; human ± 5 %")
+    for accuracy, margin in zip(results["accuracy"], results["margin"]):
+        ax.axvspan(accuracy - margin, accuracy + margin, color=GRAY, alpha=0.15, linewidth=0, zorder=0.5)
+    ax.plot(results["accuracy"], y, "|", color="black", ms=12, mew=2)
 
 
-def _comparison_handles(leaky: bool, published: bool) -> list[Line2D]:
-    handles = [Line2D([], [], color=BLUE, marker="o", ms=7, linewidth=2.5, label="PrivateTest, 95 % interval"),
-               Line2D([], [], color=ORANGE, marker="D", markeredgecolor="black", mew=0.7, ms=6, linestyle="",
-                      label="clean: without faces seen in training")]
-    if leaky:
-        hollow: dict[str, Any] = {"markerfacecolor": "white", "linestyle": ""}
-        handles += [Line2D([], [], color=VERMILLION, marker="o", ms=7, mew=1.5, label="leaky test part", **hollow),
-                    Line2D([], [], color=ORANGE, marker="D", mew=1.2, ms=6,
-                           label="of it, faces never seen: other classes", **hollow)]
-    if published:
-        handles.append(Line2D([], [], color=GRAY, linestyle="--", linewidth=0.8, label="published; human ± 5 %"))
-    return handles
+def _draw_official(ax: Axes, runs: pd.DataFrame, y: np.ndarray) -> None:
+    ax.plot(runs["accuracy"], y, "o", color=BLUE, ms=7, label="PrivateTest")
+    ax.hlines(y, runs["low"], runs["high"], BLUE, linewidth=2.5, label="its 95 % interval")
+    ax.plot(runs["clean_accuracy"], y, "D", color=ORANGE, markeredgecolor="black", mew=0.7, ms=6, zorder=3,
+            label="clean: without faces seen in training")
+
+
+def _draw_leaky(ax: Axes, runs: pd.DataFrame, y: np.ndarray) -> None:
+    ax.barh(y, runs["high"] - runs["low"], left=runs["low"], height=0.5, facecolor="none", edgecolor=VERMILLION,
+            hatch="////", linewidth=0.8)
+    ax.plot(runs["accuracy"], y, "o", color=VERMILLION, ms=7, mfc="white", mew=1.5, label="leaky test part")
+    ax.plot(runs["clean_accuracy"], y, "D", color=ORANGE, ms=6, mfc="white", mew=1.2, zorder=3,
+            label="of it, faces never seen: other classes")
 
 
 @use_style()
@@ -195,9 +174,9 @@ def _place_labels(ax: Axes, x: np.ndarray, y: np.ndarray, radii: np.ndarray, tex
     figure = ax.get_figure(root=True)
     assert figure is not None
     figure.draw_without_rendering()
-    radii_px = radii * figure.dpi / 72
+    pixels = radii * figure.dpi / 72
     centres = ax.transData.transform(np.column_stack([x, y]))
-    taken = [Bbox.from_extents(*(centre - r), *(centre + r)) for centre, r in zip(centres, radii_px)]
+    taken = [Bbox.from_extents(*(centre - r), *(centre + r)) for centre, r in zip(centres, pixels)]
     inside = ax.get_window_extent()
     sides = [(1, 0, "left", "center"), (-1, 0, "right", "center"), (0, 1, "center", "bottom"), (0, -1, "center", "top"),
              (0.8, 0.8, "left", "bottom"), (0.8, -0.8, "left", "top"), (-0.8, 0.8, "right", "bottom"),
@@ -208,10 +187,8 @@ def _place_labels(ax: Axes, x: np.ndarray, y: np.ndarray, radii: np.ndarray, tex
         for dx, dy, ha, va in sides:
             label.set(position=((radii[i] + 3) * dx, (radii[i] + 3) * dy), ha=ha, va=va)
             box = label.get_window_extent()
-            nearest = np.clip(centres, box.min, box.max)
-            away = np.hypot(*(centres - nearest).T) - radii_px
-            if (away[i] <= away.min() + 1 and not any(box.overlaps(other) for other in taken)
-                    and inside.x0 <= box.x0 and box.x1 <= inside.x1
-                    and inside.y0 <= box.y0 and box.y1 <= inside.y1):
+            away = np.hypot(*(centres - np.clip(centres, box.min, box.max)).T) - pixels
+            if (away[i] <= away.min() + 1 and not box.count_overlaps(taken)
+                    and inside.contains(*box.min) and inside.contains(*box.max)):
                 break
         taken.append(box)

@@ -1,7 +1,5 @@
 """The diagram of a network."""
 from collections.abc import Sequence
-from dataclasses import dataclass
-from itertools import permutations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -27,29 +25,17 @@ _SHORT = {"BatchNormalization": "BN", "LayerNormalization": "LN", "GroupNormaliz
           "MaxPooling2D": "max pool", "AveragePooling2D": "average pool", "Rescaling": "rescale"}
 
 # In inches.
-BOX_WIDTH, BOX_HEIGHT, ROW_STEP, LANE = 2.35, 0.46, 0.66, 0.28
-
-
-@dataclass
-class _Block:
-    """One box: layers that are drawn together, and the blocks that give them their input."""
-
-    kind: str
-    text: str
-    shape: str
-    parameters: int
-    parents: list[int]
+BOX_WIDTH, BOX_HEIGHT, ROW_STEP, COLUMN_STEP, ABOVE = 2.35, 0.46, 0.66, 3.3, 0.09
+CURVE = 0.12
+"""How far a short cut leads away from the boxes, as a share of its length."""
 
 
 class _ShortCut(NamedTuple):
-    """A path beside the main one, between two blocks of that; `text` names the layers on it."""
+    """A path beside the main one, from one of its layers or boxes to a later one; `beside` are the layers on it."""
 
     start: int
     end: int
-    text: str
-
-
-# --- From layers to blocks ---------------------------------------------------------------------------------------
+    beside: list[Any]
 
 
 def _times(values: Sequence[int | None]) -> str:
@@ -72,134 +58,73 @@ def _layer_text(layer: Any) -> str:
     return text if activation == "linear" else f"{text} · {activation.replace('relu', 'ReLU')}"
 
 
-class _Graph:
-    """The layers of a network in order, and for each one the layers that give it its input.
+def _main_path(model: "keras.Model") -> tuple[list[Any], list[_ShortCut]]:
+    """Return the layers of the longest path through a network, and the short cuts between two of them.
 
-    For a product, `gates` has the layers of its gate (a chain beside it): they are hidden, and drawn in its box.
+    Where two branches are multiplied, the path takes the shorter one: the other one is its gate.
     """
-
-    def __init__(self, model: "keras.Model") -> None:
-        import keras
-
-        # A sequential model's own list lacks its input, and neither list has the operations between layers.
-        self.layers: list[Any] = keras.Model(model.inputs, model.outputs).operations
-        for layer in self.layers:
-            if isinstance(layer, keras.Model):
-                raise ValueError(f"network {model.name!r} is not flat: draw the network {layer.name!r} inside it by "
-                                 "itself")
-        flatten = keras.tree.flatten
-        maker = {id(tensor): i for i, layer in enumerate(self.layers) for tensor in flatten(layer.output)}
-        # An input layer makes its own input.
-        self.parents = [[maker[id(tensor)] for tensor in flatten(layer.input) if maker.get(id(tensor), i) != i]
-                        for i, layer in enumerate(self.layers)]
-        self.gates: dict[int, list[int]] = {}
-        self.hidden: set[int] = set()
-        for i, layer in enumerate(self.layers):
-            if type(layer).__name__ == "Multiply" and len(self.parents[i]) == 2:
-                for one, other in permutations(self.parents[i]):
-                    if chain := self._chain(one, other):
-                        self.gates[i], self.parents[i] = chain, [other]
-                        self.hidden.update(chain)
-                        break
-
-    def _chain(self, j: int, source: int) -> list[int]:
-        """Return the layers from j back to the source where they are a chain without branches; else none."""
-        chain = []
-        while j != source:
-            if len(self.parents[j]) != 1 or len(self.children(j)) != 1:
-                return []
-            chain.append(j)
-            j = self.parents[j][0]
-        return chain
-
-    def children(self, j: int) -> list[int]:
-        return [i for i, above in enumerate(self.parents) if j in above and i not in self.hidden]
-
-
-def _network_blocks(model: "keras.Model") -> list[_Block]:
-    """Return a network as blocks in order: normalisation, activation and dropout join the layer they follow."""
     import keras
 
-    graph = _Graph(model)
-    blocks: list[_Block] = []
-    block_of: dict[int, int] = {}
-    for i, layer in enumerate(graph.layers):
-        if i in graph.hidden:
-            continue
-        gate = [graph.layers[j] for j in graph.gates.get(i, [])]
-        parameters = sum(one.count_params() for one in [layer, *gate] if hasattr(one, "count_params"))
-        shape = _times(keras.tree.flatten(layer.output)[0].shape[1:])
-        text = _layer_text(layer)
-        if gate:
-            pooled = any("GlobalAverage" in type(one).__name__ for one in gate)
-            text = "squeeze-excite ×" if pooled else "gate ×"
-        above = graph.parents[i]
-        if (type(layer).__name__ in _FOLLOWERS and len(above) == 1 and len(graph.children(above[0])) == 1
-                and blocks[block_of[above[0]]].text != "input"):
-            block_of[i] = block_of[above[0]]
-            block = blocks[block_of[i]]
-            block.text, block.shape = f"{block.text} · {text}", shape
-            block.parameters += parameters
+    # A sequential model's own list lacks its input, and neither list has the operations between layers.
+    layers = keras.Model(model.inputs, model.outputs).operations
+    for layer in layers:
+        if isinstance(layer, keras.Model):
+            raise ValueError(f"network {model.name!r} is not flat: draw the network {layer.name!r} inside it by itself")
+    flatten = keras.tree.flatten
+    maker = {id(tensor): i for i, layer in enumerate(layers) for tensor in flatten(layer.output)}
+    # An input layer makes its own input.
+    parents = [[maker[id(tensor)] for tensor in flatten(layer.input) if maker.get(id(tensor), i) != i]
+               for i, layer in enumerate(layers)]
+    depth: list[int] = []
+    for above in parents:
+        depth.append(1 + max((depth[j] for j in above), default=0))
+
+    def main_parent(i: int) -> int:
+        choose = min if type(layers[i]).__name__ == "Multiply" else max
+        return choose(parents[i], key=lambda j: depth[j])
+
+    path = [len(layers) - 1]
+    while parents[path[0]]:
+        path.insert(0, main_parent(path[0]))
+    short_cuts = []
+    for end, i in enumerate(path):
+        for j in parents[i]:
+            beside: list[Any] = []
+            while j not in path:
+                beside.insert(0, layers[j])
+                j = main_parent(j)
+            if beside or j != path[end - 1]:
+                short_cuts.append(_ShortCut(path.index(j), end, beside))
+    return [layers[i] for i in path], short_cuts
+
+
+def _boxes(layers: list[Any], sides: list[_ShortCut]) -> tuple[list[list[Any]], list[_ShortCut]]:
+    """Return the layers of a path in boxes, and the short cuts between the boxes.
+
+    Normalisation, activation and dropout join the layer they follow.
+    """
+    boxes: list[list[Any]] = []
+    box_of = []
+    for i, layer in enumerate(layers):
+        if type(layer).__name__ in _FOLLOWERS and len(boxes) > 1 and all(side.start != i - 1 for side in sides):
+            boxes[-1].append(layer)
         else:
-            block_of[i] = len(blocks)
-            kind = next((kind for part, kind in _KINDS.items() if part in type(layer).__name__), "other")
-            blocks.append(_Block(kind, text, shape, parameters, [block_of[j] for j in above]))
-    return blocks
-
-
-def _main_path(blocks: list[_Block]) -> tuple[list[_Block], list[_ShortCut]]:
-    """Return the longest path through the network, and the short cuts beside it."""
-    length: list[int] = []
-    before: list[int | None] = []
-    for block in blocks:
-        longest = max(block.parents, key=lambda j: length[j], default=None)
-        before.append(longest)
-        length.append(1 if longest is None else length[longest] + 1)
-    path = [len(blocks) - 1]
-    while (above := before[path[0]]) is not None:
-        path.insert(0, above)
-    place = {j: k for k, j in enumerate(path)}
-
-    def sources(j: int, texts: list[str]) -> list[tuple[int, str]]:
-        """Return where on the path block j's input comes from, and the texts of the blocks between."""
-        if j in place:
-            return [(place[j], " · ".join(texts))]
-        return [found for parent in blocks[j].parents for found in sources(parent, [blocks[j].text, *texts])]
-
-    short_cuts = [_ShortCut(start, k, text) for k, j in enumerate(path) for parent in blocks[j].parents
-                  if parent != before[j] for start, text in sources(parent, [])]
-    return [blocks[j] for j in path], short_cuts
-
-
-# --- From blocks to places ---------------------------------------------------------------------------------------
+            boxes.append([layer])
+        box_of.append(len(boxes) - 1)
+    return boxes, [_ShortCut(box_of[start], box_of[end], beside) for start, end, beside in sides]
 
 
 def _column_starts(n: int, short_cuts: list[_ShortCut], rows: int) -> list[int]:
-    """Return the first block of each column: columns of about equal height, and no short cut passes a break.
+    """Return the first box of each column: columns of about equal height, and no short cut passes a break.
 
     A short cut may start at the last box of a column; a column grows beyond `rows` where there is no such break.
     """
-    free = [i for i in range(1, n) if not any(a < i - 1 and i <= b for a, b, _ in short_cuts)]
-    starts, columns = [0], -(-n // rows)
-    while n - starts[-1] > rows:
-        wanted = starts[-1] + -(-(n - starts[-1]) // max(columns - len(starts) + 1, 2))
-        later = [i for i in free if i > starts[-1]]
-        if not later:
-            break
-        starts.append(min(later, key=lambda i: (abs(i - wanted), i)))
+    free = [i for i in range(1, n) if not any(side.start < i - 1 and i <= side.end for side in short_cuts)]
+    height = np.ceil(n / np.ceil(n / rows))
+    starts = [0]
+    while n - starts[-1] > rows and (later := [i for i in free if i > starts[-1]]):
+        starts.append(min(later, key=lambda i: abs(i - starts[-1] - height)))
     return starts
-
-
-def _lanes(short_cuts: list[_ShortCut]) -> list[int]:
-    """Return a lane for each short cut, so that short cuts that pass each other run side by side."""
-    lanes: list[int] = []
-    for k, (a, b, _) in enumerate(short_cuts):
-        taken = {lane for lane, (c, d, _) in zip(lanes, short_cuts[:k]) if not (b <= c or d <= a)}
-        lanes.append(min(set(range(k + 1)) - taken))
-    return lanes
-
-
-# --- Drawing -----------------------------------------------------------------------------------------------------
 
 
 @use_style()
@@ -209,31 +134,34 @@ def plot_network(model: "keras.Model", rows: int = 14, note: str = "", ax: Axes 
     Normalisation, activation and dropout are in the box of the layer they follow. Each box says what the layers do, the
     shape they give and how many parameters they have. ``/2`` is a stride of 2.
 
-    `model` is built, functional or sequential, and has no other model inside, or a ValueError says so. A column has at
-    most about `rows` boxes.
+    `model` is built, functional or sequential, with one input and one output and no other model inside, or a ValueError
+    says so. A column has at most about `rows` boxes.
     """
     if not getattr(model, "inputs", None):
         raise ValueError(f"{getattr(model, 'name', model)!r} has no layers to draw: give a built functional or "
                          "sequential Keras model")
-    blocks, short_cuts = _main_path(_network_blocks(model))
-    starts, lanes = _column_starts(len(blocks), short_cuts, rows), _lanes(short_cuts)
-    column = np.searchsorted(starts, range(len(blocks)), side="right") - 1
-    row = np.arange(len(blocks)) - np.take(starts, column)
-    column_step = BOX_WIDTH + 0.3 + (LANE * (max(lanes) + 1) + 0.35 if lanes else 0)
-    width, height = (column.max() + 1) * column_step, (row.max() + 1) * ROW_STEP
+    if len(model.inputs) > 1 or len(model.outputs) > 1:
+        raise ValueError(f"network {model.name!r} has {len(model.inputs)} inputs and {len(model.outputs)} outputs: "
+                         "only networks with one of each are drawn")
+    boxes, sides = _boxes(*_main_path(model))
+    gates = {side.end: side.beside for side in sides if _is_gate(boxes, side)}
+    short_cuts = [side for side in sides if side.end not in gates]
+    starts = _column_starts(len(boxes), short_cuts, rows)
+    column = np.searchsorted(starts, range(len(boxes)), side="right") - 1
+    left, top = column * COLUMN_STEP, (np.arange(len(boxes)) - np.take(starts, column)) * ROW_STEP
+    width, height = left.max() + COLUMN_STEP, top.max() + ROW_STEP
     ax = new_axes(ax, max(width, 4.8) + 0.3, height + 0.85)
-    ax.set(xlim=(-0.05, width), ylim=(height - 0.05, -0.12))
+    ax.set(xlim=(-0.05, width), ylim=(height - 0.05, -ABOVE - 0.03), aspect="equal")
     ax.set_axis_off()
-    left, top = column * column_step, row * ROW_STEP
-    for i, block in enumerate(blocks):
-        _draw_box(ax, block, left[i], top[i])
-    # From a box's left edge to the line up to the next column.
-    _draw_arrows(ax, left, top, column_step - (0.45 if lanes else 0.12))
-    for short_cut, lane in zip(short_cuts, lanes):
-        _draw_short_cut(ax, short_cut, lane, left, top)
+    for i, box in enumerate(boxes):
+        _draw_box(ax, box, gates.get(i, []), left[i], top[i])
+        if i:
+            _draw_link(ax, left[i - 1:i + 1], top[i - 1:i + 1])
+    for side in short_cuts:
+        _draw_short_cut(ax, side, left, top)
     handles: list[Patch | Line2D] = [
         Patch(facecolor=colour, edgecolor="#555555", linewidth=0.8, label=kind)
-        for kind, colour in KIND_COLOURS.items() if any(block.kind == kind for block in blocks)]
+        for kind, colour in KIND_COLOURS.items() if kind in map(_kind, boxes)]
     if short_cuts:
         handles.append(Line2D([], [], color=VERMILLION, linewidth=1, label="short cut"))
     ax.legend(handles=handles, loc="upper center", bbox_to_anchor=(0.5, 0), columnspacing=1, handlelength=1.2,
@@ -241,41 +169,53 @@ def plot_network(model: "keras.Model", rows: int = 14, note: str = "", ax: Axes 
     return titled(ax, f"{model.name}: {model.count_params():,} parameters", note)
 
 
-def _draw_box(ax: Axes, block: _Block, left: float, top: float) -> None:
+def _is_gate(boxes: list[list[Any]], side: _ShortCut) -> bool:
+    """Tell whether a short cut is the gate of a product: a chain of layers from the box before it."""
+    return type(boxes[side.end][0]).__name__ == "Multiply" and side.start == side.end - 1
+
+
+def _kind(box: list[Any]) -> str:
+    return next((kind for part, kind in _KINDS.items() if part in type(box[0]).__name__), "other")
+
+
+def _draw_box(ax: Axes, box: list[Any], gate: list[Any], left: float, top: float) -> None:
     ax.add_patch(FancyBboxPatch((left, top), BOX_WIDTH, BOX_HEIGHT, boxstyle="round,pad=0,rounding_size=0.06",
-                                facecolor=KIND_COLOURS[block.kind], edgecolor="#555555", linewidth=0.8))
-    count = f"   {block.parameters:,} parameters" if block.parameters else ""
-    ax.text(left + BOX_WIDTH / 2, top + 0.14, block.text, fontsize=SMALL * min(1, 36 / len(block.text)),
-            weight="bold", ha="center", va="center")
-    ax.text(left + BOX_WIDTH / 2, top + 0.33, block.shape + count, fontsize=SMALL, ha="center", va="center")
+                                facecolor=KIND_COLOURS[_kind(box)], edgecolor="#555555", linewidth=0.8))
+    text = " · ".join(map(_layer_text, box))
+    if gate:
+        pooled = any("GlobalAverage" in type(layer).__name__ for layer in gate)
+        text = f"{'squeeze-excite' if pooled else 'gate'} {text}"
+    # The operations between layers have no parameters to count.
+    parameters = sum(layer.count_params() for layer in [*box, *gate] if hasattr(layer, "count_params"))
+    shape = _times(box[-1].output.shape[1:]) + (f"   {parameters:,} parameters" if parameters else "")
+    ax.text(left + BOX_WIDTH / 2, top + 0.14, text, fontsize=SMALL * min(1, 36 / len(text)), weight="bold",
+            ha="center", va="center")
+    ax.text(left + BOX_WIDTH / 2, top + 0.33, shape, fontsize=SMALL, ha="center", va="center")
 
 
-def _draw_arrow(ax: Axes, x: Sequence[float], y: Sequence[float], colour: str = "black") -> None:
-    """Draw a line through these points that ends in an arrow's head."""
-    ax.plot(x[:-1], y[:-1], color=colour, linewidth=1)
-    ax.annotate("", (x[-1], y[-1]), (x[-2], y[-2]), arrowprops={
-        "color": colour, "linewidth": 1, "arrowstyle": "-|>", "shrinkA": 0, "shrinkB": 0, "mutation_scale": 8})
+def _draw_arrow(ax: Axes, start: tuple[float, float], end: tuple[float, float], colour: str, bend: float = 0) -> None:
+    ax.annotate("", end, start, arrowprops={
+        "color": colour, "linewidth": 1, "arrowstyle": "-|>", "shrinkA": 0, "shrinkB": 0, "mutation_scale": 8,
+        "connectionstyle": f"arc3,rad={bend}"})
 
 
-def _draw_arrows(ax: Axes, left: np.ndarray, top: np.ndarray, between: float) -> None:
-    """Join each box to the next one, in its column or at the top of the next column."""
-    for i in range(1, len(left)):
-        x, y = left[i - 1] + BOX_WIDTH / 2, top[i - 1] + BOX_HEIGHT
-        if left[i] == left[i - 1]:
-            _draw_arrow(ax, [x, x], [y, top[i]])
-        else:
-            up, end = left[i - 1] + between, left[i] + BOX_WIDTH / 2
-            _draw_arrow(ax, [x, x, up, up, end, end], [y, y + 0.1, y + 0.1, -0.09, -0.09, 0])
+def _draw_link(ax: Axes, left: np.ndarray, top: np.ndarray) -> None:
+    """Join a box to the next one, which is below it or at the top of the next column."""
+    (start, end), below = left + BOX_WIDTH / 2, top[0] + BOX_HEIGHT
+    if start < end:
+        up = left[1] - 0.45
+        ax.plot([start, start, up, up, end], [below, below + 0.1, below + 0.1, -ABOVE, -ABOVE], "k-", linewidth=1)
+        below = -ABOVE
+    _draw_arrow(ax, (end, below), (end, top[1]), "black")
 
 
-def _draw_short_cut(ax: Axes, short_cut: _ShortCut, lane: int, left: np.ndarray, top: np.ndarray) -> None:
-    a, b, text = short_cut
-    end = top[b] + BOX_HEIGHT * 0.3
-    if left[a] == left[b]:
-        side, x, start = 1, left[b] + BOX_WIDTH + 0.14 + LANE * lane, top[a] + BOX_HEIGHT * 0.7
-        _draw_arrow(ax, [left[a] + BOX_WIDTH, x, x, left[b] + BOX_WIDTH], [start, start, end, end], VERMILLION)
-    else:  # from the last box of a column: the line to the next column carries what the short cut takes
-        side, x, start = -1, left[b] - 0.14, -0.09
-        _draw_arrow(ax, [x, x, left[b]], [start, end, end], VERMILLION)
-    ax.text(x + 0.1 * side, (start + end) / 2, text, rotation=270, ha="center", va="center", fontsize=SMALL - 1,
-            color=VERMILLION)
+def _draw_short_cut(ax: Axes, short_cut: _ShortCut, left: np.ndarray, top: np.ndarray) -> None:
+    """Draw a curve at the right of the boxes, or at their left from the line that comes from the column before."""
+    start, end, beside = short_cut
+    same = left[start] == left[end]
+    side, x = (1, left[end] + BOX_WIDTH) if same else (-1, left[end])
+    y = top[start] + 0.7 * BOX_HEIGHT if same else -ABOVE, top[end] + 0.3 * BOX_HEIGHT
+    _draw_arrow(ax, (x, y[0]), (x, y[1]), VERMILLION, bend=-side * 2 * CURVE)
+    middle = max(sum(y) / 2, 0.8)  # a long text at the top of a column would cross the title
+    ax.text(x + side * (CURVE * (y[1] - y[0]) + 0.09), middle, " · ".join(map(_layer_text, beside)), rotation=270,
+            ha="center", va="center", fontsize=SMALL - 1, color=VERMILLION)

@@ -28,18 +28,17 @@ def test_comparison_ranks_official_runs_and_sets_leaky_ones_apart():
     assert values[names.index("fer_net (1.5 M)")] == "71.0% [69.0, 73.0]   70.0%"
     assert values[names.index("vgg16 (34 M)")].endswith("–")
 
-    dots = [line for line in ax.lines if line.get_marker() == "o"]
-    points = {(line.get_xdata()[0], line.get_ydata()[0]): line for line in dots}
-    assert points[0.71, names.index("fer_net (1.5 M)")].get_markerfacecolor() == style.BLUE
-    assert points[0.8139, names.index("cnn5_bn (0.7 M)")].get_markerfacecolor() == "white"
+    dots, clean, leaky, unseen = (line for line in ax.lines if line.get_marker() in ("o", "D"))
+    own = [names.index(name) for name in own if "M)" in name]
+    assert [*zip(dots.get_xdata(), dots.get_ydata())] == [*zip([0.71, 0.66, 0.61], own)]
+    assert [*zip(leaky.get_xdata(), leaky.get_ydata())] == [(0.8139, own[3])]
+    assert dots.get_markerfacecolor() == style.BLUE and leaky.get_markerfacecolor() == "white"
+    np.testing.assert_equal(clean.get_xdata(), [0.7, np.nan, 0.6])
+    assert unseen.get_markerfacecolor() == "white", "an exhibit's faces never seen are another mix"
     assert [bool(bar.get_hatch()) for bars in ax.containers for bar in bars] == [True]
-    clean = [line.get_xdata()[0] for line in ax.lines if line.get_marker() == "D"]
-    assert sorted(x for x in clean if x == x) == [0.6, 0.7]
-    hollow = [line.get_ydata()[0] for line in ax.lines
-              if line.get_marker() == "D" and line.get_markerfacecolor() == "white"]
-    assert hollow == [names.index("cnn5_bn (0.7 M)")], "an exhibit's faces never seen are another mix"
-    dashed = sorted(line.get_xdata()[0] for line in ax.lines if line.get_linestyle() == "--")
-    assert dashed == [result.accuracy for result in comparison.PUBLISHED_RESULTS]
+    dashed, intervals = (drawn.get_segments() for drawn in ax.collections)
+    assert [segment[0, 0] for segment in dashed] == [result.accuracy for result in comparison.PUBLISHED_RESULTS][::-1]
+    np.testing.assert_allclose([segment[:, 0] for segment in intervals], [(0.69, 0.73), (0.64, 0.68), (0.59, 0.63)])
 
 
 def test_comparison_says_what_is_wrong_with_its_table():

@@ -69,5 +69,8 @@ def test_unbuilt_and_nested_networks_are_refused():
     with pytest.raises(ValueError, match="built"):
         plots.plot_network(keras.Sequential([keras.layers.Dense(3)], name="unbuilt"))
     inputs = keras.Input((12, 12, 1))
+    with pytest.raises(ValueError, match="2 inputs and 1 outputs"):
+        two = [keras.Input((3,)), keras.Input((3,))]
+        plots.plot_network(keras.Model(two, keras.layers.Add()(two)))
     with pytest.raises(ValueError, match="'outer' is not flat.*'inner'"):
         plots.plot_network(keras.Model(inputs, make_network("inner")(inputs), name="outer"))
