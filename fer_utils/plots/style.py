@@ -3,7 +3,6 @@ import contextlib
 import io
 import os
 import re
-import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TypeVar
@@ -62,18 +61,22 @@ def new_axes(ax: Axes | None, width: float, height: float) -> Axes:
 
 
 def titled(drawn: Drawn, text: str, note: str) -> Drawn:
-    """Set the title and return what was drawn. The note is in brackets, in its own line if both do not fit into one."""
+    """Set the title and return what was drawn. The note is in brackets, in its own line if both do not fit into one.
+
+    A line that does not fit either gets smaller letters, so no title has three lines.
+    """
     figure = drawn.get_figure(root=True)
     assert figure is not None
     letters = int(figure.get_figwidth() * 8)
     parts = [text, f"({note})"] if note else [text]
     title = " ".join(parts)
     if len(title) > letters:
-        title = "\n".join(textwrap.fill(part, letters) for part in parts)
+        title = "\n".join(parts)
+    size = STYLE["axes.titlesize"] * min(1, letters / max(map(len, title.split("\n"))))
     if isinstance(drawn, Axes):
-        drawn.set_title(title)
+        drawn.set_title(title, fontsize=size)
     else:
-        drawn.suptitle(title)
+        drawn.suptitle(title, fontsize=size)
     return drawn
 
 
@@ -126,6 +129,6 @@ def fit_page(figure: Figure) -> None:
     if len(named) == 1:
         named[0].set_title("")
     scale = min(WIDTH / figure.get_figwidth(), 1)
-    figure.set_size_inches(scale * figure.get_size_inches())
+    figure.set_size_inches(scale * figure.get_figwidth(), scale * figure.get_figheight())
     for text in figure.findobj(Text):
         text.set(fontfamily=STYLE["font.family"], fontsize=scale * float(text.get_fontsize()))
