@@ -217,7 +217,7 @@ def _captions(n: int, true: ArrayLike | None, predicted: ArrayLike, probability:
 @use_style()
 def plot_gradcam(pixels: np.ndarray, heatmaps: ArrayLike, true: ArrayLike | None = None,
                  predicted: ArrayLike | None = None, probability: ArrayLike | None = None, columns: int = 6,
-                 note: str = "", title: str = "Grad-CAM: what spoke for the predicted emotion",
+                 note: str = "", title: str = "Grad-CAM of the predicted emotion",
                  ax: Axes | None = None) -> Axes:
     """Draw faces and, below each one, the same face under its heatmap.
 

@@ -1,4 +1,5 @@
 """The diagram of a network."""
+import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -19,10 +20,7 @@ _FOLLOWERS = ("BatchNormalization", "LayerNormalization", "GroupNormalization", 
 _KINDS = {"Conv": "convolution", "Pool": "pooling", "Dense": "dense"} | dict.fromkeys(
     ("Add", "Multiply", "Concatenate", "Subtract", "Average"), "sum or product")
 _SHORT = {"BatchNormalization": "BN", "LayerNormalization": "LN", "GroupNormalization": "GN", "InputLayer": "input",
-          "Flatten": "flatten", "Dense": "dense", "Add": "+", "Multiply": "×", "Softmax": "softmax",
-          "Concatenate": "concatenate", "SeparableConv2D": "sep. conv", "DepthwiseConv2D": "depthwise conv",
-          "GlobalAveragePooling2D": "global average pool", "GlobalMaxPooling2D": "global max pool",
-          "MaxPooling2D": "max pool", "AveragePooling2D": "average pool", "Rescaling": "rescale"}
+          "Add": "+", "Multiply": "×"}
 
 # In inches.
 BOX_WIDTH, BOX_HEIGHT, ROW_STEP, COLUMN_STEP, ABOVE = 2.35, 0.46, 0.66, 3.3, 0.09
@@ -45,9 +43,8 @@ def _times(values: Sequence[int | None]) -> str:
 def _layer_text(layer: Any) -> str:
     """Say in a few words what a layer does; the output shape says its number of filters or units."""
     name = type(layer).__name__
-    if name == "Activation":
-        return layer.activation.__name__
-    text = _SHORT.get(name, "conv" if "Conv" in name else name)
+    words = re.sub(r"(?<=[a-z])(?=[A-Z][a-z])", " ", name.removesuffix("2D"))  # "MaxPooling2D": "Max Pooling"
+    text = _SHORT.get(name, words.lower().replace("pooling", "pool"))
     if "Conv" in name:
         text += f" {_times(layer.kernel_size)}" + (f" /{layer.strides[0]}" if layer.strides[0] > 1 else "")
     elif hasattr(layer, "pool_size"):
@@ -55,7 +52,11 @@ def _layer_text(layer: Any) -> str:
     elif "Dropout" in name:
         text = f"dropout {layer.rate:g}"
     activation = getattr(getattr(layer, "activation", None), "__name__", "linear")
-    return text if activation == "linear" else f"{text} · {activation.replace('relu', 'ReLU')}"
+    if name == "Activation":
+        text = activation
+    elif activation != "linear":
+        text += f" · {activation}"
+    return text.replace("relu", "ReLU")
 
 
 def _main_path(model: "keras.Model") -> tuple[list[Any], list[_ShortCut]]:

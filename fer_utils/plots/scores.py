@@ -6,13 +6,16 @@ import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
-from matplotlib.colors import to_rgba_array
+from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from ..labels import COLOURS, EMOTIONS, N_CLASSES
+from ..metrics import confused_pairs
 from .checks import check_columns, check_emotion_rows, check_fractions
 from .style import BLUE, GRAY, LABEL, ORANGE, SMALL, VERMILLION, WIDTH, new_axes, percent, titled, use_style
+
+LIGHT_BLUES = ListedColormap(plt.get_cmap("Blues")(np.linspace(0, 0.6, 256)))
 
 
 def _check_confusion(matrix: np.ndarray) -> np.ndarray:
@@ -29,19 +32,14 @@ def _check_confusion(matrix: np.ndarray) -> np.ndarray:
 def draw_heatmap(ax: Axes, counts: pd.DataFrame, label: str, shares: bool = False) -> None:
     """Draw counts, or shares of each row, with their numbers as a heatmap; `label` names the colour bar.
 
-    The colours are one hue from white to dark, so they are safe for every colour vision and in gray print.
+    The colours are one hue from white to a medium blue: safe for every colour vision and in gray print, and light
+    enough for black numbers in each cell.
     """
     table = counts.div(counts.sum(axis=1).clip(lower=1), axis=0) if shares else counts
     fmt = ".0%" if shares else ",.0f"
-    sns.heatmap(table, annot=True, fmt=fmt, cmap="Blues", vmin=0, vmax=1 if shares else None, ax=ax, linewidths=0.5,
-                xticklabels=True, yticklabels=True, annot_kws={"fontsize": LABEL},
+    sns.heatmap(table, annot=True, fmt=fmt, cmap=LIGHT_BLUES, vmin=0, vmax=1 if shares else None, ax=ax, linewidths=0.5,
+                xticklabels=True, yticklabels=True, annot_kws={"fontsize": LABEL, "color": "black"},
                 cbar_kws={"label": label, "format": f"{{x:{fmt}}}"})
-    # Black and white have the same contrast to a relative luminance of 0.18 (WCAG 2.1). Seaborn's own limit, 0.41,
-    # leaves white numbers on light blue.
-    rgb = to_rgba_array(ax.collections[0].get_facecolor())[:, :3]
-    linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
-    for number, luminance in zip(ax.texts, linear @ (0.2126, 0.7152, 0.0722)):
-        number.set_color("black" if luminance > 0.18 else "white")
     ax.tick_params(length=0)
     ax.tick_params(axis="y", rotation=0)
     plt.setp(ax.get_xticklabels(), rotation=30, ha="right", rotation_mode="anchor")
@@ -129,21 +127,16 @@ def plot_confused_pairs(matrix: np.ndarray, top: int = 10, note: str = "", ax: A
 
     At most `top` are drawn. Without a mistake there is nothing to draw, and a ValueError says so.
     """
-    matrix = _check_confusion(matrix)
-    wrong = matrix - np.diag(np.diag(matrix))
-    order = np.argsort(-wrong, axis=None, kind="stable")[:top]
-    order = order[wrong.flat[order] > 0]
-    if not len(order):
+    pairs = confused_pairs(_check_confusion(matrix), top).query("faces > 0")
+    if pairs.empty:
         raise ValueError("the confusion matrix holds no mistake: nothing to draw")
-    ax = new_axes(ax, WIDTH, 1.1 + 0.3 * len(order))
-    counts = wrong.flat[order]
-    true, predicted = np.divmod(order, N_CLASSES)
-    bars = ax.barh([f"{EMOTIONS[i]} → {EMOTIONS[j]}" for i, j in zip(true, predicted)], counts, height=0.7,
-                   color=[COLOURS[EMOTIONS[i]] for i in true])
-    ax.bar_label(bars, [f"{n:,} ({n / matrix[i].sum():.0%} of {EMOTIONS[i]})" for n, i in zip(counts, true)],
+    ax = new_axes(ax, WIDTH, 1.1 + 0.3 * len(pairs))
+    bars = ax.barh(pairs["true"] + " → " + pairs["predicted"], pairs["faces"], height=0.7,
+                   color=pairs["true"].map(COLOURS))
+    ax.bar_label(bars, [f"{row.faces:,} ({row.share:.0%} of {row.true})" for row in pairs.itertuples()],
                  fontsize=LABEL, padding=4)
     ax.invert_yaxis()
-    ax.set(xlim=(0, max(counts) * 1.3), xlabel="faces", ylabel="true → predicted")
+    ax.set(xlim=(0, pairs["faces"].max() * 1.3), xlabel="faces", ylabel="true → predicted")
     ax.xaxis.set_major_locator(MaxNLocator(6, integer=True))
     ax.xaxis.set_major_formatter("{x:,.0f}")
-    return titled(ax, f"The {len(order)} most frequent mistakes", note)
+    return titled(ax, f"The {len(pairs)} most frequent mistakes", note)

@@ -18,6 +18,15 @@ def test_every_title_ends_with_the_note(name):
     assert title_of(drawn(name)).endswith(f"({DRAWN})")
 
 
+@pytest.mark.parametrize("width", [4.8, 8])
+def test_a_long_title_has_two_lines_that_fit(width):
+    ax = plt.subplots(figsize=(width, 3), layout="constrained")[1]
+    style.titled(ax, "Pairs of copies: 1 of 1,855; framed where their labels differ", "FER2013, 700 of 35,887 faces")
+    ax.figure.draw_without_rendering()
+    box = ax.title.get_window_extent()
+    assert ax.get_title().count("\n") == 1 and 0 < box.x0 and box.x1 < ax.figure.bbox.x1
+
+
 @pytest.mark.parametrize("name", EVERY)
 def test_nothing_is_clipped(name):
     figure = drawn(name).figure

@@ -33,7 +33,7 @@ def test_network_short_cuts_name_their_layers():
     model = keras.Model(inputs, layers.GlobalAveragePooling2D()(x))
     texts = [text.get_text() for text in plots.plot_network(model).texts]
     assert "conv 1×1 /2 · BN" in texts
-    assert "sep. conv 3×3" in texts and "global average pool" in texts
+    assert "separable conv 3×3" in texts and "global average pool" in texts
 
 
 @pytest.mark.parametrize("depth", [2, 15, 30])
