@@ -12,7 +12,7 @@ from typing import Self, TypeVar
 
 import cv2
 from PIL import Image
-from tqdm import tqdm
+from tqdm.auto import tqdm
 
 from ..errors import CameraError, DataError
 from ..networks.runs import read_card, run_folder

@@ -23,7 +23,7 @@ _SHORT_TRAINING: dict[str, Any] = {"sample": 700, "epochs": 1}
 _MODELS_DRAWN = ("cnn3", "fer_net")
 _OTHERS = re.compile(r"03_(history_(.+-(official|leaky)-|fer_net)|augmentation)")
 """What notebook 03 draws too, and is not committed: figures of a throw-away training or of a second model."""
-_SCREENSHOTS = {"07_app.png"}
+_SCREENSHOTS = {"07_app.png", "08_report.png"}
 """Pictures that no notebook draws."""
 BLOCK, SAME = 8, 16
 """Two pictures are the same to the eye where no block of 8×8 pixels differs by 16 gray levels in its mean."""

@@ -35,7 +35,7 @@ def annotate_video(source: str | Path | int, out: str | Path, model: str | Path 
     ``complete`` (False: the file ended over a tenth earlier than it says), ``video`` and ``table`` (paths). Raises
     `CameraError` where the source does not open or a camera stops; what was finished is kept, as at Ctrl-C.
     """
-    from tqdm import tqdm
+    from tqdm.auto import tqdm
 
     if seconds is not None and not seconds > 0:
         raise ValueError(f"seconds must be above 0, got {seconds:g}")

@@ -113,7 +113,7 @@ def plot_correction(table: pd.DataFrame, note: str = "", ax: Axes | None = None)
     ax.plot(table["raw_error"], y, "o", color=VERMILLION, markerfacecolor=plt.rcParams["axes.facecolor"], mew=1.5,
             label="raw")
     ax.plot(table["corrected_error"], y, "o", color=BLUE, label="corrected")
-    ax.set(xlim=(0, None), xlabel="share of faces booked under a wrong emotion", ylabel="mixes with known shares")
+    ax.set(xlim=(0, None), xlabel="share of faces counted under a wrong emotion", ylabel="mixes with known shares")
     ax.set_yticks([])
     ax.xaxis.set_major_formatter(percent)
     ax.grid(axis="x", color=GRAY, alpha=0.3)
