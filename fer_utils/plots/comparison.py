@@ -57,7 +57,7 @@ def plot_comparison(table: pd.DataFrame, published: Sequence[PublishedResult] = 
     if unknown:
         raise ValueError(f"protocol must be official or leaky, got {', '.join(map(str, sorted(unknown)))}")
     table = table.sort_values("accuracy", ascending=False, kind="stable")
-    sections = [  # the name and the heading of the values, what is drawn, what draws it
+    sections = [  # its name, the heading of its values, the table, and what draws it and returns its names and values
         ("Published", "accuracy", pd.DataFrame(published, columns=PublishedResult._fields).sort_values(
             "accuracy", ascending=False, kind="stable"), _draw_published),
         ("Official split", "accuracy [95 %]    clean", table[table["protocol"] == "official"], _draw_official),
@@ -70,10 +70,9 @@ def plot_comparison(table: pd.DataFrame, published: Sequence[PublishedResult] = 
     for name, value, part, draw in sections:
         headings.append(len(names))
         ax.axhline(len(names) - 0.5, color="black", linewidth=0.8)
-        draw(ax, part, len(names) + 1 + np.arange(len(part)))
-        texts = part.apply(_published_texts if draw is _draw_published else _run_texts, axis=1)
-        names += [name, *texts.str[0]]
-        values += [value, *texts.str[1]]
+        for texts in [(name, value), *draw(ax, part, len(names) + 1 + np.arange(len(part)))]:
+            names.append(texts[0])
+            values.append(texts[1])
     ax.set(ylim=(len(names) - 0.4, -0.6), xlabel="accuracy")
     right = ax.secondary_yaxis("right")
     for side, labels in ((ax, names), (right, values)):
@@ -89,38 +88,39 @@ def plot_comparison(table: pd.DataFrame, published: Sequence[PublishedResult] = 
     return titled(ax, "Accuracy beside the published marks", note)
 
 
-def _published_texts(result: pd.Series) -> tuple[str, str]:
-    margin = f" ± {result['margin']:.0%}" if result["margin"] else ""
-    return f"{result['name']} ({result['source']})", f"{result['accuracy']:.1%}{margin}"
-
-
-def _run_texts(run: pd.Series) -> tuple[str, str]:
-    clean = "     –" if pd.isna(run["clean_accuracy"]) else f"{run['clean_accuracy']:6.1%}"
-    return (f"{run['name']} ({run['parameters'] / 1e6:.2g} M)",
-            f"{run['accuracy']:.1%} [{100 * run['low']:.1f}, {100 * run['high']:.1f}]  {clean}")
-
-
-def _draw_published(ax: Axes, results: pd.DataFrame, y: np.ndarray) -> None:
+def _draw_published(ax: Axes, results: pd.DataFrame, y: np.ndarray) -> list[tuple[str, str]]:
     ax.vlines(results["accuracy"], 0, 1, GRAY, "--", transform=ax.get_xaxis_transform(), linewidth=0.8, zorder=0.6,
               label="published; human ± 5 %")
     for accuracy, margin in zip(results["accuracy"], results["margin"]):
         ax.axvspan(accuracy - margin, accuracy + margin, color=GRAY, alpha=0.15, linewidth=0, zorder=0.5)
     ax.plot(results["accuracy"], y, "|", color="black", ms=12, mew=2)
+    return [(f"{result['name']} ({result['source']})",
+             f"{result['accuracy']:.1%}" + (f" ± {result['margin']:.0%}" if result["margin"] else ""))
+            for result in results.to_dict("records")]
 
 
-def _draw_official(ax: Axes, runs: pd.DataFrame, y: np.ndarray) -> None:
+def _draw_official(ax: Axes, runs: pd.DataFrame, y: np.ndarray) -> list[tuple[str, str]]:
     ax.plot(runs["accuracy"], y, "o", color=BLUE, ms=7, label="PrivateTest")
     ax.hlines(y, runs["low"], runs["high"], BLUE, linewidth=2.5, label="its 95 % interval")
     ax.plot(runs["clean_accuracy"], y, "D", color=ORANGE, markeredgecolor="black", mew=0.7, ms=6, zorder=3,
             label="clean: without faces seen in training")
+    return _run_texts(runs)
 
 
-def _draw_leaky(ax: Axes, runs: pd.DataFrame, y: np.ndarray) -> None:
+def _draw_leaky(ax: Axes, runs: pd.DataFrame, y: np.ndarray) -> list[tuple[str, str]]:
     ax.barh(y, runs["high"] - runs["low"], left=runs["low"], height=0.5, facecolor="none", edgecolor=VERMILLION,
             hatch="////", linewidth=0.8)
     ax.plot(runs["accuracy"], y, "o", color=VERMILLION, ms=7, mfc="white", mew=1.5, label="leaky test part")
     ax.plot(runs["clean_accuracy"], y, "D", color=ORANGE, ms=6, mfc="white", mew=1.2, zorder=3,
             label="of it, faces never seen: other classes")
+    return _run_texts(runs)
+
+
+def _run_texts(runs: pd.DataFrame) -> list[tuple[str, str]]:
+    return [(f"{run['name']} ({run['parameters'] / 1e6:.2g} M)",
+             f"{run['accuracy']:.1%} [{100 * run['low']:.1f}, {100 * run['high']:.1f}]  "
+             + ("     –" if pd.isna(run["clean_accuracy"]) else f"{run['clean_accuracy']:6.1%}"))
+            for run in runs.to_dict("records")]
 
 
 @use_style()
