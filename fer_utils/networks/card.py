@@ -129,11 +129,18 @@ class Card:
     def answers(self, part: "FaceSet", usage: str = "PrivateTest") -> np.ndarray:
         """Return the predicted emotions, int (N,), of the faces of `usage`: from the card, else from the weights.
 
-        `part` holds the faces that were scored, in their order.
+        `part` holds the faces that were scored, in their order. DataError: it holds as many faces, but others, for the
+        card's answers do not have the card's accuracy on them.
         """
-        digits = self.scores.get(usage, {}).get("answers") or ""
-        if len(digits) == len(part):
-            return unpack_answers(digits)
+        score = self.scores.get(usage, {})
+        if len(score.get("answers") or "") == len(part):
+            answers = unpack_answers(score["answers"])
+            accuracy = (answers == part.emotion).mean()
+            if part.labelled.all() and abs(accuracy - score["accuracy"]) > 1e-4:
+                raise DataError(f"{self.name}: these are not the {usage} faces that it was scored on, or in another "
+                                f"order: its answers are right on {accuracy:.1%} of them, by its card on "
+                                f"{score['accuracy']:.1%}. Load the data set that it was trained on")
+            return answers
         from .runs import ensemble_probabilities  # which imports this module
 
         return ensemble_probabilities([self.folder], part.pixels).argmax(axis=1)

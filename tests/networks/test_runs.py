@@ -41,7 +41,7 @@ def test_a_card_says_what_sets_its_training_apart():
     assert words(balance="class_weights", augment="strong")[0] == "cnn3, strong, class weights"
     assert words(balance="under")[1] == "under-sampled" and words(balance="smote")[1] == "smote"
     assert words(teachers=["a"])[1] == "distilled"
-    assert words(protocol="leaky", balance="over") == ("cnn3, over-sampled", "leaky protocol, over-sampled")
+    assert words(protocol="leaky", balance="over") == ("cnn3, leaky", "leaky protocol, over-sampled")
     assert Card.from_dict(card_values() | {"averaged": ["a", "b"]}, "mean").training == "averaged"
 
 
@@ -86,8 +86,11 @@ def test_a_missing_field_is_named_whatever_it_is(tmp_path):
 def test_a_card_gives_the_answers_that_it_keeps():
     faces = draw_faces(70)
     predicted = np.arange(70) % 7
-    kept = card(scores={"PrivateTest": scored(answers=pack_answers(predicted))})
+    accuracy = float((predicted == faces.emotion).mean())
+    kept = card(scores={"PrivateTest": scored(accuracy, answers=pack_answers(predicted))})
     assert np.array_equal(kept.answers(faces), predicted)
+    with pytest.raises(DataError, match="not the PrivateTest faces that it was scored on"):
+        kept.answers(faces[faces.emotion.argsort()])  # as many faces, in another order
     with pytest.raises(DataError, match="no trained network"):  # without them its weights would have to answer
         card("nowhere").answers(faces)
 
