@@ -165,10 +165,10 @@ def check_correction(true: np.ndarray, predicted: np.ndarray, confusion: np.ndar
     `true` and `predicted`, int (N,), are labels and answers on faces that neither the network was trained on nor
     `confusion` counted on.
 
-    The result has a row for each mix. raw_error and corrected_error are the share of faces under a wrong emotion (half
-    the sum of the differences over the seven emotions), raw_valence_error and corrected_valence_error the same over the
-    three valences. raw_inside and corrected_inside say how many of the seven true shares lie in their intervals, and
-    closer whether corrected_error is the smaller.
+    The result has a row for each mix. raw_error and corrected_error are half the sum of the differences from the seven
+    true shares, raw_valence_error and corrected_valence_error the same over the three valences. raw_inside and
+    corrected_inside say how many of the seven true shares lie in their intervals, and closer whether corrected_error is
+    the smaller.
     """
     members = [np.flatnonzero(np.asarray(true) == label) for label in range(N_CLASSES)]
     answers = np.eye(N_CLASSES, dtype=int)[predicted]

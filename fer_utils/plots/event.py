@@ -102,7 +102,7 @@ def _short(name: str, letters: int = 28) -> str:
 
 @use_style()
 def plot_correction(table: pd.DataFrame, note: str = "", ax: Axes | None = None) -> Axes:
-    """Draw how many faces raw and corrected shares count under a wrong emotion, for mixes whose shares are known.
+    """Draw the errors of raw and corrected shares, for mixes whose shares are known: half the sum of the differences.
 
     `table` has a row for each mix: raw_error and corrected_error, as fractions (`event.check_correction`).
     """
@@ -113,7 +113,8 @@ def plot_correction(table: pd.DataFrame, note: str = "", ax: Axes | None = None)
     ax.plot(table["raw_error"], y, "o", color=VERMILLION, markerfacecolor=plt.rcParams["axes.facecolor"], mew=1.5,
             label="raw")
     ax.plot(table["corrected_error"], y, "o", color=BLUE, label="corrected")
-    ax.set(xlim=(0, None), xlabel="share of faces counted under a wrong emotion", ylabel="mixes with known shares")
+    ax.set(xlim=(0, None), xlabel="error: half the sum of the differences from the true shares",
+           ylabel="mixes with known shares")
     ax.set_yticks([])
     ax.xaxis.set_major_formatter(percent)
     ax.grid(axis="x", color=GRAY, alpha=0.3)
