@@ -7,7 +7,7 @@ import numpy as np
 
 from ..errors import DataError
 from ..labels import EMOTIONS
-from .copies import clean_mask, face_ids
+from .copies import clean_mask, face_ids, faces_on_both_sides
 from .faceset import USAGES, FaceSet
 
 PROTOCOLS = ("official", "leaky")
@@ -187,8 +187,7 @@ def class_weights(emotion: np.ndarray) -> dict[int, float]:
 
 def leak_count(parts: Split) -> int:
     """Count the test faces (`Split.reported`) that are byte for byte in the training part (291; leaky: thousands)."""
-    ids = face_ids(np.concatenate([parts.train.pixels, parts.reported.pixels]))
-    return int(np.isin(ids[len(parts.train):], ids[:len(parts.train)]).sum())
+    return faces_on_both_sides(parts.train.pixels, parts.reported.pixels)
 
 
 def memoriser_accuracy(parts: Split, size: int = 16, limit: int | None = None, seed: int = 0,
