@@ -1,25 +1,21 @@
 """Drawn faces in FER2013's shape: what the notebooks run on when there is no data set.
 
-Every face is drawn from parameters, none is taken from a photograph. Facial action units (`drawing.person`) move the
-outlines of brows, eyes and mouth, and the relief under them that the light falls on. Person, pose, light, lens and what
-hides a part of the face say nothing about the emotion. `draw_faces` also plants the flaws of FER2013 itself, so that
-the audit has something to find.
+None is taken from a photograph (`drawn_face`). `draw_faces` plants the flaws of FER2013 too, so that the audit has
+something to find.
 """
 import cv2
 import numpy as np
 
-from ..labels import EMOTIONS, N_CLASSES, emotion_index
-from .drawing.canvas import SUPERSAMPLE, background, paint_shapes, photograph, relief_light
-from .drawing.person import Person, Pose, random_units
-from .drawing.shapes import crease_shapes, face_shapes, relief_bumps
+from ..labels import N_CLASSES
+from .drawn_face import draw_face
 from .faceset import USAGES, FaceSet
 
 FER2013_COUNTS = ((3995, 436, 4097, 7215, 4830, 3171, 4965),
                   (467, 56, 496, 895, 653, 415, 607),
                   (491, 55, 528, 879, 594, 416, 626))
 """Faces of FER2013 in each usage (rows, as `USAGES`) and class (columns, as `EMOTIONS`)."""
-# Counted on FER2013 itself: its flaws, which `draw_faces` plants in proportion.
 FER2013_FACES = 35_887
+# Flaws of FER2013, counted on it: `draw_faces` plants them in proportion.
 FER2013_EXACT_COPIES = 1_855
 FER2013_TEST_FACES_IN_TRAINING = {"PublicTest": 281, "PrivateTest": 291}
 FER2013_CONFLICTING_GROUPS = 59
@@ -28,30 +24,6 @@ NEAR_DUPLICATES = 0.015
 """Share of the drawn rows that are a slightly shifted, brighter or recompressed version of a Training face."""
 MIN_FACES_FOR_FLAWS = 200
 """Smaller sets are drawn without planted flaws: one blank face could be all there is of a class."""
-
-
-def draw_face(emotion: str | int, rng: np.random.Generator | int, size: int = 48) -> np.ndarray:
-    """Draw one gray face that shows an emotion, a name or label of `EMOTIONS`: uint8 (size, size), size at least 16.
-
-    All that varies comes from `rng` or its seed; framing, brightness and contrast are spread as in FER2013.
-
-    >>> draw_face("happy", 0).shape
-    (48, 48)
-    """
-    label = emotion_index(emotion)
-    if label is None:
-        raise ValueError(f"draw_face: no emotion {emotion!r}; choose one of {', '.join(EMOTIONS)}, "
-                         f"or a label from 0 to {N_CLASSES - 1}")
-    if size < 16:
-        raise ValueError(f"draw_face: size is {size}; a face needs at least 16 pixels")
-    rng = np.random.default_rng(rng)
-    units, person, pose = random_units(EMOTIONS[label], rng), Person(rng), Pose(rng)
-    canvas = np.zeros((size * SUPERSAMPLE, size * SUPERSAMPLE, 3), np.uint8)  # tone, skin, hair
-    canvas[..., 0] = background(size * SUPERSAMPLE, rng)
-    paint_shapes(canvas, face_shapes(person, units, rng), pose)
-    creases = np.zeros((2 * size, 2 * size), np.uint8)
-    paint_shapes(creases, crease_shapes(person, units), pose)
-    return photograph(canvas, creases, relief_light(relief_bumps(person, units), pose, rng), pose, rng)
 
 
 def draw_faces(n: int = 3000, seed: int = 0) -> FaceSet:
@@ -96,35 +68,32 @@ def _counts(n: int) -> np.ndarray:
 
 def _plant_flaws(pixels: np.ndarray, emotion: np.ndarray, usage: np.ndarray, rng: np.random.Generator) -> None:
     """Overwrite some rows of `pixels`; labels and usages, and with them the counts, stay as they are."""
-    n = len(pixels)
-    training = np.flatnonzero(usage == "Training")
+    whole = {name: rng.permutation(np.flatnonzero(usage == name)) for name in USAGES}
     # The first Training face of each class is never overwritten: every class keeps an original to copy.
-    first = [training[emotion[training] == label][0] for label in range(N_CLASSES)]
-    in_training = rng.permutation(np.setdiff1d(training, first))
-    in_test = {name: rng.permutation(np.flatnonzero(usage == name)) for name in FER2013_TEST_FACES_IN_TRAINING}
+    training = whole["Training"]
+    whole["Training"] = np.delete(training, np.unique(emotion[training], return_index=True)[1])
 
-    n_leaked = {name: round(len(rows) * FER2013_TEST_FACES_IN_TRAINING[name] / sum(FER2013_COUNTS[USAGES.index(name)]))
-                for name, rows in in_test.items()}
-    n_relabelled = max(2, round(n * FER2013_CONFLICTING_GROUPS / FER2013_FACES))
-    n_same = round(n * FER2013_EXACT_COPIES / FER2013_FACES) - n_relabelled - sum(n_leaked.values())
-    n_blank = max(2, round(n * FER2013_BLANK_FACES / FER2013_FACES))
+    def in_proportion(count: int, least: int = 0) -> int:
+        return max(least, round(len(pixels) * count / FER2013_FACES))
 
-    relabelled, same, blank, rest = np.split(in_training, np.cumsum([n_relabelled, n_same, n_blank]))
-    copies = np.concatenate([same, *(rows[:n_leaked[name]] for name, rows in in_test.items())])
-    rest = np.concatenate([rest, *(rows[n_leaked[name]:] for name, rows in in_test.items())])
-    near = rng.choice(rest, round(n * NEAR_DUPLICATES), replace=False)
+    def take(name: str, count: int) -> np.ndarray:
+        rows, whole[name] = np.split(whole[name], [count])
+        return rows
 
-    originals = np.setdiff1d(training, np.concatenate([relabelled, copies, blank, near]))
-    of_class = [originals[emotion[originals] == label] for label in range(N_CLASSES)]
-    for row in copies:
-        pixels[row] = pixels[rng.choice(of_class[emotion[row]])]
-    taken: list[int] = []
-    for row in relabelled:  # no source twice, so that each makes one group of conflicting labels
-        others = originals[emotion[originals] != emotion[row]]
-        taken.append(rng.choice(np.setdiff1d(others, taken)))
-        pixels[row] = pixels[taken[-1]]
+    leaked = np.concatenate([take(name, in_proportion(n)) for name, n in FER2013_TEST_FACES_IN_TRAINING.items()])
+    relabelled = take("Training", in_proportion(FER2013_CONFLICTING_GROUPS, least=2))
+    blank = take("Training", in_proportion(FER2013_BLANK_FACES, least=2))
+    same = take("Training", in_proportion(FER2013_EXACT_COPIES) - len(leaked) - len(relabelled))
+    near = rng.choice(np.concatenate(list(whole.values())), round(len(pixels) * NEAR_DUPLICATES), replace=False)
+    originals = np.setdiff1d(training, np.concatenate([relabelled, blank, same, near]))
+    for row in np.concatenate([leaked, same]):
+        pixels[row] = pixels[rng.choice(originals[emotion[originals] == emotion[row]])]
     for row in near:
-        pixels[row] = _nearly_same(pixels[rng.choice(of_class[emotion[row]])], rng)
+        pixels[row] = _nearly_same(pixels[rng.choice(originals[emotion[originals] == emotion[row]])], rng)
+    for row in relabelled:  # no original twice, so that each makes one group of conflicting labels
+        original = rng.choice(originals[emotion[originals] != emotion[row]])
+        pixels[row] = pixels[original]
+        originals = originals[originals != original]
     for row, level in zip(blank, rng.permutation(256)):  # 256 blank faces that differ are enough for 700,000 rows
         pixels[row] = level
 

@@ -88,7 +88,7 @@ def _load_drawn(n: int, cache: bool) -> FaceSet:
     if cache and n >= _DRAWN_TO_CACHE:
         # Other versions of the code, or of what it draws with, draw other faces.
         here = Path(__file__).parent
-        code = [file.read_text(encoding="utf-8") for file in (here / "drawn.py", *sorted(here.glob("drawing/*.py")))]
+        code = [file.read_text(encoding="utf-8") for file in sorted(here.glob("drawn*.py"))]
         facts = json.dumps([_CACHE_VERSION, n, cv2.__version__, np.__version__, *code])
         arrays = cached_arrays(paths.CACHE / f"drawn-{n}.npz", hashlib.sha256(facts.encode()).hexdigest(), draw)
     else:

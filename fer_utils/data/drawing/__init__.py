@@ -1,1 +1,0 @@
-"""How one face is drawn: what varies (`person`), its shapes, and the canvas they are painted on."""
