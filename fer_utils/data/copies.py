@@ -1,6 +1,6 @@
 """Exact and near copies of faces, within and across the official parts; blank faces."""
 import hashlib
-from itertools import combinations, product
+from itertools import product
 
 import numpy as np
 import pandas as pd
@@ -41,12 +41,6 @@ def face_ids(pixels: np.ndarray) -> np.ndarray:
 def exact_copies(pixels: np.ndarray) -> int:
     """Return how many rows are copies of another: rows minus distinct faces (FER2013: 1,855)."""
     return len(pixels) - len(np.unique(face_ids(pixels)))
-
-
-def faces_on_both_sides(a_pixels: np.ndarray, b_pixels: np.ndarray) -> int:
-    """Return how many faces of b are byte for byte in a."""
-    ids = face_ids(np.concatenate([a_pixels, b_pixels]))
-    return int(np.isin(ids[len(a_pixels):], ids[:len(a_pixels)]).sum())
 
 
 def copies_in_training(faces: FaceSet) -> dict[str, int]:
@@ -157,7 +151,6 @@ def duplicate_table(faces: FaceSet, pairs: pd.DataFrame | None = None) -> pd.Dat
 
 def _exact_pairs(pixels: np.ndarray) -> np.ndarray:
     """Return all pairs of rows i < j with equal faces, int (P, 2)."""
-    ids = pd.Series(face_ids(pixels))
-    groups = ids[ids.duplicated(keep=False)].groupby(ids).groups.values()
-    pairs = [pair for rows in groups for pair in combinations(sorted(rows), 2)]
-    return np.array(pairs, dtype=np.int64).reshape(-1, 2)
+    rows = pd.DataFrame({"row": np.arange(len(pixels)), "face": face_ids(pixels)})
+    pairs = rows.merge(rows, on="face")[["row_x", "row_y"]].to_numpy()
+    return pairs[pairs[:, 0] < pairs[:, 1]]

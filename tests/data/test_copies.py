@@ -87,13 +87,6 @@ def test_exact_copies_are_rows_minus_distinct_faces(small):
     assert copies.exact_copies(np.unique(small, axis=0)) == 0
 
 
-def test_faces_on_both_sides_counts_the_second_ones(small):
-    a, b = small[:30], small[30:]
-    known = {face.tobytes() for face in a}
-    assert copies.faces_on_both_sides(a, b) == sum(face.tobytes() in known for face in b)
-    assert copies.faces_on_both_sides(a, b[:0]) == 0
-
-
 def test_copies_in_training_by_hand():
     a, b, c, d = noise(4)
     faces = face_set([a, a, b, a, a, c, b, d], usage=["Training"] * 3 + ["PublicTest"] * 3 + ["PrivateTest"] * 2)
@@ -212,30 +205,13 @@ def test_a_lower_threshold_finds_more(photos):
     assert len(copies.near_duplicates(pixels, threshold=0.5)) > len(copies.near_duplicates(pixels))
 
 
-class TestCache:
-    @pytest.fixture
-    def pixels(self, photos):
-        return np.stack([crop(photos[0]), crop(photos[1]), jpeg(crop(photos[0]))])
-
-    def test_is_read_the_second_time(self, pixels, monkeypatch):
-        first = copies.near_duplicates(pixels, cache=True)
-        monkeypatch.setattr(copies, "_pairs_of_rows", None)  # would fail if anything were searched
-        pd.testing.assert_frame_equal(copies.near_duplicates(pixels, cache=True), first)
-        with pytest.raises(TypeError):
-            copies.near_duplicates(pixels[::-1], cache=True)  # another set
-
-    def test_is_made_anew_when_damaged_and_leaves_no_parts(self, pixels):
-        first = copies.near_duplicates(pixels, cache=True)
-        file, = paths.CACHE.iterdir()
-        file.write_bytes(file.read_bytes()[:100])
-        pd.testing.assert_frame_equal(copies.near_duplicates(pixels, cache=True), first)
-        assert list(paths.CACHE.iterdir()) == [file] and file.stat().st_size > 100
-
-    def test_is_left_out_with_a_warning_where_it_cannot_be_written(self, pixels, tmp_path, monkeypatch):
-        (tmp_path / "file").write_text("in the way")
-        monkeypatch.setattr(paths, "CACHE", tmp_path / "file" / "cache")
-        with pytest.warns(UserWarning, match="could not be cached"):
-            assert len(copies.near_duplicates(pixels, cache=True)) == 1
+def test_the_cache_is_read_the_second_time(photos, monkeypatch):
+    pixels = np.stack([crop(photos[0]), crop(photos[1]), jpeg(crop(photos[0]))])
+    first = copies.near_duplicates(pixels, cache=True)
+    monkeypatch.setattr(copies, "_pairs_of_rows", None)  # would fail if anything were searched
+    pd.testing.assert_frame_equal(copies.near_duplicates(pixels, cache=True), first)
+    with pytest.raises(TypeError):
+        copies.near_duplicates(pixels[::-1], cache=True)  # another set
 
 
 # --- across the official parts ---

@@ -479,37 +479,13 @@ def test_cache_of_folders_notices_a_new_image(faces, tmp_path):
     assert len(load(place)) == 71
 
 
-@pytest.mark.parametrize("damage", [lambda c: b"", lambda c: c[: len(c) // 2], lambda c: b"x" * len(c),
-                                    lambda c: c[:9000] + bytes([c[9000] ^ 1]) + c[9001:]])
-def test_corrupt_cache_is_ignored_and_rewritten(faces, tmp_path, damage):
+def test_a_flipped_bit_in_the_cache_is_noticed(faces, tmp_path):
     path = write_csv(faces, tmp_path / "fer2013.csv")
     load(path)
-    cached = next(paths.CACHE.iterdir())
+    cached, = paths.CACHE.iterdir()
     whole = cached.read_bytes()
-    cached.write_bytes(damage(whole))
+    cached.write_bytes(whole[:9000] + bytes([whole[9000] ^ 1]) + whole[9001:])
     assert_same(load(path), faces)
-    assert len(cached.read_bytes()) == len(whole)
-    with np.load(cached) as arrays:
-        np.testing.assert_array_equal(arrays["pixels"], faces.pixels)
-
-
-def test_interrupted_caching_leaves_nothing(faces, tmp_path, monkeypatch):
-    path = write_csv(faces, tmp_path / "fer2013.csv")
-
-    def interrupted(file, **arrays):
-        file.write(b"half")
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(np, "savez", interrupted)
-    with pytest.raises(KeyboardInterrupt):
-        load(path)
-    assert list(paths.CACHE.iterdir()) == []
-
-
-def test_cache_that_cannot_be_written(faces, tmp_path, monkeypatch):
-    paths.DATA.write_text("a file where the cache's folder should be")
-    with pytest.warns(UserWarning, match="could not be cached"):
-        assert_same(load(write_csv(faces, tmp_path / "fer2013.csv")), faces)
 
 
 # ---- FaceSet and sample ----
