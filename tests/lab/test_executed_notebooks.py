@@ -9,7 +9,7 @@ from tests.lab.executing import ROOT, outputs, run, text
 
 
 def test_the_quick_run_executes_every_notebook(tmp_path):
-    result = run(tmp_path, "--data", "drawn:500", "-p", "epochs", 1, "-p", "pictures", 20)
+    result = run(tmp_path, "--data", "drawn:300", "-p", "epochs", 1, "-p", "by_hand", 64, "-p", "pictures", 20)
     executed = sorted(Path(result["executed"]).glob("*.ipynb"))
     assert [p.name[:2] for p in executed] == ["01", "02", "03", "03", "03", "04", "05", "06", "07", "08"]
     assert result["done"] == 10 and len(result["table"]) == 3

@@ -18,7 +18,7 @@ def test_the_challenges_files_give_a_submission(tmp_path):
     table[training].to_csv(data / "train.csv", index=False)
     table.loc[~training, ["pixels"]].to_csv(data / "test.csv", index=False)
     result = run(tmp_path, "--data", data, "--only", "01,02,03,04,05,06,08",  # 07 reads no faces of the data set
-                 "-p", "model", "fer_net_tiny", "-p", "epochs", 1, "-p", "sample", 0, "-p", "pictures", 20)
+                 "-p", "model", "fer_net_tiny", "-p", "epochs", 1, "-p", "by_hand", 64, "-p", "pictures", 20)
     assert [row["scored_on"] for row in result["table"]] == ["validation"]
     [submission] = Path(result["runs"]).glob("*/submission.csv")
     answers = pd.read_csv(submission)

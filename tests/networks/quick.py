@@ -17,7 +17,7 @@ def speck_network() -> zoo.Network:
 
         for filters in (8, 16):
             x = layers.Conv2D(filters, 3, strides=2, use_bias=False)(x)
-            x = layers.ReLU()(layers.BatchNormalization()(x))
+            x = layers.ReLU()(layers.BatchNormalization(momentum=0.5)(x))
         return layers.Dropout(0.2)(layers.GlobalAveragePooling2D()(x))
 
     return zoo.Network(build, zoo.GRAY48, "the tests'")
