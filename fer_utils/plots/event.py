@@ -19,7 +19,7 @@ def plot_shares(table: pd.DataFrame, note: str = "", ax: Axes | None = None) -> 
     """Draw the shares of the emotions, or of the valences, raw and corrected, with their 95 % intervals.
 
     `table` (`estimate_shares`) has rows named by emotion or "valence: …", and fractions in the columns raw and
-    corrected, each also with _low and _high.
+    corrected, each also with _low and _high. Where it has a column truth, a line marks the true share in each row.
     """
     table = check_columns(table, ["raw", "raw_low", "raw_high", "corrected", "corrected_low", "corrected_high"],
                           "shares")
@@ -35,12 +35,16 @@ def plot_shares(table: pd.DataFrame, note: str = "", ax: Axes | None = None) -> 
             ax.plot(value, y + shift, "o", color=colour, ms=6, mew=1.5, markerfacecolor=fill or colour)
         legend.append(Line2D([], [], color=plt.rcParams["text.color"], marker="o", markerfacecolor=fill,
                              linewidth=thick, label=f"{kind}, 95 % interval"))
+    if "truth" in table:
+        ink, y = plt.rcParams["text.color"], np.arange(len(table))
+        ax.vlines(table["truth"], y - 0.32, y + 0.32, color=ink, linewidth=1.5, zorder=3)
+        legend.append(Line2D([], [], color=ink, marker="|", ms=12, mew=1.5, linestyle="none", label="truth"))
     ax.set(ylim=(len(names) - 0.5, -0.5), xlabel="share of participants", xlim=(0, None))
     ax.set_yticks(range(len(names)), names)
     ax.xaxis.set_major_formatter(percent)
     ax.xaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))
     ax.grid(axis="x", color=GRAY, alpha=0.3)
-    ax.figure.legend(handles=legend, loc="outside lower center", ncols=2)
+    ax.figure.legend(handles=legend, loc="outside lower center", ncols=len(legend))
     return titled(ax, "How the participants looked", note)
 
 

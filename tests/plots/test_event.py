@@ -20,6 +20,17 @@ def test_shares_and_their_intervals_are_the_tables():
     assert points[-1].get_markerfacecolor() == "white", "raw shares are hollow"
 
 
+def test_the_truth_is_marked_where_it_is_known():
+    table = make_event_shares()
+    truth = np.linspace(0.02, 0.2, len(table))
+    ax = plots.plot_shares(table.assign(truth=truth))
+    [marks] = ax.collections
+    places = [(x, (low + high) / 2) for (x, low), (_, high) in marks.get_segments()]
+    np.testing.assert_allclose(places, [*zip(truth, range(len(table)))])
+    assert [text.get_text() for text in ax.figure.legends[0].get_texts()][2:] == ["truth"]
+    assert not drawn("event_shares").collections and len(drawn("event_shares").figure.legends[0].get_texts()) == 2
+
+
 def test_periods_pile_up_to_all_participants():
     table, ax = make_over_time(), drawn("event_over_time")
     assert len(ax.containers) == 7
