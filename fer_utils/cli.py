@@ -70,6 +70,8 @@ def _add_data_and_training(add: Any) -> None:
     sub = _command(add, "data", commands.data_command, data=False)
     sub.add_argument("path", nargs="?", help="a file or folder; default: what data/ holds, else drawn faces")
     sub.add_argument("--download", action="store_true", help="fetch FER2013 from Kaggle into data/ first")
+    sub.add_argument("--ferplus", action="store_true",
+                     help="fetch FER+, ten annotators' votes for each face, into data/ first")
 
     sub = _command(add, "train", commands.train_command)
     sub.add_argument("--model", required=True, metavar="NAME", help="a name that `zoo` lists")

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
 
+    from .data.faceset import FaceSet
     from .networks.card import Card
     from .vision.predict import Face
 
@@ -32,10 +33,13 @@ Command = Callable[[Namespace], Outcome]
 
 def data_command(args: Namespace) -> Outcome:
     """Say what data set was found, class by usage."""
-    from .data import copies, load
+    from .data import copies, ferplus, load
 
     if args.download:
         print(f"FER2013 is in {load.download()}", file=sys.stderr)
+    votes = ferplus.download_ferplus() if args.ferplus else None
+    if votes:
+        print(f"FER+ is in {votes}", file=sys.stderr)
     faces = load.load(args.path)
     counts = faces.counts()
     result: dict[str, Any] = {
@@ -51,10 +55,26 @@ def data_command(args: Namespace) -> Outcome:
     lines += [f"{result['exact_copies']:,} rows are exact copies of another row",
               *(f"{n:,} {usage} faces appear in Training byte for byte"
                 for usage, n in result["test_faces_in_training"].items())]
+    if votes:
+        result["ferplus"] = votes
+        lines.append(_ferplus_line(votes, faces))
     if faces.drawn:
         lines += ["", "No data set was found, so faces are drawn. `python -m fer_utils data --download` fetches "
                       "FER2013; data/README.md says how to get it by hand."]
     return Outcome(result, "\n".join(lines))
+
+
+def _ferplus_line(votes: Path, faces: "FaceSet") -> str:
+    """Say whether FER+'s votes belong to these faces."""
+    from .data import ferplus
+    from .errors import DataError
+
+    try:
+        agreement = ferplus.ferplus_agreement(faces.emotion, ferplus.read_ferplus(votes, faces))
+    except DataError as error:
+        return f"FER+ does not fit these faces: {error}"
+    share = float(agreement["agreement"].to_numpy()[-1])
+    return f"FER+'s ten annotators agree with {share:.1%} of the labels"
 
 
 def train_command(args: Namespace) -> Outcome:

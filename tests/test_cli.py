@@ -2,11 +2,13 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from fer_utils.cli import main
+from fer_utils.data import ferplus
 from fer_utils.data.drawn import draw_faces
-from fer_utils.labels import EMOTIONS
+from fer_utils.labels import EMOTIONS, FERPLUS_VOTES
 
 MODELS = Path(__file__).parents[1] / "models"
 
@@ -45,6 +47,25 @@ def test_data_in_words(archive, capsys):
     assert main(["data", str(archive)]) == 0
     out = capsys.readouterr().out
     assert "300 faces" in out and "disgust" in out and "exact copies" in out
+
+
+def test_data_says_whether_ferplus_fits_these_faces(archive, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(ferplus, "download_ferplus", lambda: votes)
+    votes, faces = tmp_path / "fer2013new.csv", draw_faces(300, seed=5)
+    columns = [FERPLUS_VOTES.index(name) for name in ("anger", "disgust", "fear", "happiness", "sadness", "surprise",
+                                                      "neutral")]
+    rows = np.zeros((300, len(FERPLUS_VOTES)), int)
+    rows[np.arange(300), np.array(columns)[np.where(np.arange(300) < 75, 3, faces.emotion)]] = 10
+    table = pd.DataFrame(rows, columns=FERPLUS_VOTES).assign(Usage=faces.usage)
+    table.to_csv(votes, index=False)
+    share = 1 - np.mean((np.arange(300) < 75) & (faces.emotion != 3))
+    assert main(["data", str(archive), "--ferplus"]) == 0
+    said_to = capsys.readouterr()
+    assert f"agree with {share:.1%} of the labels" in said_to.out and str(votes) in said_to.err
+    table[:200].to_csv(votes, index=False)
+    assert main(["data", str(archive), "--ferplus"]) == 0
+    assert "FER+ does not fit these faces" in capsys.readouterr().out
+    assert said(capsys, "data", archive, "--ferplus", "--json")["ferplus"] == str(votes)
 
 
 def test_train_then_evaluate(archive, speck, tmp_path, capsys):

@@ -1,4 +1,6 @@
 """FER+: ten annotators' votes for each face of FER2013."""
+import hashlib
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -6,10 +8,15 @@ import pandas as pd
 
 from .. import paths
 from ..errors import DataError
+from ..files import write_bytes
 from ..labels import EMOTIONS, FERPLUS_TO_FER2013, FERPLUS_VOTES, UNLABELLED
 from .faceset import FaceSet
 
 _REPOSITORY = "https://github.com/microsoft/FERPlus"
+_URL = "https://raw.githubusercontent.com/microsoft/FERPlus/master/fer2013new.csv"
+_ROWS = 35_887
+# Of the votes as bytes, row by row; file names and line ends do not count, since nothing here reads them.
+_VOTES_SHA256 = "935d1852901cf134d0e733572c8b77d27a7ac81edabcffb2f4704e3bae535350"
 
 
 def find_ferplus(place: str | Path | None = None) -> Path | None:
@@ -18,6 +25,71 @@ def find_ferplus(place: str | Path | None = None) -> Path | None:
     inside = sorted(place.glob("*/fer2013new.csv")) if place.is_dir() else []
     files = [(place if place.is_dir() else place.parent) / "fer2013new.csv", *inside]
     return next((file for file in files if file.is_file()), None)
+
+
+def download_ferplus(dest: str | Path | None = None) -> Path:
+    """Fetch ``fer2013new.csv`` from FER+'s repository (1.6 MB), unless it is there, and check the votes in it.
+
+    `dest` is a folder, by default `paths.DATA`; where that is a file, the folder around it. Returns the file: whole, or
+    not there at all. A `DataError` says how to get it by hand when the repository cannot be reached.
+    """
+    dest = Path(paths.DATA if dest is None else dest).expanduser()
+    target = (dest.parent if dest.is_file() else dest) / "fer2013new.csv"
+    if target.is_file():
+        _check_votes(target, str(target))
+        return target
+    with tempfile.TemporaryDirectory() as folder:
+        fetched = _fetch_ferplus(Path(folder), target)
+        _check_votes(fetched, _URL)
+        write_bytes(target, fetched.read_bytes())
+    return target
+
+
+def _fetch_ferplus(folder: Path, target: Path) -> Path:
+    import logging
+
+    import pooch
+    import requests
+
+    pooch.get_logger().setLevel(logging.ERROR)
+    try:
+        return Path(pooch.retrieve(_URL, None, target.name, folder, downloader=pooch.HTTPDownloader(timeout=20)))
+    except (requests.RequestException, OSError) as error:
+        raise DataError(
+            f"{target.name} of FER+ could not be downloaded ({type(error).__name__}: {str(error)[:200]}).\n"
+            "When the network is back, try again; or by hand, in a browser:\n"
+            f"  1. open {_REPOSITORY}, click {target.name}, and press Download raw file;\n"
+            f"  2. put it into {target.parent}\n"
+            "  3. python -m fer_utils data --ferplus   checks it") from error
+
+
+def _check_votes(path: Path, label: str) -> None:
+    """Raise a `DataError` where a file does not hold FER+'s votes; `label` is how it is called."""
+    table = _read_table(path, label)
+    votes = table[list(FERPLUS_VOTES)].to_numpy()
+    if len(table) != _ROWS:
+        problem = f"has {len(table):,} rows of votes, not {_ROWS:,}"
+    elif votes.dtype.kind not in "iu" or hashlib.sha256(votes.astype(np.uint8).tobytes()).hexdigest() != _VOTES_SHA256:
+        problem = "its votes are not FER+'s"
+    else:
+        return
+    raise DataError(f"{label}: {problem}; remove the file where you have it, and fetch it again from {_REPOSITORY}")
+
+
+def _read_table(path: str | Path, label: str) -> pd.DataFrame:
+    """Read a table that has the columns of FER+; errors call it `label`."""
+    try:
+        table = pd.read_csv(path)
+    except FileNotFoundError:
+        raise DataError(f"{label}: no such file; `python -m fer_utils data --ferplus` fetches it from "
+                        f"{_REPOSITORY}") from None
+    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
+        raise DataError(f"{label}: not readable as CSV ({error}); fetch it again from {_REPOSITORY}") from None
+    missing = [name for name in ("Usage", *FERPLUS_VOTES) if name not in table]
+    if missing:
+        raise DataError(f"{label}: no column {', '.join(missing)}, found {', '.join(map(str, table))[:300]}; "
+                        f"take fer2013new.csv of {_REPOSITORY}")
+    return table
 
 
 def read_ferplus(path: str | Path, faces: FaceSet) -> np.ndarray:
@@ -29,16 +101,7 @@ def read_ferplus(path: str | Path, faces: FaceSet) -> np.ndarray:
     """
     remedy = ("FER+ goes by row: load all of FER2013 from a CSV layout (fer2013.csv, icml_face_data.csv), whose order "
               "is the original one, and choose rows of faces and votes together afterwards")
-    try:
-        table = pd.read_csv(path)
-    except FileNotFoundError:
-        raise DataError(f"{path}: no such file; fer2013new.csv is in {_REPOSITORY}") from None
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
-        raise DataError(f"{path}: not readable as CSV ({error}); fetch it again from {_REPOSITORY}") from None
-    missing = [name for name in ("Usage", *FERPLUS_VOTES) if name not in table]
-    if missing:
-        raise DataError(f"{path}: no column {', '.join(missing)}, found {', '.join(map(str, table))}; "
-                        f"take fer2013new.csv of {_REPOSITORY}")
+    table = _read_table(path, str(path))
     if len(table) != len(faces):
         raise DataError(f"{path}: votes for {len(table):,} faces, but there are {len(faces):,}. {remedy}")
     wrong = np.flatnonzero(table["Usage"].to_numpy() != faces.usage)

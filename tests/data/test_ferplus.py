@@ -1,11 +1,16 @@
 """FER+'s votes: read in their order, refused for other rows, counted by hand."""
 
+import hashlib
+import http.server
 import os
+import socket
+import threading
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from fer_utils import paths
 from fer_utils.data import ferplus
 from fer_utils.errors import DataError
 from fer_utils.labels import EMOTIONS, FERPLUS_VOTES
@@ -85,6 +90,85 @@ class TestReadFerplus:
             ferplus.read_ferplus(tmp_path / "fer2013new.csv", faces)
 
 
+class TestDownload:
+    ROWS = [votes(anger=9, unknown=1), votes(NF=10), votes(happiness=10)]
+
+    @pytest.fixture
+    def site(self, tmp_path, monkeypatch):
+        """A web site with a file of votes for three faces; the folder that it serves, and the requests that it got."""
+        class Site(http.server.SimpleHTTPRequestHandler):
+            def __init__(self, *args):
+                super().__init__(*args, directory=str(folder))
+
+            def log_message(self, text, *args):
+                asked.append(args[0])
+
+        folder, asked = tmp_path / "site", []
+        folder.mkdir()
+        self.table().to_csv(folder / "fer2013new.csv", index=False)
+        server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Site)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        monkeypatch.setattr(ferplus, "_URL", f"http://127.0.0.1:{server.server_port}/fer2013new.csv")
+        monkeypatch.setattr(ferplus, "_ROWS", 3)
+        monkeypatch.setattr(ferplus, "_VOTES_SHA256", hashlib.sha256(bytes(sum(self.ROWS, []))).hexdigest())
+        monkeypatch.setattr(paths, "DATA", tmp_path / "data")
+        yield folder, asked
+        server.shutdown()
+        server.server_close()
+
+    def table(self):
+        table = pd.DataFrame(self.ROWS, columns=FERPLUS_VOTES)
+        table.insert(0, "Usage", "Training")
+        table.insert(1, "Image name", ["fer0000000.png", None, "fer0000001.png"])
+        return table
+
+    def test_is_fetched_once_and_whole(self, site):
+        folder, asked = site
+        file = ferplus.download_ferplus()
+        assert file == paths.DATA / "fer2013new.csv" == ferplus.find_ferplus()
+        assert file.read_bytes() == (folder / "fer2013new.csv").read_bytes() and len(asked) == 1
+        assert ferplus.download_ferplus() == file and len(asked) == 1
+        assert [path.name for path in paths.DATA.iterdir()] == ["fer2013new.csv"]
+
+    def test_goes_beside_a_file_that_is_the_data(self, site, tmp_path):
+        (tmp_path / "fer2013.csv").write_text("")
+        assert ferplus.download_ferplus(tmp_path / "fer2013.csv") == tmp_path / "fer2013new.csv"
+
+    @pytest.mark.parametrize("spoil, message", [
+        (lambda t: t[:2], "127.0.0.1.*has 2 rows of votes, not 3"),
+        (lambda t: t.assign(fear=1), "127.0.0.1.*its votes are not FER.'s"),
+        (lambda t: t[::-1], "its votes are not FER.'s"),
+        (lambda t: t.drop(columns="NF"), "127.0.0.1.*no column NF"),
+        (lambda t: t.assign(fear="x"), "its votes are not FER.'s"),
+    ])
+    def test_another_file_is_refused_and_not_kept(self, site, spoil, message):
+        folder, _ = site
+        spoil(self.table()).to_csv(folder / "fer2013new.csv", index=False)
+        with pytest.raises(DataError, match=message):
+            ferplus.download_ferplus()
+        assert ferplus.find_ferplus() is None
+
+    def test_another_file_of_that_name_is_not_replaced(self, site):
+        paths.DATA.mkdir()
+        (paths.DATA / "fer2013new.csv").write_text("mine")
+        with pytest.raises(DataError, match="no column Usage"):
+            ferplus.download_ferplus()
+        assert (paths.DATA / "fer2013new.csv").read_text() == "mine"
+
+    def test_without_a_network_it_says_what_to_do_by_hand(self, site, monkeypatch):
+        with socket.socket() as nobody:  # bound, and it does not listen
+            nobody.bind(("127.0.0.1", 0))
+            monkeypatch.setattr(ferplus, "_URL", f"http://127.0.0.1:{nobody.getsockname()[1]}/fer2013new.csv")
+            with pytest.raises(DataError, match="could not be downloaded.*ConnectionError") as caught:
+                ferplus.download_ferplus()
+        assert str(paths.DATA) in str(caught.value) and "github.com/microsoft/FERPlus" in str(caught.value)
+
+    def test_a_page_that_is_not_there(self, site):
+        (site[0] / "fer2013new.csv").unlink()
+        with pytest.raises(DataError, match="could not be downloaded.*404"):
+            ferplus.download_ferplus()
+
+
 def test_ferplus_agrees_with_two_thirds_of_fer2013(fer2013):
     file = ferplus.find_ferplus(os.environ["FER_DATA"])
     if file is None:
@@ -92,3 +176,10 @@ def test_ferplus_agrees_with_two_thirds_of_fer2013(fer2013):
     private = fer2013.usage == "PrivateTest"
     table = ferplus.ferplus_agreement(fer2013.emotion[private], ferplus.read_ferplus(file, fer2013)[private])
     assert table["agreement"].round(3)[["all", "fear", "happy"]].tolist() == [0.643, 0.169, 0.937]
+
+
+def test_the_checksum_is_that_of_ferplus(fer2013):
+    file = ferplus.find_ferplus(os.environ["FER_DATA"])
+    if file is None:
+        pytest.skip("fer2013new.csv is not beside the data set")
+    assert ferplus.download_ferplus(os.environ["FER_DATA"]) == file
