@@ -16,6 +16,7 @@ from ..data.copies import clean_mask, face_ids
 from ..data.faceset import FaceSet
 from ..data.split import Split, split
 from ..errors import DataError
+from ..labels import N_CLASSES
 from ..metrics import fit_temperature
 from . import checkpoints, zoo
 from .backend import fuse_batch_norm, import_keras, xla_setting
@@ -182,6 +183,11 @@ def compile_model(model: "keras.Model", config: TrainConfig, steps_per_epoch: in
     loss = keras.losses.CategoricalCrossentropy(label_smoothing=config.label_smoothing)
     model.compile(optimizer, loss, metrics=metrics, jit_compile=xla_setting())
     optimizer.build(model.trainable_variables)
+    # A metric makes its variables when it first sees answers. Were that inside a training step, TensorFlow would trace
+    # the step twice.
+    nothing = np.zeros((1, N_CLASSES), np.float32)
+    model.compute_metrics(None, nothing, nothing)
+    model.reset_metrics()
 
 
 def _finish(run: _Run, faces: FaceSet, parts: Split, precision: str, rows: list[Row]) -> None:
