@@ -64,10 +64,12 @@ class TestReadFerplus:
         np.testing.assert_array_equal(ferplus.ferplus_labels(read), faces.emotion)
 
     def test_is_found_beside_the_data(self, table, tmp_path):
-        assert ferplus.find_ferplus(tmp_path) is None
-        file = self.write(table, tmp_path)
-        assert ferplus.find_ferplus(tmp_path) == file == ferplus.find_ferplus(tmp_path / "fer2013.csv")
-        assert ferplus.find_ferplus(tmp_path.parent) == file, "or in a folder of the data's folder"
+        folder = tmp_path / "inner"
+        folder.mkdir()
+        assert ferplus.find_ferplus(folder) is None
+        file = self.write(table, folder)
+        assert ferplus.find_ferplus(folder) == file == ferplus.find_ferplus(folder / "fer2013.csv")
+        assert ferplus.find_ferplus(tmp_path) == file, "or in a folder of the data's folder"
 
     @pytest.mark.parametrize("spoil, message", [
         (lambda t: t.drop(columns="contempt"), "no column contempt"),
