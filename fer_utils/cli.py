@@ -116,6 +116,8 @@ def _add_evaluation(add: Any) -> None:
     sub = _command(add, "results", commands.results_command)
     sub.add_argument("--ensemble", action="append", default=[], metavar="NAME+NAME", help="score their mean, too")
 
+    _command(add, "cards", commands.cards_command, data=False)
+
 
 def _add_faces(add: Any) -> None:
     sub = _command(add, "predict", commands.predict_command, data=False)
@@ -173,6 +175,13 @@ def _share(text: str) -> float:
 def _add_lab(add: Any) -> None:
     sub = _command(add, "export", commands.export_command, data=False)
     sub.add_argument("run", metavar="NAME_OR_RUN_DIR")
+
+    sub = _command(add, "push", commands.push_command, data=False)
+    sub.add_argument("run", metavar="NAME_OR_RUN_DIR")
+    sub.add_argument("repo", metavar="OWNER/NAME", help="its repository there; made if it is not there")
+    sub.add_argument("--private", action="store_true", help="only its owner sees it")
+    sub.add_argument("--exhibit", action="store_true", help="upload a network of the leaky protocol, too")
+    sub.add_argument("--dry-run", action="store_true", help="say what would be uploaded, and upload nothing")
 
     _command(add, "zoo", commands.zoo_command, data=False)
 

@@ -187,7 +187,7 @@ def results_command(args: Namespace) -> Outcome:
     """Measure all networks in models/ and write the tables in the READMEs."""
     from . import paths
     from .data import ferplus, load
-    from .evaluation import tables
+    from .evaluation import model_card, tables
 
     faces = load.load(args.data)
     votes = ferplus.find_ferplus(args.data)
@@ -195,8 +195,25 @@ def results_command(args: Namespace) -> Outcome:
     table = tables.shared_table(faces, ferplus.read_ferplus(votes, faces) if votes else None, ensembles)
     table.to_csv(paths.MODELS / "results.csv", index=False, float_format="%.6g")
     tables.write_between(paths.ROOT / "README.md", tables.readme_table(table), "results")
-    tables.write_between(paths.MODELS / "README.md", tables.class_table(table), "classes")
+    tables.write_between(paths.MODELS / "README.md", tables.index_table(table, paths.MODELS), "networks")
+    model_card.write_model_cards()
     return Outcome({"table": _records(table)}, tables.readme_table(table))
+
+
+def cards_command(args: Namespace) -> Outcome:
+    """Write the page of each network in models/, its README.md."""
+    from .evaluation import model_card
+
+    written = model_card.write_model_cards()
+    return Outcome({"cards": written}, "\n".join(map(str, written)) or "models/ holds no network")
+
+
+def push_command(args: Namespace) -> Outcome:
+    """Upload a trained network and its page to the Hugging Face Hub."""
+    from .lab import hub
+
+    done = hub.push_model(args.run, args.repo, args.private, args.exhibit, args.dry_run)
+    return Outcome({"repo": args.repo, "dry_run": args.dry_run, "done": done}, done)
 
 
 def predict_command(args: Namespace) -> Outcome:

@@ -197,13 +197,19 @@ def readme_table(table: pd.DataFrame) -> str:
     return "\n".join(lines)
 
 
-def class_table(table: pd.DataFrame) -> str:
-    """Return F1 by class and the sizes of a `shared_table` as Markdown, one line for each network."""
-    lines = [f"| network | training | {' | '.join(EMOTIONS)} | parameters | MFLOPs |", "|" + "---|" * 11]
+def index_table(table: pd.DataFrame, models: Path) -> str:
+    """Return a narrow table of a `shared_table` as Markdown: one line and one link for each folder in `models`."""
+    lines = ["| network | training | PrivateTest | clean | weights |", "|" + "---|" * 5]
     for row in table.to_dict("records"):
-        name = f"*exhibit:* {row['model']}" if row["exhibit"] else row["model"]
-        lines.append("| " + " | ".join([name, row["training"], *(f"{row[f'f1_{e}']:.2f}" for e in EMOTIONS),
-                                        f"{row['parameters']:,}", f"{row['mflops']:,.1f}"]) + " |")
+        folder = models / str(row["name"])
+        if not (folder / "card.json").is_file():
+            continue  # an ensemble
+        accuracy = _interval(row, "accuracy", "", percent=True)
+        lines.append("| " + " | ".join([
+            f"{'*exhibit:* ' if row['exhibit'] else ''}[{row['name']}]({row['name']}/README.md)", row["training"],
+            f"*its own leaky test:* {accuracy}" if row["exhibit"] else accuracy,
+            _interval(row, "clean_accuracy", "clean_", percent=True),
+            "yes" if (folder / "model.keras").is_file() else "no"]) + " |")
     return "\n".join(lines)
 
 

@@ -91,11 +91,14 @@ def test_the_table_says_which_weights_are_a_mean(models, faces, monkeypatch):
     assert training["large"] == "averaged, seed 1" and training["small"] == "plain"
 
 
-def test_markdown_has_a_line_a_network(measured):
-    for text in (tables.readme_table(measured), tables.class_table(measured)):
+def test_markdown_has_a_line_a_network(measured, models):
+    for text in (tables.readme_table(measured), tables.index_table(measured, models)):
         lines = text.splitlines()
-        assert len(lines) == 2 + len(measured) and len({line.count("|") for line in lines}) == 1
+        assert len({line.count("|") for line in lines}) == 1
         assert "exhibit" in lines[-1] and "leaky" in lines[-1]
+    assert len(tables.readme_table(measured).splitlines()) == 2 + len(measured)
+    weights = {line.split("](")[1].split("/")[0]: line.endswith("| yes |") for line in lines[2:]}
+    assert weights == {"small": True, "large": False, "leaky": True}, "an ensemble has no folder to link to"
 
 
 def test_an_ensemble_of_an_unknown_network_is_refused_before_anything_is_timed(models, faces, monkeypatch):
@@ -119,7 +122,8 @@ def test_the_readmes_hold_the_tables_of_the_shared_cards():
     table = pd.read_csv(ROOT / "models" / "results.csv", keep_default_na=False, na_values={
         name: [""] for name in ("clean_same_mix", "clean_macro_f1", "clean_macro_f1_low", "clean_macro_f1_high",
                                 "ferplus", "mcnemar_p", "minutes")})
-    for page, text in (("README.md", tables.readme_table(table)), ("models/README.md", tables.class_table(table))):
+    for page, text in (("README.md", tables.readme_table(table)),
+                       ("models/README.md", tables.index_table(table, ROOT / "models"))):
         assert f"-->\n{text}\n<!--" in (ROOT / page).read_text(encoding="utf-8"), page
     cards = [Card.read(path.parent) for path in sorted((ROOT / "models").glob("*/card.json"))]
     of_cards = tables.results_table(cards)
@@ -182,7 +186,7 @@ def test_text_goes_between_its_marks_and_nowhere_else(tmp_path):
     tables.write_between(page, "| new |", "results")
     assert page.read_text() == f"before\n{begin}\n| new |\n{end}\nafter\n"
     with pytest.raises(DataError, match="has no lines"):
-        tables.write_between(page, "x", "classes")
+        tables.write_between(page, "x", "networks")
 
 
 def test_milliseconds_times_each_network_once():

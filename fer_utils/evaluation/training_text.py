@@ -1,0 +1,142 @@
+"""How a network was trained, in sentences and as a command, from its card."""
+
+from collections import Counter
+from dataclasses import fields
+
+from ..networks.augment import AUGMENTATIONS, Augmentation
+from ..networks.card import Card
+from ..networks.recipes import TrainConfig
+
+_BALANCES = {
+    "over": "Faces of the rarer classes are repeated at random until all classes have equally many (over-sampling)",
+    "under": "Faces of the larger classes are left out at random until all classes have equally many (under-sampling)",
+    "smote": "New faces of the rarer classes are mixed from two old ones until all classes have equally many (SMOTE)",
+    "class_weights": "Errors on the rarer classes count for more (class weights)"}
+_CHANGES = {
+    "rotation": "turned", "shift": "shifted", "shear": "sheared", "zoom": "zoomed", "flip": "mirrored",
+    "contrast": "given another contrast", "brightness": "made darker or brighter", "gamma": "given another gamma",
+    "blur": "blurred", "noise": "made noisy", "jpeg": "packed as JPEG", "erase": "hidden in a rectangle",
+    "half": "hidden on one side"}
+_OPTIMIZERS = {"adam": "Adam", "adamw": "AdamW", "sgd": "SGD with Nesterov momentum"}
+_SCHEDULES = {"constant": "constant", "cosine": "falling to 0 along a cosine",
+              "plateau": "divided by 10 whenever 12 epochs brought no lower loss"}
+_OWN_OPTIONS = ("protocol", "balance", "augment", "weights", "epochs", "patience", "batch_size", "learning_rate",
+                "seed")
+
+
+def training_text(card: Card) -> list[str]:
+    """Return how a network was trained: one line of Markdown for each subject."""
+    return list(filter(None, (_faces(card), _changes(card), _target(card), _start(card), _optimizer(card),
+                              _epochs(card), _mean(card), _time(card), _versions(card))))
+
+
+def train_command(card: Card) -> str:
+    """Return the command that trains a network as its card says; empty where one command is not enough.
+
+    That is so for the mean of several runs, for a run that started from another or had teachers, and for settings that
+    this version of the code does not have.
+    """
+    if card.averaged or card.config.get("start") or card.config.get("teachers"):
+        return ""
+    try:
+        wanted = TrainConfig.from_dict(card.config)
+    except ValueError:
+        return ""
+    usual = TrainConfig.for_model(card.model, protocol=wanted.protocol)
+    words = [f"python -m fer_utils train --model {card.model}"]
+    for name in (field.name for field in fields(TrainConfig)):
+        value = getattr(wanted, name)
+        if value == getattr(usual, name) and (name, value) != ("protocol", "leaky"):
+            continue
+        words.append(f"--{name.replace('_', '-')} {value}" if name in _OWN_OPTIONS else f"-p {name} {value}")
+    return " ".join(words)
+
+
+def _faces(card: Card) -> str:
+    count = card.values["data"].get("train")
+    text = f"**Faces:** {card.title}, {card.split}" + (f"; {count:,} faces in each epoch" if count else "")
+    balance = card.config["balance"]
+    return f"{text}. {_BALANCES[balance]}." if balance in _BALANCES else f"{text}."
+
+
+def _changes(card: Card) -> str:
+    name = card.config["augment"]
+    if name == "none":
+        return "**Augmentation:** none; the faces are used as they are."
+    spec, unchanged = AUGMENTATIONS.get(name), Augmentation()
+    kinds = [word for field, word in _CHANGES.items() if spec and getattr(spec, field) != getattr(unchanged, field)]
+    how = f": in each epoch a face is, at random, {', '.join(kinds)}" if kinds else ""
+    return f"**Augmentation:** `{name}` of `fer_utils/networks/augment.py`{how}."
+
+
+def _target(card: Card) -> str:
+    config = card.config
+    teachers, share = config.get("teachers") or [], config.get("teacher_share", 0)
+    text = "**Learns from:** the label of each face"
+    if teachers:
+        text = (f"**Learns from:** the label of each face ({1 - share:.0%}) and the mean of the probabilities that "
+                f"other networks, its teachers, give to the face ({share:.0%}; distillation). The teachers' runs: "
+                + ", ".join(f"`{name}`" for name in teachers))
+    if config.get("teacher_views"):
+        text += f". The teachers see the changed faces, in {config['teacher_views']} passes, which are then repeated"
+    if config.get("label_smoothing"):
+        text += f". {config['label_smoothing']:.0%} of each label is spread over all classes (label smoothing)"
+    if config.get("mixup"):
+        text += f". Faces and labels are blended in pairs (mixup, alpha {config['mixup']})"
+    return f"{text}."
+
+
+def _start(card: Card) -> str:
+    if card.config.get("start"):
+        return f"**Started from:** the weights of an earlier run of this network, `{card.config['start']}`."
+    if card.config.get("weights"):
+        return f"**Started from:** pretrained weights, `{card.config['weights']}`."
+    return "**Started from:** random weights."
+
+
+def _optimizer(card: Card) -> str:
+    config, parts = card.config, []
+    if "optimizer" in config:
+        parts.append(_OPTIMIZERS.get(config["optimizer"], config["optimizer"]))
+    if "learning_rate" in config:
+        schedule = config.get("schedule", "constant")
+        parts.append(f"learning rate {config['learning_rate']:g}, {_SCHEDULES.get(schedule, schedule)}")
+    for name, words in (("warmup_epochs", "after a rise over {:g} epochs"), ("batch_size", "batches of {}"),
+                        ("weight_decay", "weight decay {:g}"), ("ema", "moving average of the weights, momentum {:g}")):
+        if config.get(name):
+            parts.append(words.format(config[name]).replace("over 1 epochs", "over one epoch"))
+    known = {field.name for field in fields(TrainConfig)}
+    parts += [f"{name} {value}" for name, value in sorted(config.items()) if name not in known and value]
+    return f"**Optimiser:** {', '.join(parts)}; seed {config['seed']}." if parts else ""
+
+
+def _epochs(card: Card) -> str:
+    of_last = "of the last run: " if card.averaged else ""
+    text = f"**Epochs:** {of_last}{card.epochs_run}"
+    if card.config.get("epochs", card.epochs_run) != card.epochs_run:
+        text += f" of at most {card.config['epochs']}"
+    if card.config.get("patience"):
+        text += f", to be stopped after {card.config['patience']} without a better accuracy on {card.chosen_by}"
+    return f"{text}. Epoch {card.best_epoch} was best on {card.chosen_by}, and its weights are kept."
+
+
+def _mean(card: Card) -> str:
+    if not card.averaged:
+        return ""
+    times = {1: "once", 2: "twice"}
+    runs = ", ".join(f"`{name}` ({times.get(n, f'{n} times')})" for name, n in Counter(card.averaged).items())
+    return f"**Averaged:** its weights are the mean of those of these runs: {runs}. The last run is described here."
+
+
+def _time(card: Card) -> str:
+    precision = {"mixed_bfloat16": ", computed in bfloat16 with float32 weights", "float32": ", computed in float32"}
+    # A run of the tests takes seconds.
+    minutes = f"{card.minutes:.0f}" if card.minutes >= 10 else f"{card.minutes:.1f}"
+    return f"**Time:** {minutes} minutes{precision.get(card.values.get('precision', ''), '')}."
+
+
+def _versions(card: Card) -> str:
+    versions: dict[str, str] = card.values.get("versions") or {}
+    names = [f"{'Python' if name == 'python' else name} {version}"
+             for name, version in versions.items() if name != "backend"]
+    return f"**Versions:** {', '.join(names)}." if names else ""

@@ -1,0 +1,100 @@
+"""Upload a trained network to the Hugging Face Hub."""
+
+import importlib.util
+import os
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..errors import DataError
+from ..evaluation.model_card import model_card
+from ..networks.runs import read_card
+
+if TYPE_CHECKING:  # an optional package
+    import huggingface_hub
+
+_FILES = ("model.keras", "model.onnx", "card.json", "history.csv")
+
+
+def files_to_push(name: Path | str, exhibit: bool = False) -> dict[str, Path | bytes]:
+    """Return what is uploaded of a trained network: README.md, its page as bytes, and the paths of its other files.
+
+    DataError: there is no such network, a file is missing, or it is an exhibit and `exhibit` does not allow that.
+    """
+    card = read_card(name)
+    if not (card.folder / "model.keras").is_file():
+        raise DataError(f"{card.folder}: holds only results, no weights (model.keras), so there is nothing to upload; "
+                        "its README.md says how to train it again")
+    if not card.honest and not exhibit:
+        raise DataError(f"{card.name} is an exhibit: it was trained under the leaky protocol, so its scores flatter; "
+                        "--exhibit uploads it all the same, and its page says what it is")
+    for file in (card.folder / name for name in _FILES):
+        if not file.is_file():
+            remedy = f"write it with: python -m fer_utils export {name}" if file.suffix == ".onnx" else "train it again"
+            raise DataError(f"{file}: not there; {remedy}")
+    return {"README.md": model_card(card).encode(), **{name: card.folder / name for name in _FILES}}
+
+
+def push_model(name: Path | str, repo: str, private: bool = False, exhibit: bool = False, dry_run: bool = False) -> str:
+    """Upload a trained network into the repository "owner/name" of the Hub, which is made if it is not there.
+
+    Returns what was done, or with `dry_run` what would be done, as text. DataError as in `files_to_push`, or because
+    the package huggingface_hub, a token or the owner's permission is missing; RuntimeError: the upload failed.
+    """
+    if not re.fullmatch(r"[\w.-]+/[\w.-]+", repo):
+        raise DataError(f"{repo!r} is no name of a repository; write OWNER/NAME, such as your-name/{Path(name).name}")
+    files = files_to_push(name, exhibit)
+    endpoint = os.environ.get("HF_ENDPOINT", "https://huggingface.co").rstrip("/")
+    listed = "\n".join(f"  {file:12} {_size(content) / 1e3:8,.0f} kB" for file, content in files.items())
+    if dry_run:
+        return f"would upload to {endpoint}/{repo} ({'private' if private else 'public'}):\n{listed}"
+    if importlib.util.find_spec("huggingface_hub") is None:
+        raise DataError('the package huggingface_hub is missing: pip install "huggingface_hub>=0.34"')
+    url = _upload(files, repo, private, endpoint)
+    return f"uploaded to {url}:\n{listed}"
+
+
+def _size(content: Path | bytes) -> int:
+    return len(content) if isinstance(content, bytes) else content.stat().st_size
+
+
+def _upload(files: dict[str, Path | bytes], repo: str, private: bool, endpoint: str) -> str:
+    """Make the repository where it is not there, and put the files into it in one commit; return its address."""
+    import huggingface_hub
+
+    if huggingface_hub.get_token() is None:
+        raise DataError("no token for the Hugging Face Hub was found: make one with write permission at "
+                        "https://huggingface.co/settings/tokens, then run: hf auth login (or set HF_TOKEN)")
+    api = huggingface_hub.HfApi(endpoint, library_name="fer_utils")
+    try:
+        made = api.create_repo(repo, private=private, exist_ok=True)
+        # One that was there keeps its setting.
+        if private and not api.model_info(repo).private:
+            raise DataError(f"{made} is there and public, so nothing was uploaded; make it private on its page, or "
+                            "name another")
+        api.create_commit(repo, [huggingface_hub.CommitOperationAdd(file, content) for file, content in files.items()],
+                          commit_message="Upload a network and its page")
+    except DataError:
+        raise
+    except huggingface_hub.errors.HfHubHTTPError as error:
+        raise DataError(_refusal(error, repo)) from error
+    except Exception as error:  # which ones depends on the HTTP library of its version
+        reason = str(error).strip().splitlines() or [type(error).__name__]
+        raise RuntimeError(f"the upload of {repo} to {endpoint} failed ({reason[0]}): is this computer online? "
+                           "Then run the same command again") from error
+    return str(made)
+
+
+def _refusal(error: "huggingface_hub.errors.HfHubHTTPError", repo: str) -> str:
+    """Say in one sentence what the Hub's answer means and what to do."""
+    status = error.response.status_code
+    if status == 401:
+        return ("the Hugging Face Hub does not know this token (401): make a new one at "
+                "https://huggingface.co/settings/tokens, then run: hf auth login (or set HF_TOKEN)")
+    if status == 403:
+        return (f"this token may not write to {repo} (403): take a token with write permission, or name a repository "
+                "of your own")
+    if status == 404:
+        return f"the Hugging Face Hub has no {repo} and could not make it (404): is its owner's name right?"
+    said = error.server_message or str(error).strip().splitlines()[0]
+    return f"the Hugging Face Hub refused the upload of {repo} ({status}: {said}); try again later"
