@@ -76,8 +76,18 @@ def draw_face(emotion: str | int, rng: np.random.Generator | int, size: int = 48
     if size < 16:
         raise ValueError(f"draw_face: size is {size}; a face needs at least 16 pixels")
     rng = np.random.default_rng(rng)
+    tone, person = draw_person(_random_units(label, rng), rng, size)
+    return _photograph(tone + (1 - person) * _random_background(size, rng), rng)
+
+
+def draw_person(units: Units, rng: np.random.Generator, size: int) -> tuple[np.ndarray, np.ndarray]:
+    """Draw one person, lit and turned at random, before nothing.
+
+    Returns the gray levels, 0 where nobody is, and how much of each pixel the person covers, 0 to 1: both float
+    (size, size). Equal states of `rng` give the same person, whatever the expression.
+    """
     canvas = np.zeros((_SUPERSAMPLE * size, _SUPERSAMPLE * size, 2), np.uint8)  # tone, and 255 where the person is
-    _paint_person(canvas, _random_units(label, rng), rng)
+    _paint_person(canvas, units, rng)
     light, (x, y) = _random_light(rng), _random_view(size, rng)
 
     def seen(picture: np.ndarray) -> np.ndarray:
@@ -87,7 +97,7 @@ def draw_face(emotion: str | int, rng: np.random.Generator | int, size: int = 48
         return cv2.resize(crop, (size, size), interpolation=cv2.INTER_AREA)
 
     tone, person = cv2.split(seen(canvas))
-    return _photograph(tone * seen(light) + (1 - person / 255) * _random_background(size, rng), rng)
+    return tone * seen(light), person / 255
 
 
 def _random_units(label: int, rng: np.random.Generator) -> Units:
