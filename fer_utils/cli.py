@@ -198,5 +198,9 @@ def _add_lab(add: Any) -> None:
     sub.add_argument("--out", metavar="FOLDER", help="default: figures/")
     sub.add_argument("--check", action="store_true", help="draw them elsewhere, and compare; 1 if one differs")
 
+    sub = _command(add, "demo", commands.demo_command, data=False)
+    sub.add_argument("--out", type=Path, metavar="FILE", help="default: docs/demo.webp")
+    sub.add_argument("--frames", type=int, metavar="N", help="so many in its ten seconds; default: 150")
+
     sub = _command(add, "bench", commands.bench_command)
     sub.add_argument("what", choices=["data", "train", "live", "event"])

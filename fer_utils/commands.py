@@ -367,6 +367,16 @@ def figures_command(args: Namespace) -> Outcome:
     return Outcome({"figures": _records(table)}, "\n".join(lines), failed)
 
 
+def demo_command(args: Namespace) -> Outcome:
+    """Make the README's moving picture: the live view on a made-up scene."""
+    from . import paths
+    from .lab import demo
+
+    path = args.out or paths.ROOT / "docs" / "demo.webp"
+    demo.write_demo(path, demo.FRAMES if args.frames is None else args.frames)
+    return Outcome({"file": path, "bytes": path.stat().st_size}, f"{path}: {path.stat().st_size / 1e6:.1f} MB")
+
+
 def bench_command(args: Namespace) -> Outcome:
     """Time this project against plain ways of doing the same."""
     from .lab import bench

@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 
 import numpy as np
@@ -5,6 +6,7 @@ import pytest
 from PIL import Image
 
 from fer_utils import paths
+from fer_utils.cli import main
 from fer_utils.lab import demo
 from fer_utils.labels import EMOTIONS
 from fer_utils.vision.emoji import RGB
@@ -39,6 +41,12 @@ def test_a_short_one_has_the_scenes_with_boxes_on_them(tmp_path):
         assert 0.02 < changed[:, :demo.WIDTH // 2].mean() < 0.3 and 0.02 < changed[:, demo.WIDTH // 2:].mean() < 0.3
     with pytest.raises(ValueError, match="at least one frame, got 0"):
         demo.write_demo(tmp_path / "none.webp", frames=0)
+
+
+def test_the_command_says_what_it_wrote(tmp_path, capsys):
+    assert main(["demo", "--out", str(tmp_path / "demo.webp"), "--frames", "2", "--json"]) == 0
+    said = json.loads(capsys.readouterr().out)
+    assert said == {"file": str(tmp_path / "demo.webp"), "bytes": (tmp_path / "demo.webp").stat().st_size}
 
 
 def test_the_network_names_each_drawn_expression():
