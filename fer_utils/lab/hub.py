@@ -11,7 +11,7 @@ from ..evaluation.model_card import model_card
 from ..networks.runs import read_card
 
 if TYPE_CHECKING:  # an optional package
-    import huggingface_hub
+    from huggingface_hub.errors import HfHubHTTPError
 
 _FILES = ("model.keras", "model.onnx", "card.json", "history.csv")
 
@@ -61,6 +61,7 @@ def _size(content: Path | bytes) -> int:
 def _upload(files: dict[str, Path | bytes], repo: str, private: bool, endpoint: str) -> str:
     """Make the repository where it is not there, and put the files into it in one commit; return its address."""
     import huggingface_hub
+    from huggingface_hub.errors import HfHubHTTPError
 
     if huggingface_hub.get_token() is None:
         raise DataError("no token for the Hugging Face Hub was found: make one with write permission at "
@@ -76,16 +77,16 @@ def _upload(files: dict[str, Path | bytes], repo: str, private: bool, endpoint: 
                           commit_message="Upload a network and its page")
     except DataError:
         raise
-    except huggingface_hub.errors.HfHubHTTPError as error:
+    except HfHubHTTPError as error:
         raise DataError(_refusal(error, repo)) from error
     except Exception as error:  # which ones depends on the HTTP library of its version
-        reason = str(error).strip().splitlines() or [type(error).__name__]
-        raise RuntimeError(f"the upload of {repo} to {endpoint} failed ({reason[0]}): is this computer online? "
-                           "Then run the same command again") from error
+        reason = f"{type(error).__name__}: {error}".splitlines()[0]
+        raise RuntimeError(f"the upload of {repo} to {endpoint} failed ({reason}); check that this computer is online, "
+                           "then run the same command again") from error
     return str(made)
 
 
-def _refusal(error: "huggingface_hub.errors.HfHubHTTPError", repo: str) -> str:
+def _refusal(error: "HfHubHTTPError", repo: str) -> str:
     """Say in one sentence what the Hub's answer means and what to do."""
     status = error.response.status_code
     if status == 401:

@@ -59,8 +59,8 @@ def test_page_and_metadata_hold_the_scores_of_card_json(folder):
         assert f"| {usage} | {part['n']:,} | {100 * part['accuracy']:.1f}% [{low:.1f}, {high:.1f}] |" in text
     for emotion in EMOTIONS:
         one = part["per_class"][emotion]
-        assert f"| {emotion} | {one['support']:,} | {one['precision']:.3f} | {one['recall']:.3f} | {one['f1']:.3f} [" in text
-    # Every accuracy in this page is the card's, or that of results.csv.
+        cells = [emotion, f"{one['support']:,}", *(f"{one[name]:.3f}" for name in ("precision", "recall", "f1"))]
+        assert f"| {' | '.join(cells)} [" in text
     row = pd.read_csv(MODELS / "results.csv").set_index("name").loc[folder.name]
     if values["config"]["protocol"] == "official":
         assert f"{100 * row['ferplus']:.1f}% of PrivateTest" in text
@@ -93,8 +93,8 @@ def test_the_code_of_a_page_runs_and_gives_the_predictors_probabilities(name, sh
     faces = np.random.default_rng(0).integers(0, 256, (3, predictor.spec.size, predictor.spec.size), np.uint8)
     names = {"faces": faces}
     exec(alone, names)
-    expected = predictor.probabilities(faces)
-    np.testing.assert_allclose(apply_temperature(names["probabilities"], predictor.card.temperature), expected, atol=1e-5)
+    calibrated = apply_temperature(names["probabilities"], predictor.card.temperature)
+    np.testing.assert_allclose(calibrated, predictor.probabilities(faces), atol=1e-5)
 
 
 def test_a_card_that_holds_little_has_a_page(tmp_path):

@@ -35,7 +35,8 @@ def test_each_folder_without_weights_has_a_command():
 
 
 def test_no_command_is_given_where_one_is_not_enough():
-    assert train_command(card()) == "python -m fer_utils train --model cnn3 --epochs 30 --patience 0 -p precision float32"
+    command = "python -m fer_utils train --model cnn3 --epochs 30 --patience 0 -p precision float32"
+    assert train_command(card()) == command
     for more in ({"start": "a"}, {"teachers": ["a"]}, {"invented_later": 1}):
         assert train_command(card(**more)) == ""
     assert train_command(replace(card(), averaged=("a", "b"))) == ""
