@@ -5,13 +5,18 @@ import os
 import subprocess
 import sys
 
+import nbformat
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 
+import fer_utils as fer
+from fer_utils import paths
 from fer_utils.data.load import load
 from fer_utils.errors import DataError
 from fer_utils.lab import figures
+from fer_utils.lab.notebooks import Job, execute
 from tests.lab.executing import ROOT
 
 REAL = not load().drawn
@@ -50,6 +55,44 @@ def test_committed_figures_are_not_replaced_by_drawn_faces(tmp_path):
     with pytest.raises(DataError, match="data/README.md"):
         figures.draw_figures(tmp_path, data="drawn:300")
     assert not any(tmp_path.iterdir())
+
+
+@pytest.fixture
+def shared(monkeypatch):
+    """The networks and cards that are in git, whatever the other tests use."""
+    monkeypatch.setattr(paths, "MODELS", ROOT / "models")
+    monkeypatch.setenv("FER_MODELS", str(paths.MODELS))
+
+
+def check(folder, names):
+    table = figures.compare_figures(ROOT / "figures", folder).set_index("figure").loc[names]
+    wrong = table[~table["state"].isin(["equal", "same"])]
+    assert wrong.empty, f"run `make figures`: {wrong}"
+
+
+def test_diagrams_and_curves_of_the_shared_networks_are_the_committed_ones(tmp_path, shared):
+    """As notebook 03 draws them; a network that the code builds otherwise has another diagram."""
+    for name in ("cnn3", "fer_net"):
+        fer.save_figure(fer.plots.plot_network(fer.build(name)), f"03_network_{name}", tmp_path)
+    card, epochs = fer.read_card("cnn3"), pd.read_csv(paths.MODELS / "cnn3" / "history.csv")
+    curves = fer.plots.plot_history(epochs, f"{card.label}, {len(epochs)} epochs", card.chosen_by, note=card.title)
+    fer.save_figure(curves, "03_history_cnn3", tmp_path)
+    check(tmp_path, ["03_network_cnn3.png", "03_network_fer_net.png", "03_history_cnn3.png"])
+
+
+@pytest.mark.skipif(not REAL, reason="FER2013 is not here")
+@pytest.mark.parametrize("name, before, drawn", [
+    ("01_explore", "near_duplicates(", ["class_balance", "faces", "mean_faces", "intensity"]),
+    ("05_evaluate", "05_{", ["confusion_counts", "confusion", "confused_pairs", "per_class"])])
+def test_the_first_figures_of_a_notebook_are_the_committed_ones(name, before, drawn, tmp_path, shared, monkeypatch):
+    """The notebook's cells are executed up to the first that takes long."""
+    notebook = nbformat.read(ROOT / "notebooks" / f"{name}.ipynb", 4)
+    end = next(k for k, cell in enumerate(notebook.cells) if cell.cell_type == "code" and before in cell.source)
+    notebook.cells = notebook.cells[:end]
+    nbformat.write(notebook, tmp_path / f"{name}.ipynb")
+    monkeypatch.setenv("FER_FIGURES", str(tmp_path / "figures"))
+    execute(Job(tmp_path / f"{name}.ipynb", tmp_path / "executed.ipynb", {}))
+    check(tmp_path / "figures", [f"{name[:2]}_{figure}.png" for figure in drawn])
 
 
 @pytest.mark.skipif(not REAL, reason="FER2013 is not here")
