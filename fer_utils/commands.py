@@ -184,7 +184,7 @@ def robustness_command(args: Namespace) -> Outcome:
 
 
 def results_command(args: Namespace) -> Outcome:
-    """Measure all networks in models/ and write the tables in the READMEs."""
+    """Measure all networks in models/ and write the tables in README, docs/ and models/."""
     from . import paths
     from .data import ferplus, load
     from .evaluation import model_card, tables
@@ -195,9 +195,10 @@ def results_command(args: Namespace) -> Outcome:
     table = tables.shared_table(faces, ferplus.read_ferplus(votes, faces) if votes else None, ensembles)
     table.to_csv(paths.MODELS / "results.csv", index=False, float_format="%.6g")
     tables.write_between(paths.ROOT / "README.md", tables.readme_table(table), "results")
+    tables.write_between(paths.ROOT / "docs" / "results.md", tables.full_table(table), "results")
     tables.write_between(paths.MODELS / "README.md", tables.index_table(table, paths.MODELS), "networks")
     model_card.write_model_cards()
-    return Outcome({"table": _records(table)}, tables.readme_table(table))
+    return Outcome({"table": _records(table)}, tables.full_table(table))
 
 
 def cards_command(args: Namespace) -> Outcome:

@@ -1,4 +1,4 @@
-"""The table of results, made from the cards of trained networks: for notebook 04, the README and models/README.md."""
+"""The table of results, made from the cards of trained networks: for notebook 04 and the pages that show it."""
 
 import tempfile
 import time
@@ -30,6 +30,9 @@ _SHARED = ["name", "model", "training", "epochs", "accuracy", "low", "high", "ma
            "macro_f1_high", "clean_accuracy", "clean_low", "clean_high", "clean_same_mix", "clean_macro_f1",
            "clean_macro_f1_low", "clean_macro_f1_high", *(f"f1_{name}" for name in EMOTIONS), "ferplus", "mcnemar_p",
            "parameters", "mflops", "ms", "minutes", "exhibit"]
+README_NETWORKS = ("fer_net", "fer_net_tiny", "vgg16_augmented", "cnn5_bn", "cnn5_bn_leaky")
+"""The rows of the README's table: our best, our fastest, project B's best, and projects A and E's without and with
+the leak. docs/results.md has all."""
 MARKS = "<!-- {} of: python -m fer_utils results -->"
 
 
@@ -179,7 +182,18 @@ def milliseconds(names: Iterable[str], repeats: int = 200) -> dict[str, float]:
     return {name: 1000 * float(np.median(seconds)) for name, seconds in spent.items()}
 
 
-def readme_table(table: pd.DataFrame) -> str:
+def readme_table(table: pd.DataFrame, names: Sequence[str] = README_NETWORKS) -> str:
+    """Return a few networks of a `shared_table` as Markdown in five columns, each with a link to its page."""
+    lines = ["| network | PrivateTest | clean | same mix | ms a face |", "|" + "---|" * 5]
+    for row in table[table["name"].isin(names)].to_dict("records"):
+        name, accuracy = f"[`{row['name']}`](models/{row['name']}/README.md)", _interval(row, "accuracy", "", True)
+        lines.append("| " + " | ".join([
+            f"*exhibit:* {name}" if row["exhibit"] else name, f"*{accuracy}*" if row["exhibit"] else accuracy,
+            _interval(row, "clean_accuracy", "clean_", percent=True), _same_mix(row), _number(row["ms"], ".2g")]) + " |")
+    return "\n".join(lines)
+
+
+def full_table(table: pd.DataFrame) -> str:
     """Return the scores and cost of a `shared_table` as Markdown, one line for each network."""
     lines = ["| network | training | epochs | PrivateTest | macro-F1 | clean | same mix | clean macro-F1 | "
              "FER+ | p | ms a face | minutes |", "|" + "---|" * 12]
@@ -191,7 +205,7 @@ def readme_table(table: pd.DataFrame) -> str:
         lines.append("| " + " | ".join([
             f"*exhibit:* {name}" if row["exhibit"] else name, row["training"], row["epochs"], accuracy,
             _interval(row, "macro_f1", "macro_f1_"), _interval(row, "clean_accuracy", "clean_", percent=True),
-            "–" if row["exhibit"] else _number(row["clean_same_mix"], ".1%"),
+            _same_mix(row),
             _interval(row, "clean_macro_f1", "clean_macro_f1_"), _number(row["ferplus"], ".1%"),
             _number(row["mcnemar_p"], ".1g"), _number(row["ms"], ".2g"), _number(row["minutes"], ".0f")]) + " |")
     return "\n".join(lines)
@@ -215,6 +229,11 @@ def index_table(table: pd.DataFrame, models: Path) -> str:
 
 def _interval(row: dict[Hashable, Any], name: str, ends: str, percent: bool = False) -> str:
     return with_interval(row[name], (row[f"{ends}low"], row[f"{ends}high"]), percent)
+
+
+def _same_mix(row: dict[Hashable, Any]) -> str:
+    # An exhibit's own test part has another mix than PrivateTest.
+    return "–" if row["exhibit"] else _number(row["clean_same_mix"], ".1%")
 
 
 def _number(value: float | None, form: str) -> str:

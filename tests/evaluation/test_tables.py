@@ -92,13 +92,20 @@ def test_the_table_says_which_weights_are_a_mean(models, faces, monkeypatch):
 
 
 def test_markdown_has_a_line_a_network(measured, models):
-    for text in (tables.readme_table(measured), tables.index_table(measured, models)):
+    for text in (tables.full_table(measured), tables.index_table(measured, models)):
         lines = text.splitlines()
         assert len({line.count("|") for line in lines}) == 1
         assert "exhibit" in lines[-1] and "leaky" in lines[-1]
-    assert len(tables.readme_table(measured).splitlines()) == 2 + len(measured)
+    assert len(tables.full_table(measured).splitlines()) == 2 + len(measured)
     weights = {line.split("](")[1].split("/")[0]: line.endswith("| yes |") for line in lines[2:]}
     assert weights == {"small": True, "large": False, "leaky": True}, "an ensemble has no folder to link to"
+
+
+def test_the_readmes_table_has_five_columns_and_the_networks_named(measured):
+    lines = tables.readme_table(measured, ["leaky", "small"]).splitlines()
+    assert len(lines) == 4 and {line.count("|") for line in lines} == {6}
+    assert lines[2].startswith("| [`small`](models/small/README.md) |") and lines[2].endswith(" | 0.25 |")
+    assert lines[3].startswith("| *exhibit:* [`leaky`](models/leaky/README.md) |") and lines[3].endswith("| – | 0.25 |")
 
 
 def test_an_ensemble_of_an_unknown_network_is_refused_before_anything_is_timed(models, faces, monkeypatch):
@@ -122,7 +129,8 @@ def test_the_readmes_hold_the_tables_of_the_shared_cards():
     table = pd.read_csv(ROOT / "models" / "results.csv", keep_default_na=False, na_values={
         name: [""] for name in ("clean_same_mix", "clean_macro_f1", "clean_macro_f1_low", "clean_macro_f1_high",
                                 "ferplus", "mcnemar_p", "minutes")})
-    for page, text in (("README.md", tables.readme_table(table)),
+    assert set(tables.README_NETWORKS) <= set(table["name"])
+    for page, text in (("README.md", tables.readme_table(table)), ("docs/results.md", tables.full_table(table)),
                        ("models/README.md", tables.index_table(table, ROOT / "models"))):
         assert f"-->\n{text}\n<!--" in (ROOT / page).read_text(encoding="utf-8"), page
     cards = [Card.read(path.parent) for path in sorted((ROOT / "models").glob("*/card.json"))]
@@ -195,4 +203,4 @@ def test_milliseconds_times_each_network_once():
 
 
 def test_missing_numbers_are_dashes(measured):
-    assert " – | – | 0.25 |" in tables.readme_table(measured).splitlines()[-1], "of an exhibit: FER+ and p"
+    assert " – | – | 0.25 |" in tables.full_table(measured).splitlines()[-1], "of an exhibit: FER+ and p"
