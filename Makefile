@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: run full test app figures clean
+.PHONY: run full test app figures site clean
 
 run: .venv/.installed
 	$(BIN)/python -m fer_utils run --quick
@@ -15,6 +15,16 @@ app: .venv/.installed
 
 figures: .venv/.installed
 	$(BIN)/python -m fer_utils figures
+
+# The notebooks as they are committed, docs and model cards, as web pages in _site/. A warning, such as a dead link, fails.
+site: build/site-env/.installed
+	build/site-env/bin/python -m sphinx --fail-on-warning --quiet --jobs auto -c docs -d build/site-cache . _site
+	@echo "Look at it: $(PYTHON) -m http.server --directory _site, then http://localhost:8000"
+
+build/site-env/.installed: docs/requirements.txt
+	$(PYTHON) -m venv build/site-env
+	build/site-env/bin/python -m pip install --quiet --requirement docs/requirements.txt
+	touch $@
 
 test: .venv/.installed
 	$(BIN)/ruff check .

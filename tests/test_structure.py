@@ -165,7 +165,7 @@ def test_no_two_things_share_a_name():
 def test_tests_mirror_the_package():
     """A file of tests is named after a module beside whose package it is, or after the package."""
     # What belongs to no single module.
-    whole = {"test_structure", "test_installed", "lab/test_executed_notebooks", "live/test_browser",
+    whole = {"test_structure", "test_installed", "test_site", "lab/test_executed_notebooks", "live/test_browser",
              "plots/test_every_figure"}
     strays = []
     for path in sorted((ROOT / "tests").rglob("test_*.py")):
