@@ -12,6 +12,7 @@ import shutil
 import subprocess
 import sys
 import tomllib
+import types
 from pathlib import Path
 
 import pytest
@@ -214,6 +215,22 @@ class TestNotebook:
             assert isinstance(statement, ast.Assign)
             json.dumps(ast.literal_eval(statement.value))
 
+    def test_the_first_cell_of_code_installs_the_project_on_colab_and_does_nothing_elsewhere(self, code, monkeypatch):
+        assert ["colab" in c["metadata"].get("tags", []) for c in code] == [True] + [False] * (len(code) - 1)
+        assert {"remove-cell"} <= set(code[0]["metadata"]["tags"]) and code[0]["outputs"] == []
+        commands, source = [], "".join(code[0]["source"])
+        shell = types.SimpleNamespace(system=commands.append)
+        monkeypatch.setenv("FER_ROOT", "before")
+        exec(source, {"get_ipython": lambda: shell})
+        assert commands == [] and os.environ["FER_ROOT"] == "before"
+        monkeypatch.setitem(sys.modules, "google.colab", types.ModuleType("google.colab"))
+        exec(source, {"get_ipython": lambda: shell})
+        assert [re.findall("git clone|pip install|data --download", c) for c in commands] == [
+            ["git clone"], ["pip install"], ["data --download"]]
+        [address] = re.findall(r"https?://[^ \"']+", source)
+        citation = (ROOT / "CITATION.cff").read_text(encoding="utf-8")
+        assert f"repository-code: {address}\n" in citation, "the repository's address"
+
     def test_kernel_and_metadata(self, notebook, path):
         assert notebook["metadata"]["kernelspec"]["name"] == "python3"
         assert "widgets" not in notebook["metadata"] and "papermill" not in notebook["metadata"]
@@ -228,7 +245,8 @@ class TestNotebook:
     def test_short_cells_without_classes_or_repeated_functions(self, notebook, code, path):
         assert len(code) <= 30
         if (path.parent / "solutions" / path.name).exists():  # those that are not rewritten yet may be longer
-            assert len(notebook["cells"]) <= 40
+            lesson = [c for c in notebook["cells"] if "colab" not in c["metadata"].get("tags", [])]
+            assert len(lesson) <= 40
         sources = ["".join(c["source"]) for c in code]
         assert max(len(s.splitlines()) for s in sources) <= 15
         text = "\n".join(sources)
