@@ -189,7 +189,8 @@ def readme_table(table: pd.DataFrame, names: Sequence[str] = README_NETWORKS) ->
         name, accuracy = f"[`{row['name']}`](models/{row['name']}/README.md)", _interval(row, "accuracy", "", True)
         lines.append("| " + " | ".join([
             f"*exhibit:* {name}" if row["exhibit"] else name, f"*{accuracy}*" if row["exhibit"] else accuracy,
-            _interval(row, "clean_accuracy", "clean_", percent=True), _same_mix(row), _number(row["ms"], ".2g")]) + " |")
+            _interval(row, "clean_accuracy", "clean_", percent=True), _same_mix(row),
+            _number(row["ms"], ".2g")]) + " |")
     return "\n".join(lines)
 
 
