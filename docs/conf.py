@@ -4,7 +4,7 @@ Sphinx reads the repository's root, so each page keeps its path, and a relative 
 """
 
 import os
-import tomllib
+import re
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +14,8 @@ from sphinx.application import Sphinx
 from sphinx.transforms import SphinxTransform
 
 ROOT = Path(__file__).resolve().parent.parent
-PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-# Links to source files lead here: [project.urls] of pyproject.toml; in a workflow what GitHub says, so a fork has its own.
-REPOSITORY = PROJECT.get("urls", {}).get("Repository", "https://github.com/OWNER/REPOSITORY")
+# Links to source files lead here: the address in CITATION.cff; in a workflow what GitHub says, also in a fork.
+REPOSITORY = re.search(r"^repository-code: (\S+)", (ROOT / "CITATION.cff").read_text(encoding="utf-8"), re.MULTILINE)[1]
 if "GITHUB_REPOSITORY" in os.environ:
     REPOSITORY = f"{os.environ['GITHUB_SERVER_URL']}/{os.environ['GITHUB_REPOSITORY']}"
 BRANCH = "main"

@@ -17,6 +17,10 @@ CARDS = sorted((ROOT / "models").glob("*/README.md"))
 # The pages of the site, beside its start page.
 PAGES = [*NOTEBOOKS, *CARDS, ROOT / "models" / "README.md", ROOT / "data" / "README.md",
          *(path for path in sorted((ROOT / "docs").glob("*.md")) if path.name != "index.md")]
+PROSE = [*PAGES, ROOT / "docs" / "index.md", *sorted(ROOT.glob("*.md"))]
+[REPOSITORY] = re.findall(r"^repository-code: https://github.com/(.+)", (ROOT / "CITATION.cff").read_text(), re.MULTILINE)
+# The project's files on the web.
+OWN = re.compile(rf"https://(?:github|colab\.research\.google)\.com/(?:github/)?{REPOSITORY}/(?:blob|tree)/main/([^#?]+)")
 SPHINX = ROOT / "build" / "site-env" / "bin" / "python"  # `make site` makes it
 
 
@@ -59,10 +63,12 @@ def headings(path):
 
 
 def dead(path, address):
-    """Say whether an address on a page leads to no file or heading of the repository; the web is not asked."""
+    """Say whether an address on a page leads to no file or heading of the project; the rest of the web is not asked."""
     parts = urlsplit(address)
+    if own := OWN.match(address):
+        return not (ROOT / unquote(own[1])).exists()
     if parts.scheme or parts.netloc:
-        return False
+        return address.startswith("https://colab.research.google.com/github/")  # of another project
     target = (path.parent / unquote(parts.path)).resolve() if parts.path else path
     if not target.exists() or not target.is_relative_to(ROOT):
         return True
@@ -76,8 +82,7 @@ def test_every_page_is_in_the_table_of_contents():
     assert len(NOTEBOOKS) >= 16 and listed == {*PAGES, ROOT / "docs" / "index.md"}
 
 
-@pytest.mark.parametrize("path", [*PAGES, ROOT / "docs" / "index.md", *sorted(ROOT.glob("*.md"))],
-                         ids=lambda path: path.relative_to(ROOT).as_posix())
+@pytest.mark.parametrize("path", PROSE, ids=lambda path: path.relative_to(ROOT).as_posix())
 def test_links_and_images_are_there(path):
     page = Links(mistune.html(markdown(path)))
     assert [address for address in page.leads + page.loads if dead(path, address)] == []
@@ -87,6 +92,9 @@ def test_dead_links_are_noticed():
     page = ROOT / "docs" / "index.md"
     assert dead(page, "nowhere.md") and dead(page, "../../beside.md") and dead(page, "#nowhere")
     assert dead(page, "../data/README.md#nowhere") and not dead(page, "../data/README.md#layouts-that-are-recognised")
+    colab = f"https://colab.research.google.com/github/{REPOSITORY}/blob/main/notebooks"
+    assert dead(page, f"{colab}/nowhere.ipynb") and dead(page, f"{colab.replace(REPOSITORY, 'a/b')}/03_train.ipynb")
+    assert not dead(page, f"{colab}/03_train.ipynb")
     assert Links(mistune.html("[a](x.md) ![b](y.png) <img src='z.png'>")).loads == ["y.png", "z.png"]
 
 
