@@ -16,7 +16,7 @@ app: .venv/.installed
 figures: .venv/.installed
 	$(BIN)/python -m fer_utils figures
 
-# The notebooks as they are committed, docs and model cards, as web pages in _site/. A warning, such as a dead link, fails.
+# The committed notebooks, the docs and the model cards as web pages in _site/. A warning, such as a dead link, fails.
 site: build/site-env/.installed
 	build/site-env/bin/python -m sphinx --fail-on-warning --quiet --jobs auto -c docs -d build/site-cache . _site
 	@echo "Look at it: $(PYTHON) -m http.server --directory _site, then http://localhost:8000"

@@ -18,7 +18,7 @@ CARDS = sorted((ROOT / "models").glob("*/README.md"))
 PAGES = [*NOTEBOOKS, *CARDS, ROOT / "models" / "README.md", ROOT / "data" / "README.md",
          *(path for path in sorted((ROOT / "docs").glob("*.md")) if path.name != "index.md")]
 PROSE = [*PAGES, ROOT / "docs" / "index.md", *sorted(ROOT.glob("*.md"))]
-[REPOSITORY] = re.findall(r"^repository-code: https://github.com/(.+)", (ROOT / "CITATION.cff").read_text(), re.MULTILINE)
+[REPOSITORY] = re.findall(r"^repository-code: https://github.com/(.+)", (ROOT / "CITATION.cff").read_text(), re.M)
 # The project's files on the web.
 OWN = re.compile(rf"https://(?:github|colab\.research\.google)\.com/(?:github/)?{REPOSITORY}/(?:blob|tree)/main/([^#?]+)")
 SPHINX = ROOT / "build" / "site-env" / "bin" / "python"  # `make site` makes it
