@@ -14,7 +14,7 @@ from ..vision.predict import live_predictor
 from ..vision.scenes import empty_scenes
 from ..vision.video import Frame
 
-WIDTH, HEIGHT, SECONDS, FRAMES = 720, 400, 10, 150
+DEMO_WIDTH, DEMO_HEIGHT, SECONDS, FRAMES = 720, 400, 10, 150
 QUALITY = 75  # of WebP, up to 100
 _SHOWN = (("neutral", 0), ("happy", 1), ("surprise", 0), ("fear", 0), ("sad", 1), ("angry", 0), ("disgust", 0))
 """What the drawn person shows, one after the other: an emotion and which of its `PROTOTYPES`."""
@@ -49,7 +49,7 @@ def write_demo(path: Path | str, frames: int = FRAMES) -> None:
 
 
 def draw_scene(phase: float) -> np.ndarray:
-    """Draw the two portraits at a phase from 0 to 1: uint8 (HEIGHT, WIDTH, 3) RGB."""
+    """Draw the two portraits at a phase from 0 to 1: uint8 (DEMO_HEIGHT, DEMO_WIDTH, 3) RGB."""
     scene, real = _background().copy(), _real_portrait()
     sway, nod = np.sin(2 * np.pi * phase), np.cos(2 * np.pi * phase)
     _hang(scene, _drawn_portrait(phase), 18 + round(8 * sway), 78 + round(16 * nod))
@@ -60,7 +60,7 @@ def draw_scene(phase: float) -> np.ndarray:
 @cache
 def _background() -> np.ndarray:
     """Return a photo without people, out of focus as behind a face."""
-    return cv2.GaussianBlur(cv2.resize(empty_scenes()[0][:356], (WIDTH, HEIGHT)), (0, 0), 7)
+    return cv2.GaussianBlur(cv2.resize(empty_scenes()[0][:356], (DEMO_WIDTH, DEMO_HEIGHT)), (0, 0), 7)
 
 
 @cache

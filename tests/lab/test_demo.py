@@ -34,11 +34,11 @@ def pictures(path):
 def test_a_short_one_has_the_scenes_with_boxes_on_them(tmp_path):
     demo.write_demo(tmp_path / "demo.webp", frames=3)
     shown = pictures(tmp_path / "demo.webp")
-    assert shown.shape == (3, demo.HEIGHT, demo.WIDTH, 3)
+    assert shown.shape == (3, demo.DEMO_HEIGHT, demo.DEMO_WIDTH, 3)
     for phase, picture in enumerate(shown):
         changed = np.abs(picture.astype(int) - demo.draw_scene(phase / 3)).max(2) > 60
         # Both halves hold a box, a name and bars; most of the picture is as it was.
-        assert 0.02 < changed[:, :demo.WIDTH // 2].mean() < 0.3 and 0.02 < changed[:, demo.WIDTH // 2:].mean() < 0.3
+        assert 0.02 < changed[:, :demo.DEMO_WIDTH // 2].mean() < 0.3 and 0.02 < changed[:, demo.DEMO_WIDTH // 2:].mean() < 0.3
     with pytest.raises(ValueError, match="at least one frame, got 0"):
         demo.write_demo(tmp_path / "none.webp", frames=0)
 
@@ -52,7 +52,7 @@ def test_the_command_says_what_it_wrote(tmp_path, capsys):
 def test_the_network_names_each_drawn_expression():
     predictor = Predictor("fer_net", "haar")
     phases = (np.arange(len(EMOTIONS)) + 0.25) / len(EMOTIONS)  # while each is held
-    seen = [{face.box[0] < demo.WIDTH // 3: face.emotion for face in predictor.faces(demo.draw_scene(phase))}
+    seen = [{face.box[0] < demo.DEMO_WIDTH // 3: face.emotion for face in predictor.faces(demo.draw_scene(phase))}
             for phase in phases]
     assert sorted(faces[True] for faces in seen) == sorted(EMOTIONS)
     assert all(faces[False] == "neutral" for faces in seen)
@@ -67,11 +67,11 @@ def test_the_committed_one_is_short_small_and_moves():
             movie.seek(i)
             movie.load()
             seconds += movie.info["duration"] / 1000
-        assert movie.size == (demo.WIDTH, demo.HEIGHT) and 8 <= seconds <= 12
+        assert movie.size == (demo.DEMO_WIDTH, demo.DEMO_HEIGHT) and 8 <= seconds <= 12
         # A plate in the colour of each emotion is above the drawn face at some time.
         middle = [round((k + 0.45) / 7 * movie.n_frames) for k in range(7)]
         for i, (name, _) in zip(middle, demo._SHOWN):
             movie.seek(i)
-            left = np.asarray(movie.convert("RGB")).astype(int)[:130, :demo.WIDTH // 3]
+            left = np.asarray(movie.convert("RGB")).astype(int)[:130, :demo.DEMO_WIDTH // 3]
             near = np.abs(left - RGB[name]).max(2) < 40
             assert near.mean() > 0.02, name
