@@ -214,17 +214,17 @@ def full_table(table: pd.DataFrame) -> str:
 
 def index_table(table: pd.DataFrame, models: Path) -> str:
     """Return a narrow table of a `shared_table` as Markdown: one line and one link for each folder in `models`."""
-    lines = ["| network | training | PrivateTest | clean | weights |", "|" + "---|" * 5]
+    lines = ["| network | PrivateTest | clean | weights | training |", "|" + "---|" * 5]
     for row in table.to_dict("records"):
         folder = models / str(row["name"])
         if not (folder / "card.json").is_file():
             continue  # an ensemble
         accuracy = _interval(row, "accuracy", "", percent=True)
         lines.append("| " + " | ".join([
-            f"{'*exhibit:* ' if row['exhibit'] else ''}[{row['name']}]({row['name']}/README.md)", row["training"],
+            f"{'*exhibit:* ' if row['exhibit'] else ''}[{row['name']}]({row['name']}/README.md)",
             f"*its own leaky test:* {accuracy}" if row["exhibit"] else accuracy,
             _interval(row, "clean_accuracy", "clean_", percent=True),
-            "yes" if (folder / "model.keras").is_file() else "no"]) + " |")
+            "yes" if (folder / "model.keras").is_file() else "no", row["training"]]) + " |")
     return "\n".join(lines)
 
 
