@@ -36,8 +36,8 @@ def plot_shares(table: pd.DataFrame, note: str = "", ax: Axes | None = None) -> 
         legend.append(Line2D([], [], color=plt.rcParams["text.color"], marker="o", markerfacecolor=fill,
                              linewidth=thick, label=f"{kind}, 95 % interval"))
     if "truth" in table:
-        ink, y = plt.rcParams["text.color"], np.arange(len(table))
-        ax.vlines(table["truth"], y - 0.32, y + 0.32, color=ink, linewidth=1.5, zorder=3)
+        ink, rows = plt.rcParams["text.color"], np.arange(len(table))
+        ax.vlines(table["truth"], rows - 0.32, rows + 0.32, color=ink, linewidth=1.5, zorder=3)
         legend.append(Line2D([], [], color=ink, marker="|", ms=12, mew=1.5, linestyle="none", label="truth"))
     ax.set(ylim=(len(names) - 0.5, -0.5), xlabel="share of participants", xlim=(0, None))
     ax.set_yticks(range(len(names)), names)
