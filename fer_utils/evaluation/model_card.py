@@ -13,7 +13,7 @@ from ..labels import EMOTIONS
 from ..metrics import clean_same_mix, with_interval
 from ..networks.card import Card
 from .tables import shared_cards
-from .training_text import train_command, training_text
+from .training_text import retrain_command, training_text
 
 
 def write_model_cards() -> list[Path]:
@@ -41,7 +41,7 @@ def model_card(card: Card) -> str:
         card=card, config=card.config, emotions=EMOTIONS, usage=usage, result=result, clean=clean, copies=copies,
         real=card.title.startswith("FER2013"), weights=(card.folder / "model.keras").is_file(),
         scores=_score_rows(card), classes=_class_rows(result), weakest=_weakest(result), rarest=_rarest(result),
-        metadata=_results(card), training=training_text(card), command=train_command(card),
+        metadata=_results(card), training=training_text(card), command=retrain_command(card),
         measured=_measured(card, usage))
 
 
@@ -66,7 +66,7 @@ def _score_row(name: str, part: dict[str, Any]) -> dict[str, Any]:
 
 
 def _class_rows(result: dict[str, Any]) -> list[dict[str, str]]:
-    """Return the rows of the table of classes: emotion, faces, precision, recall and F1."""
+    """Return the rows of the table of classes: emotion, faces, F1, precision and recall."""
     rows = []
     for emotion in EMOTIONS:
         scores = result["per_class"][emotion]

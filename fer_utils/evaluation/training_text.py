@@ -30,7 +30,7 @@ def training_text(card: Card) -> list[str]:
                               _epochs(card), _mean(card), _time(card), _versions(card))))
 
 
-def train_command(card: Card) -> str:
+def retrain_command(card: Card) -> str:
     """Return the command that trains a network as its card says; empty where one command is not enough.
 
     That is so for the mean of several runs, for a run that started from another or had teachers, and for settings that

@@ -59,8 +59,10 @@ def test_page_and_metadata_hold_the_scores_of_card_json(folder):
         assert f"| {usage} | {part['n']:,} | {100 * part['accuracy']:.1f}% [{low:.1f}, {high:.1f}] |" in text
     for emotion in EMOTIONS:
         one = part["per_class"][emotion]
-        cells = [emotion, f"{one['support']:,}", *(f"{one[name]:.3f}" for name in ("precision", "recall", "f1"))]
-        assert f"| {' | '.join(cells)} [" in text
+        low, high = one["f1_interval"]
+        cells = [emotion, f"{one['support']:,}", f"{one['f1']:.3f} [{low:.3f}, {high:.3f}]",
+                 f"{one['precision']:.3f}", f"{one['recall']:.3f}"]
+        assert f"| {' | '.join(cells)} |" in text
     row = pd.read_csv(MODELS / "results.csv").set_index("name").loc[folder.name]
     if values["config"]["protocol"] == "official":
         assert f"{100 * row['ferplus']:.1f}% of PrivateTest" in text

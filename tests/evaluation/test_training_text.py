@@ -5,13 +5,13 @@ from pathlib import Path
 import pytest
 
 from fer_utils.cli import main
-from fer_utils.evaluation.training_text import train_command, training_text
+from fer_utils.evaluation.training_text import retrain_command, training_text
 from fer_utils.networks import train
 from fer_utils.networks.card import Card
 from tests.cards import card
 
 CARDS = [Card.read(path.parent) for path in sorted((Path(__file__).parents[2] / "models").glob("*/card.json"))]
-ALONE = [one for one in CARDS if train_command(one)]
+ALONE = [one for one in CARDS if retrain_command(one)]
 
 
 def text(one):
@@ -22,7 +22,7 @@ def text(one):
 def test_the_command_trains_by_the_cards_settings(one, monkeypatch):
     taken = []
     monkeypatch.setattr(train, "train", lambda config, *rest: taken.append(config) or one.folder)
-    words = shlex.split(train_command(one))
+    words = shlex.split(retrain_command(one))
     assert words[:3] == ["python", "-m", "fer_utils"]
     assert main([*words[3:], "--data", "drawn:100"]) == 0
     config = taken[0].to_dict()
@@ -36,10 +36,10 @@ def test_each_folder_without_weights_has_a_command():
 
 def test_no_command_is_given_where_one_is_not_enough():
     command = "python -m fer_utils train --model cnn3 --epochs 30 --patience 0 -p precision float32"
-    assert train_command(card()) == command
+    assert retrain_command(card()) == command
     for more in ({"start": "a"}, {"teachers": ["a"]}, {"invented_later": 1}):
-        assert train_command(card(**more)) == ""
-    assert train_command(replace(card(), averaged=("a", "b"))) == ""
+        assert retrain_command(card(**more)) == ""
+    assert retrain_command(replace(card(), averaged=("a", "b"))) == ""
 
 
 def test_the_text_says_what_the_config_says():
