@@ -9,7 +9,7 @@ from contextlib import nullcontext, redirect_stdout
 from pathlib import Path
 from typing import Any, NoReturn
 
-from . import commands
+from . import commands, errors
 
 
 class _Parser(argparse.ArgumentParser):
@@ -25,14 +25,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     args = _parser().parse_args(arguments)
     try:
         # Under --json stdout holds one JSON object: what libraries print goes to stderr.
-        with redirect_stdout(sys.stderr) if args.json else nullcontext():
+        with redirect_stdout(sys.stderr) if args.json else nullcontext(), errors.naming_the_extra():
+            errors.need(*args.needs)
             outcome = args.command(args)
     except KeyboardInterrupt as stop:
         goes_on = ": the same command goes on from there" if args.name in ("train", "run", "event") else ""
         said = str(stop) or f"Stopped. What was finished is kept{goes_on}."
         print(f"\n{said}", file=sys.stderr)
         return 130
-    except (ValueError, OSError, RuntimeError) as error:  # DataError and NotebookError among them
+    except (ValueError, OSError, RuntimeError, errors.MissingExtraError) as error:  # DataError, NotebookError too
         print(f"fer_utils {args.name}: {error}", file=sys.stderr)
         return 1
     print(json.dumps(outcome.result, default=os.fspath) if args.json else outcome.text)
@@ -49,12 +50,16 @@ def _parser() -> _Parser:
     return parser
 
 
-def _command(add: Any, name: str, command: commands.Command, data: bool = True) -> argparse.ArgumentParser:
-    """Add a subcommand, whose help is the docstring of the function that it calls."""
+def _command(add: Any, name: str, command: commands.Command, data: bool = True,
+             needs: Sequence[str] = ()) -> argparse.ArgumentParser:
+    """Add a subcommand, whose help is the docstring of the function that it calls.
+
+    `needs` are libraries of `errors.EXTRAS` that are looked for before any work.
+    """
     text = (command.__doc__ or " ").removesuffix(".")
     text = text[0].lower() + text[1:]
     sub = add.add_parser(name, help=text, description=text)
-    sub.set_defaults(command=command)
+    sub.set_defaults(command=command, needs=needs)
     sub.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
     if data:
         sub.add_argument("--data", metavar="PATH", help="FER2013 in any layout; default: what data/ holds, "
@@ -67,13 +72,13 @@ def _add_parameter(sub: argparse.ArgumentParser, text: str) -> None:
 
 
 def _add_data_and_training(add: Any) -> None:
-    sub = _command(add, "data", commands.data_command, data=False)
+    sub = _command(add, "data", commands.data_command, data=False, needs=("sklearn",))
     sub.add_argument("path", nargs="?", help="a file or folder; default: what data/ holds, else drawn faces")
     sub.add_argument("--download", action="store_true", help="fetch FER2013 from Kaggle into data/ first")
     sub.add_argument("--ferplus", action="store_true",
                      help="fetch FER+, ten annotators' votes for each face, into data/ first")
 
-    sub = _command(add, "train", commands.train_command)
+    sub = _command(add, "train", commands.train_command, needs=("keras",))
     sub.add_argument("--model", required=True, metavar="NAME", help="a name that `zoo` lists")
     sub.add_argument("--protocol", help="official (the default), or leaky (an exhibit)")
     sub.add_argument("--balance", help="none, over, under, smote or class_weights")
@@ -95,7 +100,7 @@ def _add_data_and_training(add: Any) -> None:
     sub.add_argument("--tensorboard", type=Path, metavar="DIR", help="write logs for TensorBoard there")
     sub.add_argument("--quiet", action="store_true", help="no progress bar")
 
-    sub = _command(add, "average", commands.average_command)
+    sub = _command(add, "average", commands.average_command, needs=("keras",))
     sub.add_argument("runs", nargs="+", metavar="RUN",
                      help="two or more, where one started from another's weights; who is named twice counts twice")
     sub.add_argument("--out", type=Path, required=True, metavar="DIR", help="the run folder to write")
@@ -103,17 +108,17 @@ def _add_data_and_training(add: Any) -> None:
 
 def _add_evaluation(add: Any) -> None:
     usages = ["Training", "PublicTest", "PrivateTest"]
-    sub = _command(add, "evaluate", commands.evaluate_command)
+    sub = _command(add, "evaluate", commands.evaluate_command, needs=("keras",))
     sub.add_argument("run", metavar="NAME_OR_RUN_DIR", help="names joined by + are an ensemble")
     sub.add_argument("--flip", action="store_true", help="show each face mirrored too (test-time augmentation)")
     sub.add_argument("--usage", default="PrivateTest", choices=usages)
 
-    sub = _command(add, "robustness", commands.robustness_command)
+    sub = _command(add, "robustness", commands.robustness_command, needs=("sklearn",))
     sub.add_argument("run", metavar="NAME_OR_RUN_DIR")
     sub.add_argument("--usage", default="PrivateTest", choices=usages)
     sub.add_argument("--clean", action="store_true", help="leave out faces of which a copy appears in Training")
 
-    sub = _command(add, "results", commands.results_command)
+    sub = _command(add, "results", commands.results_command, needs=("keras",))
     sub.add_argument("--ensemble", action="append", default=[], metavar="NAME+NAME", help="score their mean, too")
 
     _command(add, "cards", commands.cards_command, data=False)
@@ -147,7 +152,7 @@ def _add_faces(add: Any) -> None:
     _add_live(sub, "stop a camera after so long; default: when Ctrl-C is pressed")
     sub.set_defaults(unsure=0.5)
 
-    sub = _command(add, "app", commands.photo_app_command, data=False)
+    sub = _command(add, "app", commands.photo_app_command, data=False, needs=("voila", "anywidget"))
     sub.add_argument("--host", default="127.0.0.1", help="another address opens it to others, who then need a token")
     sub.add_argument("--port", type=int, default=8866)
     sub.add_argument("--no-browser", dest="browser", action="store_false", help="do not open a browser")
@@ -173,7 +178,7 @@ def _share(text: str) -> float:
 
 
 def _add_lab(add: Any) -> None:
-    sub = _command(add, "export", commands.export_command, data=False)
+    sub = _command(add, "export", commands.export_command, data=False, needs=("keras",))
     sub.add_argument("run", metavar="NAME_OR_RUN_DIR")
 
     sub = _command(add, "push", commands.push_command, data=False)
@@ -183,9 +188,9 @@ def _add_lab(add: Any) -> None:
     sub.add_argument("--exhibit", action="store_true", help="upload a network of the leaky protocol, too")
     sub.add_argument("--dry-run", action="store_true", help="say what would be uploaded, and upload nothing")
 
-    _command(add, "zoo", commands.zoo_command, data=False)
+    _command(add, "zoo", commands.zoo_command, data=False, needs=("keras",))
 
-    sub = _command(add, "run", commands.run_command)
+    sub = _command(add, "run", commands.run_command, needs=("papermill", "keras"))
     size = sub.add_mutually_exclusive_group()
     size.add_argument("--quick", action="store_true", help="minutes: small sample, short training (the default)")
     size.add_argument("--full", action="store_true", help="the report: every network on all faces; days on a CPU")
@@ -193,14 +198,14 @@ def _add_lab(add: Any) -> None:
     _add_parameter(sub, "set a parameter in every notebook that has it")
     sub.add_argument("--fresh", action="store_true", help="execute also the notebooks that are done")
 
-    sub = _command(add, "figures", commands.figures_command)
+    sub = _command(add, "figures", commands.figures_command, needs=("papermill", "keras"))
     sub.add_argument("--only", action="append", default=[], metavar="03,04", help="figures of these notebooks alone")
     sub.add_argument("--out", metavar="FOLDER", help="default: figures/")
     sub.add_argument("--check", action="store_true", help="draw them elsewhere, and compare; 1 if one differs")
 
-    sub = _command(add, "demo", commands.demo_command, data=False)
+    sub = _command(add, "demo", commands.demo_command, data=False, needs=("sklearn",))
     sub.add_argument("--out", type=Path, metavar="FILE", help="default: docs/demo.webp")
     sub.add_argument("--frames", type=int, metavar="N", help="so many in its ten seconds; default: 150")
 
-    sub = _command(add, "bench", commands.bench_command)
+    sub = _command(add, "bench", commands.bench_command, needs=("keras",))
     sub.add_argument("what", choices=["data", "train", "live", "event"])

@@ -6,14 +6,20 @@ import sys
 import tempfile
 from typing import TYPE_CHECKING, Any
 
+from ..errors import need
+
 if TYPE_CHECKING:
     import keras
 
 
 def import_keras() -> Any:
-    """Import Keras with the backend that ``KERAS_BACKEND`` names, TensorFlow by default, and return it."""
+    """Import Keras with the backend that ``KERAS_BACKEND`` names, TensorFlow by default, and return it.
+
+    MissingExtraError: it is not installed.
+    """
     if "keras" in sys.modules:
         return sys.modules["keras"]
+    need("keras")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     # By itself TensorFlow uses oneDNN only under Linux on processors with AVX-512 VNNI and the like; on others small
     # networks train about twice as fast with it (`bench train`).
