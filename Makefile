@@ -1,8 +1,10 @@
 # The two commands: `make run` (the main job) and `make test`. Both build .venv first, when it is not there yet.
+UV := $(shell command -v uv 2>/dev/null)
+UV_PYTHON_WANTED := $(if $(PYTHON),$(PYTHON),'>=3.11,<3.14')
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: run full test app figures site clean
+.PHONY: run full test app figures site lock clean
 
 run: .venv/.installed
 	$(BIN)/python -m fer_utils run --quick
@@ -32,14 +34,33 @@ test: .venv/.installed
 	$(BIN)/mypy
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
-.venv/.installed: requirements.txt pyproject.toml
-	$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11) and 'Python 3.11 or newer is needed; name one with: make run PYTHON=python3.11')"
+# The versions of requirements-lock.txt, checked by their hashes; with NEWEST=1 the newest that pyproject.toml allows.
+# uv, where it is installed, takes seconds. It finds a Python that fits, or fetches one, unless PYTHON names one.
+LOCKED := $(if $(NEWEST),,--require-hashes --requirement requirements-lock.txt)
+PROJECT := $(if $(NEWEST),--upgrade,--no-deps --no-build-isolation) --editable ".[test]"
+
+.venv/.installed: requirements-lock.txt pyproject.toml
+ifdef UV
+	rm -rf .venv
+	$(UV) venv --quiet --seed --python $(UV_PYTHON_WANTED) .venv
+	$(if $(LOCKED),$(UV) pip install --quiet --python .venv $(LOCKED))
+	$(UV) pip install --quiet --python .venv $(PROJECT)
+else
+	$(PYTHON) -c "import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14) and \
+		'Python 3.11, 3.12 or 3.13 is needed; name one with: make run PYTHON=python3.12')"
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	# Compiled afterwards, on all cores; pip itself does it on one.
-	$(BIN)/python -m pip install --quiet --no-compile --editable ".[test]"
+	$(if $(LOCKED),$(BIN)/python -m pip install --quiet --no-compile $(LOCKED))
+	$(BIN)/python -m pip install --quiet --no-compile $(PROJECT)
+endif
 	$(BIN)/python -m compileall -qq -j 0 .venv/lib || true
 	touch $@
+
+# Writes the newest versions that pyproject.toml allows into the lock: for every system, and every Python from 3.11 on.
+lock:
+	uv pip compile --universal --python-version 3.11 --upgrade --generate-hashes --no-emit-index-url --no-annotate \
+		--custom-compile-command "make lock" --extra test --output-file requirements-lock.txt pyproject.toml
 
 clean:
 	rm -rf .venv executed models/runs data/cache
