@@ -3,6 +3,8 @@ UV := $(shell command -v uv 2>/dev/null)
 UV_PYTHON_WANTED := $(if $(PYTHON),$(PYTHON),'>=3.11,<3.14')
 PYTHON ?= python3
 BIN := .venv/bin
+# Python compiles the modules that are used, and keeps the result, also where the environment says no.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: run full test app figures site lock clean
 
@@ -35,7 +37,7 @@ test: .venv/.installed
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 # The versions of requirements-lock.txt, checked by their hashes; with NEWEST=1 the newest that pyproject.toml allows.
-# uv, where it is installed, takes seconds. It finds a Python that fits, or fetches one, unless PYTHON names one.
+# uv, where it is installed, is much faster. It finds a Python that fits, or fetches one, unless PYTHON names one.
 LOCKED := $(if $(NEWEST),,--require-hashes --requirement requirements-lock.txt)
 PROJECT := $(if $(NEWEST),--upgrade,--no-deps --no-build-isolation) --editable ".[test]"
 
@@ -50,11 +52,9 @@ else
 		'Python 3.11, 3.12 or 3.13 is needed; name one with: make run PYTHON=python3.12')"
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --upgrade pip
-	# Compiled afterwards, on all cores; pip itself does it on one.
 	$(if $(LOCKED),$(BIN)/python -m pip install --quiet --no-compile $(LOCKED))
 	$(BIN)/python -m pip install --quiet --no-compile $(PROJECT)
 endif
-	$(BIN)/python -m compileall -qq -j 0 .venv/lib || true
 	touch $@
 
 # Writes the newest versions that pyproject.toml allows into the lock: for every system, and every Python from 3.11 on.
