@@ -6,6 +6,7 @@ from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import numpy as np
 import pandas as pd
@@ -22,6 +23,7 @@ from ..networks.card import Card, unpack_answers
 from ..networks.export import write_onnx
 from ..networks.runs import best_card
 from .evaluate import evaluate_networks
+from .markdown import escaped
 
 _TRAINED = ["name", "label", "model", "protocol", "balance", "augment", "seed", "scored_on", "accuracy", "low", "high",
             "macro_f1", "macro_f1_low", "macro_f1_high", "clean_accuracy", "clean_same_mix", "clean_macro_f1",
@@ -221,10 +223,10 @@ def index_table(table: pd.DataFrame, models: Path) -> str:
             continue  # an ensemble
         accuracy = _interval(row, "accuracy", "", percent=True)
         lines.append("| " + " | ".join([
-            f"{'*exhibit:* ' if row['exhibit'] else ''}[{row['name']}]({row['name']}/README.md)",
+            f"{'*exhibit:* ' if row['exhibit'] else ''}[{escaped(row['name'])}]({quote(str(row['name']))}/README.md)",
             f"*its own leaky test:* {accuracy}" if row["exhibit"] else accuracy,
             _interval(row, "clean_accuracy", "clean_", percent=True),
-            "yes" if (folder / "model.keras").is_file() else "no", row["training"]]) + " |")
+            "yes" if (folder / "model.keras").is_file() else "no", escaped(row["training"])]) + " |")
     return "\n".join(lines)
 
 
@@ -242,8 +244,10 @@ def _number(value: float | None, form: str) -> str:
 
 
 def write_between(path: Path, text: str, name: str) -> None:
-    """Write a text between the two `MARKS` of this name in a file; DataError if the file has no such marks."""
+    """Write a text between the two `MARKS` of this name in a file; DataError if there is no file with such marks."""
     before, after = MARKS.format(f"{name} begins"), MARKS.format(f"{name} ends")
+    if not path.is_file():
+        raise DataError(f"{path}: not there; run this in the folder of the project, or name that folder in FER_ROOT")
     old = path.read_text(encoding="utf-8")
     if before not in old or after not in old:
         raise DataError(f"{path}: has no lines {before} and {after} to write between")

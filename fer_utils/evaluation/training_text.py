@@ -6,6 +6,7 @@ from dataclasses import fields
 from ..networks.augment import AUGMENTATIONS, Augmentation
 from ..networks.card import Card
 from ..networks.recipes import TrainConfig
+from .markdown import code, escaped, shell_word
 
 _BALANCES = {
     "over": "Faces of the rarer classes are repeated at random until all classes have equally many (over-sampling)",
@@ -22,6 +23,26 @@ _SCHEDULES = {"constant": "constant", "cosine": "falling to 0 along a cosine",
               "plateau": "divided by 10 whenever 12 epochs brought no lower loss"}
 _OWN_OPTIONS = ("protocol", "balance", "augment", "weights", "epochs", "patience", "batch_size", "learning_rate",
                 "seed")
+
+
+_FER2013_FACES = (35_887, 28_709)
+"""How many faces FER2013 has in all, and in the challenge's train.csv alone."""
+
+
+def is_fer2013(card: Card) -> bool:
+    """Return whether a network was trained on FER2013, and not on a sample of it, faces of one's own or drawn ones.
+
+    Every layout of FER2013 has one of two numbers of faces; a card says "FER2013" of all faces that are not drawn.
+    """
+    return card.title.startswith("FER2013") and card.values["data"].get("faces") in _FER2013_FACES
+
+
+def faces_name(card: Card) -> str:
+    """Return what a network was trained on: "FER2013", or what its faces are instead."""
+    if is_fer2013(card) or not card.title.startswith("FER2013"):
+        return card.title
+    count = card.values["data"].get("faces")
+    return f"{'faces' if count is None else f'{count:,} faces'} that are not the whole of FER2013"
 
 
 def training_text(card: Card) -> list[str]:
@@ -43,18 +64,20 @@ def retrain_command(card: Card) -> str:
     except ValueError:
         return ""
     usual = TrainConfig.for_model(card.model, protocol=wanted.protocol)
-    words = [f"python -m fer_utils train --model {card.model}"]
+    words = [f"python -m fer_utils train --model {shell_word(card.model)}"]
     for name in (field.name for field in fields(TrainConfig)):
         value = getattr(wanted, name)
         if value == getattr(usual, name) and (name, value) != ("protocol", "leaky"):
             continue
-        words.append(f"--{name.replace('_', '-')} {value}" if name in _OWN_OPTIONS else f"-p {name} {value}")
+        word = shell_word(value)
+        words.append(f"--{name.replace('_', '-')} {word}" if name in _OWN_OPTIONS else f"-p {name} {word}")
     return " ".join(words)
 
 
 def _faces(card: Card) -> str:
     count = card.values["data"].get("train")
-    text = f"**Faces:** {card.title}, {card.split}" + (f"; {count:,} faces in each epoch" if count else "")
+    text = f"**Faces:** {escaped(f'{faces_name(card)}, {card.split}')}"
+    text += f"; {count:,} faces in each epoch" if count else ""
     balance = card.config["balance"]
     return f"{text}. {_BALANCES[balance]}." if balance in _BALANCES else f"{text}."
 
@@ -66,17 +89,17 @@ def _changes(card: Card) -> str:
     spec, unchanged = AUGMENTATIONS.get(name), Augmentation()
     kinds = [word for field, word in _CHANGES.items() if spec and getattr(spec, field) != getattr(unchanged, field)]
     how = f": in each epoch a face is, at random, {', '.join(kinds)}" if kinds else ""
-    return f"**Augmentation:** `{name}` of `fer_utils/networks/augment.py`{how}."
+    return f"**Augmentation:** {code(name)} of `fer_utils/networks/augment.py`{how}."
 
 
 def _target(card: Card) -> str:
     config = card.config
-    teachers, share = config.get("teachers") or [], config.get("teacher_share", 0)
+    teachers, share = config.get("teachers") or [], config.get("teacher_share") or 0
     text = "**Learns from:** the label of each face"
     if teachers:
         text = (f"**Learns from:** the label of each face ({1 - share:.0%}) and the mean of the probabilities that "
                 f"other networks, its teachers, give to the face ({share:.0%}; distillation). The teachers' runs: "
-                + ", ".join(f"`{name}`" for name in teachers))
+                + ", ".join(map(code, teachers)))
     if config.get("teacher_views"):
         text += f". The teachers see the changed faces, in {config['teacher_views']} passes, which are then repeated"
     if config.get("label_smoothing"):
@@ -88,43 +111,44 @@ def _target(card: Card) -> str:
 
 def _start(card: Card) -> str:
     if card.config.get("start"):
-        return f"**Started from:** the weights of an earlier run of this network, `{card.config['start']}`."
+        return f"**Started from:** the weights of an earlier run of this network, {code(card.config['start'])}."
     if card.config.get("weights"):
-        return f"**Started from:** pretrained weights, `{card.config['weights']}`."
+        return f"**Started from:** pretrained weights, {code(card.config['weights'])}."
     return "**Started from:** random weights."
 
 
 def _optimizer(card: Card) -> str:
     config, parts = card.config, []
-    if "optimizer" in config:
-        parts.append(_OPTIMIZERS.get(config["optimizer"], config["optimizer"]))
-    if "learning_rate" in config:
-        schedule = config.get("schedule", "constant")
-        parts.append(f"learning rate {config['learning_rate']:g}, {_SCHEDULES.get(schedule, schedule)}")
+    if config.get("optimizer"):
+        parts.append(_OPTIMIZERS.get(config["optimizer"], escaped(config["optimizer"])))
+    if config.get("learning_rate") is not None:
+        schedule = config.get("schedule") or "constant"
+        parts.append(f"learning rate {config['learning_rate']:g}, {_SCHEDULES.get(schedule, escaped(schedule))}")
     for name, words in (("warmup_epochs", "after a rise over {:g} epochs"), ("batch_size", "batches of {}"),
                         ("weight_decay", "weight decay {:g}"), ("ema", "moving average of the weights, momentum {:g}")):
         if config.get(name):
             parts.append(words.format(config[name]).replace("over 1 epochs", "over one epoch"))
     known = {field.name for field in fields(TrainConfig)}
-    parts += [f"{name} {value}" for name, value in sorted(config.items()) if name not in known and value]
+    parts += [escaped(f"{name} {value}") for name, value in sorted(config.items()) if name not in known and value]
     return f"**Optimiser:** {', '.join(parts)}; seed {config['seed']}." if parts else ""
 
 
 def _epochs(card: Card) -> str:
+    chosen_by, most = escaped(card.chosen_by), card.config.get("epochs") or card.epochs_run
     of_last = "of the last run: " if card.averaged else ""
     text = f"**Epochs:** {of_last}{card.epochs_run}"
-    if card.config.get("epochs", card.epochs_run) != card.epochs_run:
-        text += f" of at most {card.config['epochs']}"
+    if most != card.epochs_run:
+        text += f" of at most {most}"
     if card.config.get("patience"):
-        text += f", to be stopped after {card.config['patience']} without a better accuracy on {card.chosen_by}"
-    return f"{text}. Epoch {card.best_epoch} was best on {card.chosen_by}, and its weights are kept."
+        text += f", to be stopped after {card.config['patience']} without a better accuracy on {chosen_by}"
+    return f"{text}. Epoch {card.best_epoch} was best on {chosen_by}, and its weights are kept."
 
 
 def _mean(card: Card) -> str:
     if not card.averaged:
         return ""
     times = {1: "once", 2: "twice"}
-    runs = ", ".join(f"`{name}` ({times.get(n, f'{n} times')})" for name, n in Counter(card.averaged).items())
+    runs = ", ".join(f"{code(name)} ({times.get(n, f'{n} times')})" for name, n in Counter(card.averaged).items())
     return f"**Averaged:** its weights are the mean of those of these runs: {runs}. The last run is described here."
 
 
@@ -137,6 +161,6 @@ def _time(card: Card) -> str:
 
 def _versions(card: Card) -> str:
     versions: dict[str, str] = card.values.get("versions") or {}
-    names = [f"{'Python' if name == 'python' else name} {version}"
+    names = [escaped(f"{'Python' if name == 'python' else name} {version}")
              for name, version in versions.items() if name != "backend"]
     return f"**Versions:** {', '.join(names)}." if names else ""

@@ -1,6 +1,6 @@
 """The card of a trained network: what it is, how it was trained, how it scored."""
 
-import math
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -56,6 +56,7 @@ class Card:
         """Make a card of a folder from the content of its card.json; DataError names the field that is wrong."""
         try:
             _check(values, _FIELDS)
+            _check(values, _OPTIONAL_FIELDS, optional=True)
             for usage, part in values["scores"].items():
                 _check(part, _SCORES, f"scores.{usage}.")
                 _check(part, _OPTIONAL_SCORES, f"scores.{usage}.", optional=True)
@@ -157,7 +158,7 @@ def unpack_answers(digits: str) -> np.ndarray:
 
 
 def _is_number(value: Any) -> bool:
-    return type(value) in (int, float) and 0 <= value < math.inf  # True and False are no numbers
+    return type(value) in (int, float) and 0 <= value <= sys.float_info.max  # True and False are no numbers
 
 
 def _is_share(value: Any) -> bool:
@@ -178,6 +179,9 @@ _TEMPERATURE = ("a positive number or null", lambda value: value is None or (_is
 _SHARE = ("a number from 0 to 1", _is_share)
 _INTERVAL = ("two numbers from 0 to 1", _is_list(2, _is_share))
 _CONFUSION = ("7 rows of 7 counts", _is_list(N_CLASSES, _is_list(N_CLASSES, _is_number)))
+_NAMES = ("a list of names", lambda value: isinstance(value, list) and all(isinstance(name, str) for name in value))
+_NULLS = ("two numbers from 0 to 1, or nulls", _is_list(2, lambda value: value is None or _is_share(value)))
+_MAPPING = ("an object", lambda value: isinstance(value, dict))
 _ANSWERS = ("a digit from 0 to 6 for each face", lambda value: isinstance(value, str) and set(value) <= set("0123456"))
 
 _Fields = dict[str, tuple[str, Callable[[Any], bool]]]
@@ -186,10 +190,23 @@ _FIELDS: _Fields = {
     "scores": _OBJECT, "spec": _OBJECT, "name": _TEXT, "model": _TEXT, "origin": _TEXT, "split": _TEXT,
     "parameters": _WHOLE, "best_epoch": _WHOLE, "epochs_run": _WHOLE, "data.title": _TEXT, "data.fingerprint": _TEXT,
     "temperature": _TEMPERATURE, "mflops": _NUMBER, "seconds": _NUMBER}
+# Cards of earlier versions, and of networks that were scored less, lack these.
+_OPTIONAL_FIELDS: _Fields = {
+    "averaged": _NAMES, "config.teachers": _NAMES, "precision": _TEXT, "versions": _MAPPING,
+    "data.train": _WHOLE, "data.faces": _WHOLE,
+    **dict.fromkeys(("config.start", "config.weights", "config.optimizer", "config.schedule"), _TEXT),
+    **dict.fromkeys(("config.epochs", "config.patience", "config.batch_size", "config.teacher_views"), _WHOLE),
+    **dict.fromkeys(("config.learning_rate", "config.warmup_epochs", "config.weight_decay", "config.mixup"), _NUMBER),
+    **dict.fromkeys(("config.ema", "config.label_smoothing", "config.teacher_share"), _SHARE)}
 _SCORES: _Fields = {
     "n": _WHOLE, "accuracy": _SHARE, "accuracy_interval": _INTERVAL, "macro_f1": _SHARE, "macro_f1_interval": _INTERVAL,
     **{f"per_class.{emotion}.f1": _SHARE for emotion in EMOTIONS}, "confusion": _CONFUSION}
-_OPTIONAL_SCORES: _Fields = {"answers": _ANSWERS, "clean.confusion": _CONFUSION}
+_OPTIONAL_SCORES: _Fields = {
+    "answers": _ANSWERS, "clean": _MAPPING, "clean.n": _WHOLE, "clean.confusion": _CONFUSION,
+    **{f"clean.{name}": _SHARE for name in ("accuracy", "macro_f1")},
+    **{f"clean.{name}_interval": _NULLS for name in ("accuracy", "macro_f1")},
+    **{f"per_class.{emotion}.{name}": kind for emotion in EMOTIONS for name, kind in
+       (("precision", _SHARE), ("recall", _SHARE), ("f1_interval", _NULLS), ("support", _WHOLE))}}
 
 
 def _check(values: Any, fields: _Fields, prefix: str = "", optional: bool = False) -> None:

@@ -1,3 +1,4 @@
+import ast
 import json
 import re
 import shutil
@@ -105,6 +106,71 @@ def test_a_card_that_holds_little_has_a_page(tmp_path):
     assert "Its scores say nothing about photos of people" in text and "It is not calibrated" in text
     assert "datasets" not in metadata(text) and "FER+ are" not in text and "None" not in text
     assert "*validation* chooses the best epoch." in text
+
+
+def test_a_name_breaks_neither_metadata_nor_a_table_nor_the_code(tmp_path):
+    name = 'my "net" | <b>x</b>\n---\n`a`'
+    values = card_values(name, {name: scored()}) | {"origin": name, "split": name}
+    (tmp_path / "model.keras").touch()
+    text = model_card(Card.from_dict(values, tmp_path))
+    [index] = metadata(text)["model-index"]
+    assert index["name"] == name and index["results"][0]["dataset"]["split"] == name
+    [line] = [line for line in text.splitlines() if line.startswith("predictor = ")]
+    assert ast.literal_eval(re.search(r'Predictor\((".*")\)', line)[1]) == " ".join(name.split())
+    tables = [line for line in text.splitlines() if line.startswith("|")]
+    assert {len(re.findall(r"(?<!\\)\|", line)) for line in tables} == {3, 5, 6}
+
+
+@pytest.mark.parametrize("data, named, kind", [
+    ({"title": "FER2013", "faces": 35_887}, None, "fer2013"),
+    ({"title": "FER2013", "faces": 700}, "700 faces that are not the whole of FER2013", "other-faces"),
+    ({"title": "FER2013"}, "faces that are not the whole of FER2013", "other-faces"),
+    ({"title": "drawn faces, not FER2013", "faces": 35_887}, "drawn faces, not FER2013", "other-faces")])
+@pytest.mark.parametrize("protocol", ["official", "leaky"])
+def test_other_faces_are_not_called_fer2013(data, named, kind, protocol, tmp_path):
+    values = card_values(protocol=protocol) | {"data": data | {"fingerprint": "f"}}
+    text = model_card(Card.from_dict(values, tmp_path))
+    found = metadata(text)
+    assert ("datasets" in found) is (named is None) and ("Trained on" in text) is (named is not None)
+    assert named is None or (f"> **Trained on: {named}.**" in text and f"**Faces:** {named}, official" in text)
+    [entry] = found["model-index"][0]["results"]
+    assert entry["dataset"]["type"] == (kind if protocol == "official" else f"{kind}-leaky")
+    assert entry["dataset"]["name"].startswith(named or "FER2013")
+
+
+def written(folder, values=None):
+    """Put a network without weights into a folder of networks."""
+    (folder / "net").mkdir()
+    (folder / "net" / "card.json").write_text(json.dumps(values or card_values()))
+
+
+@pytest.mark.parametrize("table, says", [
+    (b"a,b\n1,2\n", "has no column name, accuracy"),
+    (b"", "not readable as CSV"), (b"\xff\xfe\0", "not readable as CSV"),
+    (b"name,accuracy,low,high,macro_f1,macro_f1_low,macro_f1_high,ms,ferplus\nnet,x,1,1,1,1,1,1,1\n",
+     "the column accuracy holds other things than numbers")])
+def test_another_table_of_results_is_named(table, says, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(paths, "MODELS", tmp_path)
+    written(tmp_path)
+    (tmp_path / "results.csv").write_bytes(table)
+    assert main(["cards"]) == 1
+    assert f"fer_utils cards: {tmp_path / 'results.csv'}: {says}" in capsys.readouterr().err
+    assert not (tmp_path / "net" / "README.md").exists()
+
+
+def test_a_page_of_ones_own_is_not_replaced(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(paths, "MODELS", tmp_path)
+    written(tmp_path)
+    assert main(["cards"]) == main(["cards"]) == 0, "its own page is"
+    for change in (lambda file: file.write_text("mine"), lambda file: (file.unlink(), file.mkdir())):
+        change(tmp_path / "net" / "README.md")
+        assert main(["cards"]) == 1 and "so it is not replaced" in capsys.readouterr().err
+    assert (tmp_path / "net" / "README.md").is_dir()
+
+
+def test_no_network_is_an_error_that_names_the_folder(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(paths, "MODELS", tmp_path / "none")
+    assert main(["cards"]) == 1 and f"{tmp_path / 'none'}: holds no folder with a card.json" in capsys.readouterr().err
 
 
 def test_the_command_writes_each_page_and_old_results_are_not_another_networks(tmp_path, monkeypatch, capsys):

@@ -66,6 +66,11 @@ def test_a_card_reports_privatetest_or_what_takes_its_place():
     ({"scores": {"PublicTest": scored(confusion=[[1] * 7] * 6)}}, "confusion must be 7 rows of 7 counts"),
     ({"scores": {"PublicTest": scored(answers="0x")}}, "answers must be a digit from 0 to 6"),
     ({"scores": {"PublicTest": scored(clean={"confusion": 3})}}, "scores.PublicTest.clean.confusion must be"),
+    ({"scores": {"PublicTest": scored(clean="x")}}, "scores.PublicTest.clean must be an object"),
+    ({"scores": {"PublicTest": scored(clean={"n": "x"})}}, "scores.PublicTest.clean.n must be a whole number"),
+    ({"averaged": 3}, "averaged must be a list of names"), ({"mflops": 10**400}, "mflops must be a number"),
+    ({"config": card_values()["config"] | {"learning_rate": "x"}}, "config.learning_rate must be a number"),
+    ({"config": card_values()["config"] | {"teachers": [[]]}}, "config.teachers must be a list of names"),
 ])
 def test_a_damaged_card_names_its_file_the_field_and_what_to_do(tmp_path, change, says):
     write_card(tmp_path, change if isinstance(change, str) else card_values() | change)
