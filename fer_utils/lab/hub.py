@@ -1,18 +1,21 @@
 """Upload a trained network to the Hugging Face Hub."""
 
-import importlib.util
 import os
 import re
+import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..errors import DataError
+from ..errors import DataError, need
+from ..evaluation.markdown import shell_word
 from ..evaluation.model_card import model_card
+from ..networks.card import Card
 from ..networks.runs import read_card
 
 if TYPE_CHECKING:  # an optional package
     from huggingface_hub.errors import HfHubHTTPError
 
+_PART = r"[A-Za-z0-9_]+(?:[.-][A-Za-z0-9_]+)*"  # of a repository's name
 _FILES = ("model.keras", "model.onnx", "card.json", "history.csv")
 
 
@@ -28,28 +31,50 @@ def files_to_push(name: Path | str, exhibit: bool = False) -> dict[str, Path | b
     if not card.honest and not exhibit:
         raise DataError(f"{card.name} is an exhibit: it was trained under the leaky protocol, so its scores flatter; "
                         "--exhibit uploads it all the same, and its page says what it is")
+    export = f"python -m fer_utils export {shell_word(name)}"
     for file in (card.folder / name for name in _FILES):
-        if not file.is_file():
-            remedy = f"write it with: python -m fer_utils export {name}" if file.suffix == ".onnx" else "train it again"
-            raise DataError(f"{file}: not there; {remedy}")
+        if not file.is_file() or not file.stat().st_size:
+            remedy = f"write it with: {export}" if file.suffix == ".onnx" else "train it again"
+            raise DataError(f"{file}: empty or not there; {remedy}")
+    _check_weights(card, export)
     return {"README.md": model_card(card).encode(), **{name: card.folder / name for name in _FILES}}
+
+
+def _check_weights(card: Card, export: str) -> None:
+    """Raise DataError where a model file is damaged, or model.onnx is of another network than the card."""
+    import onnxruntime
+
+    keras, onnx = card.folder / "model.keras", card.folder / "model.onnx"
+    if not zipfile.is_zipfile(keras):
+        raise DataError(f"{keras}: is no Keras model; fetch it again or train it again")
+    try:
+        session = onnxruntime.InferenceSession(str(onnx), providers=["CPUExecutionProvider"])
+    except Exception as error:  # ONNX Runtime's exceptions share no base class
+        raise DataError(f"{onnx}: not readable by ONNX Runtime ({error}); write it again with: {export}") from error
+    shape = tuple(session.get_inputs()[0].shape[1:])
+    if shape != card.spec.input_shape:
+        raise DataError(f"{onnx}: takes faces of the shape {shape}, but the network of its card.json takes "
+                        f"{card.spec.input_shape}; write it again with: {export}")
+    if not 2 * card.parameters < onnx.stat().st_size < 8 * card.parameters:  # four bytes each
+        raise DataError(f"{onnx}: has another size than {card.parameters:,} parameters, so it is another network than "
+                        f"its card.json's; write it again with: {export}")
 
 
 def push_model(name: Path | str, repo: str, private: bool = False, exhibit: bool = False, dry_run: bool = False) -> str:
     """Upload a trained network into the repository "owner/name" of the Hub, which is made if it is not there.
 
-    Returns what was done, or with `dry_run` what would be done, as text. DataError as in `files_to_push`, or because
-    the package huggingface_hub, a token or the owner's permission is missing; RuntimeError: the upload failed.
+    Returns what was done, or with `dry_run` what would be done, as text. DataError as in `files_to_push`, or because a
+    token or the owner's permission is missing; MissingExtraError; RuntimeError: the upload failed.
     """
-    if not re.fullmatch(r"[\w.-]+/[\w.-]+", repo):
-        raise DataError(f"{repo!r} is no name of a repository; write OWNER/NAME, such as your-name/{Path(name).name}")
+    if not re.fullmatch(f"{_PART}/{_PART}", repo) or repo.endswith(".git") or len(repo.split("/")[1]) > 96:
+        raise DataError(f"{repo!r} is no name of a repository; write OWNER/NAME, such as your-name/my-network, in "
+                        "letters from a to z, digits, and single dots, hyphens and underscores within")
     files = files_to_push(name, exhibit)
-    endpoint = os.environ.get("HF_ENDPOINT", "https://huggingface.co").rstrip("/")
+    endpoint = (os.environ.get("HF_ENDPOINT") or "https://huggingface.co").rstrip("/")
     listed = "\n".join(f"  {file:12} {_size(content) / 1e3:8,.0f} kB" for file, content in files.items())
     if dry_run:
         return f"would upload to {endpoint}/{repo} ({'private' if private else 'public'}):\n{listed}"
-    if importlib.util.find_spec("huggingface_hub") is None:
-        raise DataError('the package huggingface_hub is missing: pip install "huggingface_hub>=0.34"')
+    need("huggingface_hub")
     url = _upload(files, repo, private, endpoint)
     return f"uploaded to {url}:\n{listed}"
 

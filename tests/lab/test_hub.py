@@ -128,11 +128,11 @@ def hub(models, tmp_path, monkeypatch):
 
 @pytest.fixture
 def exhibit(tmp_path):
-    """A folder of a network of the leaky protocol, with files where weights would be."""
+    """A folder of a network of the leaky protocol, with the weights of its twin."""
     folder = tmp_path / "leaky"
     shutil.copytree(MODELS / "cnn5_bn_leaky", folder)
     for name in ("model.keras", "model.onnx"):
-        (folder / name).write_bytes(b"weights")
+        shutil.copy(MODELS / "cnn5_bn" / name, folder)
     return folder
 
 
@@ -207,15 +207,28 @@ def test_a_dry_run_says_what_would_be_uploaded(models, capsys, monkeypatch):
 
 @pytest.mark.parametrize("arguments, words", [
     (["vgg16", "me/net"], "no weights (model.keras)"), (["vgg61", "me/net"], "no trained network 'vgg61'"),
-    (["fer_net", "net"], "write OWNER/NAME"), (["fer_net", "me/a net"], "write OWNER/NAME")])
+    (["fer_net", "net"], "write OWNER/NAME"), *((["fer_net", repo], "write OWNER/NAME") for repo in (
+        "me/a net", "me/..", "me/-a", "me/a--b", "me/a\n", "mé/a", "me/a.git", "/a", "me/" + "a" * 97))])
 def test_what_cannot_be_uploaded_is_one_sentence(models, capsys, arguments, words):
     assert words in refused(capsys, *arguments, "--dry-run")
 
 
 def test_a_missing_onnx_file_is_written_by_export(models, exhibit, capsys):
+    exhibit = exhibit.rename(exhibit.with_name("my net"))
     (exhibit / "model.onnx").unlink()
     said = refused(capsys, exhibit, "me/net", "--exhibit", "--dry-run")
-    assert said.endswith(f"not there; write it with: python -m fer_utils export {exhibit}")
+    assert said.endswith(f"empty or not there; write it with: python -m fer_utils export '{exhibit}'")
+
+
+@pytest.mark.parametrize("name, content, words", [
+    ("model.onnx", b"x", "not readable by ONNX Runtime"), ("model.onnx", b"", "empty or not there"),
+    ("model.onnx", "cnn_rgb100", "takes faces of the shape (100, 100, 3)"),
+    ("model.onnx", "fer_net", "another size than"),
+    ("model.keras", b"x", "is no Keras model"), ("history.csv", b"", "empty or not there")])
+def test_damaged_files_and_those_of_another_network_are_not_uploaded(models, exhibit, capsys, name, content, words):
+    (exhibit / name).write_bytes(content if isinstance(content, bytes) else (MODELS / content / name).read_bytes())
+    said = refused(capsys, exhibit, "me/net", "--exhibit", "--dry-run")
+    assert f"{exhibit / name}: " in said and words in said
 
 
 def test_without_the_package_it_says_what_to_install(models, capsys, monkeypatch):
