@@ -36,7 +36,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (ValueError, OSError, RuntimeError, errors.MissingExtraError) as error:  # DataError, NotebookError too
         print(f"fer_utils {args.name}: {error}", file=sys.stderr)
         return 1
-    print(json.dumps(outcome.result, default=os.fspath) if args.json else outcome.text)
+    try:
+        print(json.dumps(outcome.result, default=os.fspath) if args.json else outcome.text, flush=True)
+    except OSError as error:
+        # Python writes what is left once more when it ends, and would fail again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if not isinstance(error, BrokenPipeError):  # `| head` has read all that it wanted
+            print(f"fer_utils {args.name}: it is done, but what it says could not be written ({error}); make room "
+                  "there, or name another file", file=sys.stderr)
+            return 1
     return 1 if outcome.failed else 0
 
 

@@ -206,7 +206,7 @@ def cards_command(args: Namespace) -> Outcome:
     from .evaluation import model_card
 
     written = model_card.write_model_cards()
-    return Outcome({"cards": written}, "\n".join(map(str, written)) or "models/ holds no network")
+    return Outcome({"cards": written}, "\n".join(map(str, written)))
 
 
 def push_command(args: Namespace) -> Outcome:
@@ -344,13 +344,11 @@ def _records(table: "pd.DataFrame") -> list[dict[str, Any]]:
 
 
 def _numbers(only: list[str]) -> list[str]:
-    return [part for text in only for part in text.split(",") if part]
+    return [part for text in only for part in text.split(",") if part] or only
 
 
 def figures_command(args: Namespace) -> Outcome:
     """Draw the committed figures anew, without training, or check that they fit the code."""
-    import tempfile
-
     from . import paths
     from .lab import figures
 
@@ -358,9 +356,7 @@ def figures_command(args: Namespace) -> Outcome:
     if not args.check:
         drawn = figures.draw_figures(args.out or paths.FIGURES, only, args.data)
         return Outcome({"figures": drawn}, f"{len(drawn)} files are in {args.out or paths.FIGURES}")
-    with tempfile.TemporaryDirectory() as scratch:
-        figures.draw_figures(scratch, only, args.data)
-        table = figures.compare_figures(args.out or paths.FIGURES, scratch, only)
+    table = figures.check_figures(args.out or paths.FIGURES, only, args.data)
     failed = not table["state"].isin(["equal", "same", "needs FER+"]).all()
     lines = [table[table["state"] != "equal"].to_string(index=False)] if (table["state"] != "equal").any() else []
     lines.append(f"{(table['state'] == 'equal').sum()} of {len(table)} figures have the same bytes"

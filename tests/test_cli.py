@@ -1,4 +1,7 @@
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -117,6 +120,8 @@ def test_zoo_lists_every_network(capsys):
     (["train", "--model", "cnn3", "-p", "model", "fer_net", "--data", "drawn:60"], "model given twice"),
     (["evaluate", "nothing", "--data", "drawn:60"], "nothing"),
     (["run", "--only", "77"], "77"),
+    (["run", "--only", "x"], "numbered x;"),
+    (["run", "--only", ","], "numbered ,;"),
     (["run", "-p", "epochz", "3"], "epochz"),
     (["bench", "nothing"], "nothing"),
     (["evaluate", "x", "--usage", "Test"], "PrivateTest"),
@@ -143,3 +148,23 @@ def test_ctrl_c_gives_one_sentence(said_by_training, says, monkeypatch, capsys):
     assert main(["train", "--model", "cnn3", "--data", "drawn:60", "--quiet", "--tensorboard", "logs"]) == 130
     out, err = capsys.readouterr()
     assert out == "" and err == says
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="pipes of Windows say it otherwise")
+@pytest.mark.parametrize("arguments", [["data", "drawn:60"], ["data", "drawn:60", "--json"]])
+def test_a_reader_who_has_seen_enough_is_no_error(arguments):
+    reading, writing = os.pipe()
+    os.close(reading)
+    with open(writing, "w") as gone:
+        done = subprocess.run([sys.executable, "-m", "fer_utils", *arguments], stdout=gone, stderr=subprocess.PIPE,
+                              text=True, cwd=MODELS.parent)
+    assert done.returncode == 0 and done.stderr == ""
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="the system has no such file")
+def test_a_full_disk_is_one_sentence():
+    with open("/dev/full", "w") as full:
+        done = subprocess.run([sys.executable, "-m", "fer_utils", "data", "drawn:60"], stdout=full,
+                              stderr=subprocess.PIPE, text=True, cwd=MODELS.parent)
+    [line] = done.stderr.splitlines()
+    assert done.returncode == 1 and line.startswith("fer_utils data: it is done, but what it says could not be written")

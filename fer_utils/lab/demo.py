@@ -34,6 +34,9 @@ def write_demo(path: Path | str, frames: int = FRAMES) -> None:
     """
     from PIL import Image
 
+    path = Path(path)
+    if path.is_dir() or path.suffix.lower() != ".webp":
+        raise ValueError(f"{path}: the moving picture is written in the format WebP; name a file that ends in .webp")
     if frames < 1:
         raise ValueError(f"a moving picture needs at least one frame, got {frames}")
     pipeline, pictures = Pipeline(live_predictor("fer_net", "haar"), search_every=1), []

@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
+from ..data.drawn import FER2013_FACES
 from ..data.load import load
 from ..errors import DataError
 from .notebooks import Job, execute, notebook_parameters, notebook_sources
@@ -33,13 +34,17 @@ def draw_figures(out: Path | str, only: Sequence[str] | None = None, data: str |
     """Execute the notebooks, all or the numbers in `only`, and write their figures into the folder `out`.
 
     The networks are those of `models/`; nothing is trained but a throw-away network. DataError: FER2013 is not there,
-    so that the figures would show drawn faces.
+    so that the figures would show other faces.
     """
     from tqdm import tqdm
 
-    if load(data).drawn:
+    faces, out = load(data), Path(out).resolve()
+    if faces.drawn:
         raise DataError("the committed figures show FER2013, which was not found; data/README.md says how to get it")
-    out = Path(out).resolve()
+    if len(faces) != FER2013_FACES:
+        raise DataError(f"the committed figures show FER2013, which has {FER2013_FACES:,} faces, and "
+                        f"{faces.source} has {len(faces):,}; name the whole of FER2013 with --data")
+    out.mkdir(parents=True, exist_ok=True)
     jobs: list[tuple[Path, dict[str, Any]]] = []
     for source in notebook_sources(only):
         runs = [_SHORT_TRAINING | {"model": name} for name in _MODELS_DRAWN] if source.stem == "03_train" else [{}]
@@ -51,7 +56,6 @@ def draw_figures(out: Path | str, only: Sequence[str] | None = None, data: str |
                 if "data" in notebook_parameters(source):
                     parameters["data"] = data and str(Path(data).resolve())
                 execute(Job(source, Path(scratch) / source.name, parameters))
-        out.mkdir(parents=True, exist_ok=True)
         names = sorted(path.name for path in drawn.iterdir() if not _OTHERS.match(path.name))
         return [Path(shutil.copyfile(drawn / name, out / name)) for name in names]
 
@@ -69,6 +73,16 @@ def _environment(**places: Path) -> Iterator[None]:
                 del os.environ[name]
             else:
                 os.environ[name] = value
+
+
+def check_figures(committed: Path | str, only: Sequence[str] | None = None, data: str | None = None) -> pd.DataFrame:
+    """Draw the figures elsewhere, and return how those in a folder differ from them, as `compare_figures` does."""
+    if not any(Path(committed).glob("*.png")):
+        raise DataError(f"{committed}: holds no figures (PNG) to check; run this in the folder of the project, or name "
+                        "theirs with --out")
+    with tempfile.TemporaryDirectory() as scratch:
+        draw_figures(scratch, only, data)
+        return compare_figures(committed, scratch, only)
 
 
 def compare_figures(committed: Path | str, drawn: Path | str, only: Sequence[str] | None = None) -> pd.DataFrame:
@@ -89,7 +103,10 @@ def compare_figures(committed: Path | str, drawn: Path | str, only: Sequence[str
             rows.append((name, missing if name in old else "not committed", np.nan))
             continue
         one, other = (folder / name for folder in folders)
-        difference = 0.0 if one.read_bytes() == other.read_bytes() else picture_difference(one, other)
+        try:
+            difference = 0.0 if one.read_bytes() == other.read_bytes() else picture_difference(one, other)
+        except OSError:  # one is damaged
+            difference = float("inf")
         state = "equal" if difference == 0 else "same" if difference < SAME else "differs"
         rows.append((name, state, difference))
     return pd.DataFrame(rows, columns=["figure", "state", "difference"])

@@ -13,6 +13,7 @@ import pandas as pd
 
 from .. import files, paths
 from ..data.load import load, sample
+from ..errors import DataError
 from ..evaluation.tables import results_table
 from ..metrics import with_interval
 from ..networks.recipes import TrainConfig
@@ -81,12 +82,15 @@ class Plan(NamedTuple):
 def notebook_sources(only: Sequence[str] | None = None) -> list[Path]:
     """Return the numbered notebooks, all or those whose numbers are in `only` ("03", "3" or "03_train")."""
     found = sorted(paths.NOTEBOOKS.glob("[0-9][0-9]_*.ipynb"))
+    if not found:
+        raise DataError(f"{paths.NOTEBOOKS}: the project's notebooks are not there; run this in the folder of the "
+                        "project, or name that folder in FER_ROOT")
     if not only:
         return found
-    wanted = {str(name).split("_")[0].zfill(2) for name in only}
-    missing = wanted - {p.name[:2] for p in found}
+    wanted = {str(name).split("_")[0].zfill(2): str(name) for name in only}
+    missing = sorted(wanted[number] for number in wanted.keys() - {p.name[:2] for p in found})
     if missing:
-        raise ValueError(f"no notebook is numbered {', '.join(sorted(missing))}; there are "
+        raise ValueError(f"no notebook is numbered {', '.join(missing)}; there are "
                          f"{', '.join(p.stem for p in found)}")
     return [p for p in found if p.name[:2] in wanted]
 

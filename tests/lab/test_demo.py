@@ -41,6 +41,9 @@ def test_a_short_one_has_the_scenes_with_boxes_on_them(tmp_path):
         assert all(0.02 < half.mean() < 0.3 for half in np.hsplit(changed, 2))
     with pytest.raises(ValueError, match="at least one frame, got 0"):
         demo.write_demo(tmp_path / "none.webp", frames=0)
+    for place in (tmp_path, tmp_path / "demo.png"):
+        with pytest.raises(ValueError, match="name a file that ends in .webp"):
+            demo.write_demo(place)
 
 
 def test_the_command_says_what_it_wrote(tmp_path, capsys):

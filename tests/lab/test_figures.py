@@ -13,6 +13,7 @@ from PIL import Image
 
 import fer_utils as fer
 from fer_utils import paths
+from fer_utils.data.drawn import draw_faces
 from fer_utils.data.load import load
 from fer_utils.errors import DataError
 from fer_utils.lab import figures
@@ -55,6 +56,26 @@ def test_committed_figures_are_not_replaced_by_drawn_faces(tmp_path):
     with pytest.raises(DataError, match="data/README.md"):
         figures.draw_figures(tmp_path, data="drawn:300")
     assert not any(tmp_path.iterdir())
+
+
+def test_committed_figures_are_not_replaced_by_ones_own_faces(tmp_path):
+    faces = draw_faces(60)
+    np.savez(tmp_path / "own.npz", pixels=faces.pixels, emotion=faces.emotion, usage=faces.usage)
+    with pytest.raises(DataError, match="has 35,887 faces, and .*own.npz has 60; name the whole of FER2013"):
+        figures.draw_figures(tmp_path / "figures", data=str(tmp_path / "own.npz"))
+    assert not (tmp_path / "figures").exists()
+
+
+def test_a_check_against_no_figures_ends_before_any_work(tmp_path):
+    with pytest.raises(DataError, match="holds no figures .PNG. to check"):
+        figures.check_figures(tmp_path / "nowhere")
+
+
+def test_a_damaged_picture_differs(tmp_path):
+    (tmp_path / "old").mkdir(), (tmp_path / "new").mkdir()
+    (tmp_path / "old" / "04_a.png").write_bytes(b"x")
+    picture(tmp_path / "new" / "04_a.png")
+    assert figures.compare_figures(tmp_path / "old", tmp_path / "new")["state"].tolist() == ["differs"]
 
 
 @pytest.fixture
