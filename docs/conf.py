@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parent.parent
 # Links to source files lead here: the address in CITATION.cff; in a workflow what GitHub says, also in a fork.
 REPOSITORY = re.search(r"^repository-code: (\S+)", (ROOT / "CITATION.cff").read_text(encoding="utf-8"), re.MULTILINE)[1]
 if "GITHUB_REPOSITORY" in os.environ:
-    REPOSITORY = f"{os.environ['GITHUB_SERVER_URL']}/{os.environ['GITHUB_REPOSITORY']}"
+    REPOSITORY = f"{os.environ.get('GITHUB_SERVER_URL', 'https://github.com')}/{os.environ['GITHUB_REPOSITORY']}"
 BRANCH = "main"
 
 project = html_title = "Facial expression recognition"

@@ -125,10 +125,13 @@ def shared_table(faces: FaceSet, votes: np.ndarray | None = None,
     that it never saw. DataError: a network is not in models/, or was trained on other faces.
     """
     cards = {card.name: card for card in shared_cards()}
+    if not cards:
+        raise DataError(f"{paths.MODELS}: holds no network; run this in the folder of the project, or name the folder "
+                        "of networks in FER_MODELS")
     strangers = [card.name for card in cards.values() if card.fingerprint != faces.fingerprint()]
-    if strangers or not cards:
-        raise DataError(f"{faces.source}: not the faces that {', '.join(strangers) or 'any network in models/'} was "
-                        "trained on; give the full FER2013 with --data")
+    if strangers:
+        raise DataError(f"{faces.source}: not the faces that {', '.join(strangers)} was trained on; give the full "
+                        "FER2013 with --data")
     unknown = sorted({name for names in ensembles for name in names} - set(cards))
     if unknown:
         raise DataError(f"no network in models/ is called {', '.join(unknown)}; there are {', '.join(cards)}")

@@ -38,7 +38,7 @@ def draw_figures(out: Path | str, only: Sequence[str] | None = None, data: str |
     """
     from tqdm import tqdm
 
-    faces, out = load(data), Path(out).resolve()
+    sources, faces, out = notebook_sources(only), load(data), Path(out).resolve()
     if faces.drawn:
         raise DataError("the committed figures show FER2013, which was not found; data/README.md says how to get it")
     if len(faces) != FER2013_FACES:
@@ -46,7 +46,7 @@ def draw_figures(out: Path | str, only: Sequence[str] | None = None, data: str |
                         f"{faces.source} has {len(faces):,}; name the whole of FER2013 with --data")
     out.mkdir(parents=True, exist_ok=True)
     jobs: list[tuple[Path, dict[str, Any]]] = []
-    for source in notebook_sources(only):
+    for source in sources:
         runs = [_SHORT_TRAINING | {"model": name} for name in _MODELS_DRAWN] if source.stem == "03_train" else [{}]
         jobs += [(source, run) for run in runs]
     with tempfile.TemporaryDirectory() as scratch:

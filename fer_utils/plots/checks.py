@@ -30,7 +30,10 @@ def check_emotion_rows(table: pd.DataFrame, what: str) -> pd.DataFrame:
 
 def check_fractions(values: ArrayLike, what: str) -> np.ndarray:
     """Check that values are 0 to 1 or NaN."""
-    values = np.asarray(values, dtype=float)
+    try:
+        values = np.asarray(values, dtype=float)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{what} must be fractions, 0 to 1, or NaN where they are not known: {error}") from error
     if np.nanmin(values, initial=0) < 0 or np.nanmax(values, initial=0) > 1:
         raise ValueError(f"{what} must be fractions, 0 to 1 (0.65, not 65), got {np.nanmin(values)} to "
                          f"{np.nanmax(values)}")

@@ -8,7 +8,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from ..labels import COLOURS, EMOTIONS, VALENCE, VALENCES
-from .checks import check_columns
+from .checks import check_columns, check_fractions
 from .style import BLUE, GRAY, ORANGE, VERMILLION, WIDTH, new_axes, percent, titled, use_style
 
 VALENCE_COLOURS = {"negative": BLUE, "neutral": GRAY, "positive": ORANGE}
@@ -25,7 +25,10 @@ def plot_shares(table: pd.DataFrame, note: str = "", ax: Axes | None = None) -> 
                           "shares")
     ax = new_axes(ax, WIDTH, 1.2 + 0.42 * len(table))
     names = [str(name).removeprefix("valence: ") for name in table.index]
-    colours = [{**COLOURS, **VALENCE_COLOURS}[name] for name in names]
+    known = {**COLOURS, **VALENCE_COLOURS}
+    if strange := [name for name in names if name not in known]:
+        raise ValueError(f"shares has a row {strange[0]!r}; its rows are named {', '.join(known)}")
+    colours = [known[name] for name in names]
     page = plt.rcParams["axes.facecolor"]
     legend = []
     for kind, shift, thick, fill in (("corrected", -0.15, 3, None), ("raw", 0.15, 1.2, page)):
@@ -36,8 +39,8 @@ def plot_shares(table: pd.DataFrame, note: str = "", ax: Axes | None = None) -> 
         legend.append(Line2D([], [], color=plt.rcParams["text.color"], marker="o", markerfacecolor=fill,
                              linewidth=thick, label=f"{kind}, 95 % interval"))
     if "truth" in table:
-        ink, rows = plt.rcParams["text.color"], np.arange(len(table))
-        ax.vlines(table["truth"], rows - 0.32, rows + 0.32, color=ink, linewidth=1.5, zorder=3)
+        ink, rows, truth = plt.rcParams["text.color"], np.arange(len(table)), check_fractions(table["truth"], "truth")
+        ax.vlines(truth, rows - 0.32, rows + 0.32, color=ink, linewidth=1.5, zorder=3)
         legend.append(Line2D([], [], color=ink, marker="|", ms=12, mew=1.5, linestyle="none", label="truth"))
     ax.set(ylim=(len(names) - 0.5, -0.5), xlabel="share of participants", xlim=(0, None))
     ax.set_yticks(range(len(names)), names)

@@ -119,6 +119,17 @@ def test_a_network_scored_on_other_data_than_it_knows_says_so(models, faces, str
     assert not evaluate.evaluate_run("small", strangers)["same_data"]
 
 
+def test_no_network_is_not_the_fault_of_the_faces(strangers, tmp_path, monkeypatch):
+    monkeypatch.setattr(paths, "MODELS", tmp_path)
+    with pytest.raises(DataError, match="holds no network"):
+        tables.shared_table(strangers)
+
+
+def test_a_page_that_is_not_there_is_named(tmp_path):
+    with pytest.raises(DataError, match="README.md: not there; run this in the folder of the project"):
+        tables.write_between(tmp_path / "README.md", "", "results")
+
+
 def test_other_faces_are_refused(models, strangers):
     with pytest.raises(DataError, match="not the faces that"):
         tables.shared_table(strangers)

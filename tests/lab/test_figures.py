@@ -66,6 +66,13 @@ def test_committed_figures_are_not_replaced_by_ones_own_faces(tmp_path):
     assert not (tmp_path / "figures").exists()
 
 
+def test_without_the_notebooks_nothing_is_written(tmp_path, monkeypatch):
+    monkeypatch.setattr(paths, "NOTEBOOKS", tmp_path / "notebooks")
+    with pytest.raises(DataError, match="the project's notebooks are not there; run this in the folder of the project"):
+        figures.draw_figures(tmp_path / "figures")
+    assert not any(tmp_path.iterdir())
+
+
 def test_a_check_against_no_figures_ends_before_any_work(tmp_path):
     with pytest.raises(DataError, match="holds no figures .PNG. to check"):
         figures.check_figures(tmp_path / "nowhere")

@@ -31,6 +31,17 @@ def test_the_truth_is_marked_where_it_is_known():
     assert not drawn("event_shares").collections and len(drawn("event_shares").figure.legends[0].get_texts()) == 2
 
 
+@pytest.mark.parametrize("truth", ["x", 7, -0.1])
+def test_a_truth_that_is_no_share_is_refused(truth):
+    with pytest.raises(ValueError, match="truth must be fractions, 0 to 1"):
+        plots.plot_shares(make_event_shares().assign(truth=truth))
+
+
+def test_a_row_that_is_no_emotion_is_named():
+    with pytest.raises(ValueError, match="shares has a row 'bored'"):
+        plots.plot_shares(make_event_shares().rename({"angry": "bored"}))
+
+
 def test_periods_pile_up_to_all_participants():
     table, ax = make_over_time(), drawn("event_over_time")
     assert len(ax.containers) == 7
