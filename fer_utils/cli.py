@@ -3,6 +3,7 @@
 import argparse
 import json
 import os
+import re
 import sys
 from collections.abc import Sequence
 from contextlib import nullcontext, redirect_stdout
@@ -34,7 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"\n{said}", file=sys.stderr)
         return 130
     except (ValueError, OSError, RuntimeError, errors.MissingExtraError) as error:  # DataError, NotebookError too
-        print(f"fer_utils {args.name}: {error}", file=sys.stderr)
+        print(f"fer_utils {args.name}: {_sentence(error)}", file=sys.stderr)
         return 1
     try:
         print(json.dumps(outcome.result, default=os.fspath) if args.json else outcome.text, flush=True)
@@ -46,6 +47,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
                   "there, or name another file", file=sys.stderr)
             return 1
     return 1 if outcome.failed else 0
+
+
+def _sentence(error: Exception) -> str:
+    """Return what an error says; the system's own errors do not say what to do."""
+    place = isinstance(error, OSError) and (error.filename2 or error.filename)
+    if not isinstance(error, OSError) or not error.strerror or not isinstance(place, (str, bytes, os.PathLike)):
+        return str(error)
+    name = re.sub(r"\bpart-\d+-\d+-", "", os.fsdecode(place))  # of `files.whole`
+    return (f"{name}: {error.strerror}; is this the right place, may you read and write there, and is there room on "
+            "the disk?")
 
 
 def _parser() -> _Parser:

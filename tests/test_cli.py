@@ -125,6 +125,8 @@ def test_zoo_lists_every_network(capsys):
     (["run", "-p", "epochz", "3"], "epochz"),
     (["bench", "nothing"], "nothing"),
     (["evaluate", "x", "--usage", "Test"], "PrivateTest"),
+    (["demo", "--frames", "1", "--out", f"{__file__}/x.webp"], "test_cli.py: "),
+    (["demo", "--frames", "1", "--out", f"{__file__}/x.webp"], "is this the right place"),
 ])
 @pytest.mark.parametrize("as_json", [False, True])
 def test_errors_go_to_stderr_with_status_1(arguments, says, as_json, capsys):

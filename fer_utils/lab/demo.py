@@ -40,6 +40,7 @@ def write_demo(path: Path | str, frames: int = FRAMES) -> None:
     if frames < 1:
         raise ValueError(f"a moving picture needs at least one frame, got {frames}")
     pipeline, pictures = Pipeline(live_predictor("fer_net", "haar"), search_every=1), []
+    path.parent.mkdir(parents=True, exist_ok=True)  # before the work
     lead = -(-2 * frames // SECONDS)  # two seconds that are not shown fill the means over time
     for i in range(lead + frames):
         scene, time = draw_scene((i - lead) % frames / frames), i * SECONDS / frames

@@ -71,6 +71,9 @@ def push_model(name: Path | str, repo: str, private: bool = False, exhibit: bool
                         "letters from a to z, digits, and single dots, hyphens and underscores within")
     files = files_to_push(name, exhibit)
     endpoint = (os.environ.get("HF_ENDPOINT") or "https://huggingface.co").rstrip("/")
+    if not re.match("https?://.", endpoint):
+        raise DataError(f"HF_ENDPOINT is {endpoint!r}, which is no address; unset it, or write one that begins with "
+                        "https://")
     listed = "\n".join(f"  {file:12} {_size(content) / 1e3:8,.0f} kB" for file, content in files.items())
     if dry_run:
         return f"would upload to {endpoint}/{repo} ({'private' if private else 'public'}):\n{listed}"
@@ -88,9 +91,10 @@ def _upload(files: dict[str, Path | bytes], repo: str, private: bool, endpoint: 
     import huggingface_hub
     from huggingface_hub.errors import HfHubHTTPError
 
-    if huggingface_hub.get_token() is None:
-        raise DataError("no token for the Hugging Face Hub was found: make one with write permission at "
-                        "https://huggingface.co/settings/tokens, then run: hf auth login (or set HF_TOKEN)")
+    token = huggingface_hub.get_token()
+    if token is None or not token.isascii():
+        raise DataError(f"no {'token' if token is None else 'usable token'} for the Hugging Face Hub was found: make "
+                        "one with write permission at https://huggingface.co/settings/tokens, then run: hf auth login (or set HF_TOKEN)")
     api = huggingface_hub.HfApi(endpoint, library_name="fer_utils")
     try:
         made = api.create_repo(repo, private=private, exist_ok=True)

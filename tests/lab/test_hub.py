@@ -188,6 +188,11 @@ def test_tokens_that_are_missing_or_wrong(hub, capsys, monkeypatch):
     assert hub.repos == {}
 
 
+def test_a_token_of_letters_that_no_token_has(hub, capsys, monkeypatch):
+    monkeypatch.setenv("HF_TOKEN", "hf_ü")
+    assert "no usable token for the Hugging Face Hub was found" in refused(capsys, "fer_net_tiny", "me/net")
+
+
 def test_no_network(hub, capsys, monkeypatch):
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")  # nothing listens there
     said = refused(capsys, "fer_net_tiny", "me/net")
@@ -229,6 +234,11 @@ def test_damaged_files_and_those_of_another_network_are_not_uploaded(models, exh
     (exhibit / name).write_bytes(content if isinstance(content, bytes) else (MODELS / content / name).read_bytes())
     said = refused(capsys, exhibit, "me/net", "--exhibit", "--dry-run")
     assert f"{exhibit / name}: " in said and words in said
+
+
+def test_an_endpoint_that_is_no_address(models, capsys, monkeypatch):
+    monkeypatch.setenv("HF_ENDPOINT", "nonsense")
+    assert "HF_ENDPOINT is 'nonsense', which is no address" in refused(capsys, "fer_net_tiny", "me/net", "--dry-run")
 
 
 def test_without_the_package_it_says_what_to_install(models, capsys, monkeypatch):
