@@ -94,7 +94,8 @@ def _upload(files: dict[str, Path | bytes], repo: str, private: bool, endpoint: 
     token = huggingface_hub.get_token()
     if token is None or not token.isascii():
         raise DataError(f"no {'token' if token is None else 'usable token'} for the Hugging Face Hub was found: make "
-                        "one with write permission at https://huggingface.co/settings/tokens, then run: hf auth login (or set HF_TOKEN)")
+                        "one with write permission at https://huggingface.co/settings/tokens, then run: hf auth login "
+                        "(or set HF_TOKEN)")
     api = huggingface_hub.HfApi(endpoint, library_name="fer_utils")
     try:
         made = api.create_repo(repo, private=private, exist_ok=True)
