@@ -236,15 +236,19 @@ def predict_command(args: Namespace) -> Outcome:
         lines.append(f"{file}: {len(faces)} face{'' if len(faces) == 1 else 's'}")
         lines += [f"  {face.emotion} {face.confidence:.0%} at {', '.join(map(str, face.box))}" for face in faces]
         if args.save:
-            _save_annotated(image, faces, args.save / f"{Path(file).stem}.png", taken)
+            saved = _save_annotated(image, faces, args.save / f"{Path(file).stem}.png", taken)
+            lines.append(f"  marked in {saved}")
     failed = sum(photo["error"] is not None for photo in photos)
     if failed:
         lines.append(f"{failed} of {len(photos)} photos could not be read")
     return Outcome({"photos": photos}, "\n".join(lines), failed > 0)
 
 
-def _save_annotated(image: "np.ndarray", faces: list["Face"], path: Path, taken: set[Path]) -> None:
-    """Write a marked photo as PNG, with a number behind its name where that is `taken` or a file of the user's own."""
+def _save_annotated(image: "np.ndarray", faces: list["Face"], path: Path, taken: set[Path]) -> Path:
+    """Write a marked photo as PNG, with a number behind its name where that is `taken` or a file of the user's own.
+
+    Returns the path of that PNG.
+    """
     from PIL import Image
     from PIL.PngImagePlugin import PngInfo
 
@@ -260,6 +264,7 @@ def _save_annotated(image: "np.ndarray", faces: list["Face"], path: Path, taken:
     info = PngInfo()
     info.add_text("Software", _SOFTWARE)
     Image.fromarray(annotate(image, faces)).save(path, pnginfo=info)
+    return path
 
 
 def _is_ours(path: Path) -> bool:

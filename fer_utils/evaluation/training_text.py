@@ -16,7 +16,7 @@ _BALANCES = {
 _CHANGES = {
     "rotation": "turned", "shift": "shifted", "shear": "sheared", "zoom": "zoomed", "flip": "mirrored",
     "contrast": "given another contrast", "brightness": "made darker or brighter", "gamma": "given another gamma",
-    "blur": "blurred", "noise": "made noisy", "jpeg": "packed as JPEG", "erase": "hidden in a rectangle",
+    "blur": "blurred", "noise": "made noisy", "jpeg": "saved as JPEG", "erase": "covered by a rectangle",
     "half": "hidden on one side"}
 _OPTIMIZERS = {"adam": "Adam", "adamw": "AdamW", "sgd": "SGD with Nesterov momentum"}
 _SCHEDULES = {"constant": "constant", "cosine": "falling to 0 along a cosine",
