@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from fer_utils import paths
 from fer_utils.cli import main
 from fer_utils.data import ferplus
 from fer_utils.data.drawn import draw_faces
@@ -125,8 +126,6 @@ def test_zoo_lists_every_network(capsys):
     (["run", "-p", "epochz", "3"], "epochz"),
     (["bench", "nothing"], "nothing"),
     (["evaluate", "x", "--usage", "Test"], "PrivateTest"),
-    (["demo", "--frames", "1", "--out", f"{__file__}/x.webp"], "test_cli.py: "),
-    (["demo", "--frames", "1", "--out", f"{__file__}/x.webp"], "is this the right place"),
 ])
 @pytest.mark.parametrize("as_json", [False, True])
 def test_errors_go_to_stderr_with_status_1(arguments, says, as_json, capsys):
@@ -136,6 +135,13 @@ def test_errors_go_to_stderr_with_status_1(arguments, says, as_json, capsys):
         status = stop.code
     out, err = capsys.readouterr()
     assert status == 1 and out == "" and says in err and "Traceback" not in err
+
+
+def test_the_systems_errors_name_the_place_and_say_what_to_do(monkeypatch, capsys):
+    monkeypatch.setattr(paths, "MODELS", MODELS)
+    assert main(["demo", "--frames", "1", "--out", f"{__file__}/x.webp"]) == 1
+    said = capsys.readouterr().err
+    assert said.startswith(f"fer_utils demo: {__file__}: ") and "is this the right place" in said
 
 
 @pytest.mark.parametrize("said_by_training, says", [
