@@ -63,4 +63,4 @@ lock:
 		--custom-compile-command "make lock" --extra test --output-file requirements-lock.txt pyproject.toml
 
 clean:
-	rm -rf .venv executed models/runs data/cache
+	rm -rf .venv executed models/runs data/cache build _site
