@@ -30,6 +30,7 @@ class Profile:
     sample: int  # so many faces of a real data set, stratified by usage and emotion; 0 means all
     grid: tuple[dict[str, Any], ...]  # arguments of `TrainConfig.for_model`, one run of notebook 03 for each
     others: dict[str, Any] = field(default_factory=dict)  # added to the recipe of a network that the grid lacks
+    parameters: dict[str, Any] = field(default_factory=dict)  # of every notebook that has them
 
 
 # The quick recipes are short: they show how everything works, not what the networks can do. They take the two smallest
@@ -43,7 +44,7 @@ PROFILES = {
         {**_MINI, "epochs": 3, "protocol": "leaky"},
         {"model": "fer_net_tiny", "epochs": 10, "batch_size": 32, "augment": "arriaga", "ema": 0.99,
          "warmup_epochs": 1},
-    ), {"epochs": 8, **_SHORT}),
+    ), {"epochs": 8, **_SHORT}, {"by_hand": 500}),  # notebook 03 trains by hand each time
     "full": Profile(0, (
         {"model": "cnn5_bn"}, {"model": "cnn5_bn", "balance": "none"}, {"model": "cnn5_bn", "balance": "class_weights"},
         {"model": "cnn5_bn", "protocol": "leaky"},
@@ -122,7 +123,8 @@ def plan(profile: str, only: Sequence[str] | None = None, parameters: dict[str, 
     if size:
         faces = sample(faces, size)
     # The notebooks run in their own folder, where a relative path would mean another place.
-    common = {"data": data if data is None or data.startswith("drawn") else str(Path(data).resolve()), "sample": size}
+    place = data if data is None or data.startswith("drawn") else str(Path(data).resolve())
+    common = PROFILES[profile].parameters | {"data": place, "sample": size}
     chosen = {k: v for k, v in parameters.items() if k in TRAINING_PARAMETERS} | overrides
     model = parameters.get("model")
     grid = [entry for entry in PROFILES[profile].grid if model in (None, entry["model"])]

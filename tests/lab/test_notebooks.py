@@ -118,7 +118,7 @@ def test_the_grid_gives_notebook_03_one_run_each():
     jobs, runs, title = notebooks.plan("quick", ["03"], data="drawn:60")
     assert len(jobs) == len(runs) == len(notebooks.PROFILES["quick"].grid) and title.startswith("drawn")
     for job, run in zip(jobs, runs):
-        given = {k: v for k, v in job.parameters.items() if k not in ("data", "sample", "overrides")}
+        given = {k: v for k, v in job.parameters.items() if k not in ("data", "sample", "by_hand", "overrides")}
         config = TrainConfig.for_model(**given, **job.parameters["overrides"])
         assert run.startswith(f"{config.model}-{config.protocol}") and run in job.output.name
         json.dumps(job.parameters)
@@ -129,7 +129,7 @@ def test_the_grid_gives_notebook_03_one_run_each():
 def test_a_network_that_the_quick_grid_lacks_is_trained_quickly_too():
     assert "cnn5_bn" not in {entry["model"] for entry in notebooks.PROFILES["quick"].grid}
     [job], _, _ = notebooks.plan("quick", ["03"], {"model": "cnn5_bn", "balance": "smote"}, data="drawn:60")
-    given = {k: v for k, v in job.parameters.items() if k not in ("data", "sample", "overrides")}
+    given = {k: v for k, v in job.parameters.items() if k not in ("data", "sample", "by_hand", "overrides")}
     config = TrainConfig.for_model(**given, **job.parameters["overrides"])
     assert config.epochs <= 15 and config.balance == "smote"
     assert config.learning_rate == TrainConfig.for_model("cnn5_bn").learning_rate
