@@ -34,7 +34,7 @@ test: .venv/.installed
 	$(BIN)/ruff check .
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/mypy
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder --durations 20 --durations-min 5
 
 # The versions of requirements-lock.txt, checked by their hashes; with NEWEST=1 the newest that pyproject.toml allows.
 # uv, where it is installed, is much faster. It finds a Python that fits, or fetches one, unless PYTHON names one.
