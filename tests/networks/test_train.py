@@ -113,6 +113,17 @@ def test_kill_9_at_any_moment_changes_nothing(finished, faces, tmp_path):
     same_result(train.train(TrainConfig(**config), faces, tmp_path / "whole", progress=None), tmp_path / "killed")
 
 
+def test_a_training_step_is_traced_once(faces, tmp_path, monkeypatch):
+    """A second trace, which variables made within the step would ask for, costs seconds with a large network."""
+    keras = import_keras()
+    if keras.backend.backend() != "tensorflow":
+        pytest.skip("only TensorFlow traces a step again")
+    traced, step = [], keras.Model.train_step
+    monkeypatch.setattr(keras.Model, "train_step", lambda model, data: traced.append(model) or step(model, data))
+    train.train(TrainConfig(**{**QUICK, "epochs": 2}), faces, tmp_path / "run", progress=None)
+    assert len(traced) == 1
+
+
 def test_labels_may_be_missing_in_a_part(tmp_path):
     """Those faces are left out; without any in PublicTest a tenth of Training takes its place."""
     faces = draw_faces(300, seed=6)

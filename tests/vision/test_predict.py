@@ -156,6 +156,7 @@ class TestCommand:
             assert main(["predict", str(folder / "face.jpg"), "--save", str(folder), *self.OPTIONS]) == 0
             assert (folder / "face.png").read_bytes() == (folder / "a.png").read_bytes()
             assert [p.name for p in folder.glob("face-*")] == ["face-2.png"]
+            assert f"marked in {folder / 'face-2.png'}\n" in capsys.readouterr().out
 
     def test_whatever_one_photo_breaks_the_others_go_on(self, folder, monkeypatch, capsys):
         find = predict.Predictor.faces
