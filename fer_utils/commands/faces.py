@@ -1,0 +1,179 @@
+"""Commands of faces: predict, webcam, event, app."""
+
+import argparse
+import sys
+from argparse import Namespace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .outcome import Outcome, command
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from ..vision.predict import Face
+
+_SOFTWARE = "fer_utils predict"
+
+
+def add_faces_commands(add: Any) -> None:
+    """Add these commands to the command line."""
+    sub = command(add, "predict", predict_command, data=False)
+    sub.add_argument("photos", nargs="+", metavar="PHOTO")
+    _add_network(sub)
+    sub.add_argument("--save", type=Path, metavar="DIR", help="write each photo there with its faces marked")
+
+    sub = command(add, "webcam", webcam_command, data=False)
+    sub.add_argument("--source", default="0", help="camera number, video file, photo or stream address; default: 0")
+    sub.add_argument("--headless", action="store_true", help="no window: write annotated.mp4 and faces.csv")
+    sub.add_argument("--out", type=Path, metavar="DIR", help="where to; default: captures/")
+    sub.add_argument("--mirror", action=argparse.BooleanOptionalAction,
+                     help="default: in the window cameras yes, files no; with --headless no")
+    _add_network(sub)
+    _add_live(sub, "stop after so much of the source")
+
+    sub = command(add, "event", event_command, data=False)
+    sub.add_argument("sources", nargs="+", metavar="SOURCE",
+                     help="folder of photos, photo, video, camera's number, or address of its stream (rtsp://…)")
+    sub.add_argument("--out", type=Path, required=True, metavar="DIR", help="a second run with this goes on")
+    sub.add_argument("--every", type=float, default=0.1, metavar="S",
+                     help="look at videos and cameras every so many seconds; default: 0.1; who is seen on fewer than "
+                          "three looks is not counted")
+    sub.add_argument("--faces", action="store_true", help="put face pictures into the report, blurred")
+    sub.add_argument("--no-blur", dest="blur", action="store_false", help="do not blur them")
+    _add_network(sub)
+    _add_live(sub, "stop a camera after so long; default: when Ctrl-C is pressed")
+    sub.set_defaults(unsure=0.5)
+
+    sub = command(add, "app", photo_app_command, data=False, needs=("voila", "anywidget"))
+    sub.add_argument("--host", default="127.0.0.1", help="another address opens it to others, who then need a token")
+    sub.add_argument("--port", type=int, default=8866)
+    sub.add_argument("--no-browser", dest="browser", action="store_false", help="do not open a browser")
+
+
+def _add_network(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument("--model", default="fer_net", metavar="NAME")
+    sub.add_argument("--detector", default="auto", help="yunet, haar, or auto: YuNet where its file is")
+
+
+def _add_live(sub: argparse.ArgumentParser, seconds: str) -> None:
+    sub.add_argument("--unsure", type=_share, default=0.0, metavar="P",
+                     help="call a face unsure whose probability is below this (0 to 1)")
+    sub.add_argument("--seconds", type=float, metavar="S", help=seconds)
+
+
+def _share(text: str) -> float:
+    """Read a number from 0 to 1."""
+    value = float(text)
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"must be from 0 to 1, got {text}")
+    return value
+
+
+def predict_command(args: Namespace) -> Outcome:
+    """Find the faces of photos and name their expressions."""
+    from ..vision.images import look_at_photo
+    from ..vision.predict import Predictor
+
+    predictor = Predictor(args.model, args.detector)
+    photos, lines = [], []
+    taken = {Path(file).resolve() for file in args.photos}
+    for file in args.photos:
+        seen, error = look_at_photo(file, lambda image: (image, predictor.faces(image)))
+        photos.append({"file": file, "width": None, "height": None, "faces": [], "error": error or None})
+        if seen is None:
+            print(error, file=sys.stderr)
+            continue
+        image, faces = seen
+        photos[-1] |= {"height": image.shape[0], "width": image.shape[1], "faces": [face.to_dict() for face in faces]}
+        lines.append(f"{file}: {len(faces)} face{'' if len(faces) == 1 else 's'}")
+        lines += [f"  {face.emotion} {face.confidence:.0%} at {', '.join(map(str, face.box))}" for face in faces]
+        if args.save:
+            saved = _save_annotated(image, faces, args.save / f"{Path(file).stem}.png", taken)
+            lines.append(f"  marked in {saved}")
+    failed = sum(photo["error"] is not None for photo in photos)
+    if failed:
+        lines.append(f"{failed} of {len(photos)} photos could not be read")
+    return Outcome({"photos": photos}, "\n".join(lines), failed > 0)
+
+
+def _save_annotated(image: "np.ndarray", faces: list["Face"], path: Path, taken: set[Path]) -> Path:
+    """Write a marked photo as PNG, with a number behind its name where that is `taken` or a file of the user's own.
+
+    Returns the path of that PNG.
+    """
+    from PIL import Image
+    from PIL.PngImagePlugin import PngInfo
+
+    from ..vision.draw import annotate
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path = path.resolve()
+    stem, number = path.stem, 1
+    while path in taken or (path.exists() and not _is_ours(path)):
+        number += 1
+        path = path.with_name(f"{stem}-{number}.png")
+    taken.add(path)
+    info = PngInfo()
+    info.add_text("Software", _SOFTWARE)
+    Image.fromarray(annotate(image, faces)).save(path, pnginfo=info)
+    return path
+
+
+def _is_ours(path: Path) -> bool:
+    """Return whether an earlier call wrote a picture, which may then be replaced."""
+    from PIL import Image
+
+    try:
+        with Image.open(path) as image:
+            return image.info.get("Software") == _SOFTWARE
+    except OSError:
+        return False
+
+
+def webcam_command(args: Namespace) -> Outcome:
+    """Live window: Space captures, Esc closes; or, --headless, an annotated video."""
+    from .. import paths
+    from ..live import headless, window
+
+    if args.seconds is not None and not args.headless:
+        raise ValueError("--seconds goes with --headless; Esc closes the window")
+    options = {"model": args.model, "detector": args.detector, "unsure": args.unsure}
+    if args.headless:
+        result = headless.annotate_video(args.source, args.out or paths.ROOT / "captures", mirror=bool(args.mirror),
+                                         seconds=args.seconds, progress=not args.json, **options)
+        text = f"{result['frames']} frames, {result['people']} faces followed: {result['video']}, {result['table']}"
+        if not result["complete"]:
+            text += "\nthe file ended earlier than it says: is it whole?"
+        return Outcome(result, text, not result["complete"])
+    captures = window.webcam(args.source, mirror=args.mirror, out=args.out, **options)
+    files = [str(capture.path) for capture in captures]
+    return Outcome({"captures": files}, "\n".join(files) or "nothing was captured (Space captures)")
+
+
+def event_command(args: Namespace) -> Outcome:
+    """Report how the people on photos and videos of an event looked."""
+    from ..event import report
+
+    if not args.blur and not args.faces:
+        raise ValueError("--no-blur goes with --faces")
+    result = report.run_event(args.sources, args.out, model=args.model, detector=args.detector, every=args.every,
+                              seconds=args.seconds, progress=not args.json, unsure=args.unsure, faces=args.faces,
+                              blur=args.blur)
+    return Outcome(result, report.report_text(result))
+
+
+def photo_app_command(args: Namespace) -> Outcome:
+    """Serve the photo app (notebook 07) by Voilà, on this machine only."""
+    import subprocess
+
+    from ..live import widgets
+
+    print("Starting the photo app; Voilà says its address. Ctrl-C ends it.", file=sys.stderr)
+    server = subprocess.Popen(widgets.app_command(args.host, args.port, args.browser))
+    try:
+        server.wait()
+    except KeyboardInterrupt:
+        server.terminate()
+        server.wait()  # it ends its kernels first
+    return Outcome({}, "The photo app has ended.", server.returncode != 0)

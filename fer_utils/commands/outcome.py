@@ -1,0 +1,77 @@
+"""What a command found, and what several commands need."""
+
+import argparse
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a command found."""
+
+    result: dict[str, Any]  # what ``--json`` prints
+    text: str  # the same for people
+    failed: bool = False  # some of its inputs did: the exit status is 1
+
+
+Command = Callable[[argparse.Namespace], Outcome]
+
+
+def command(add: Any, name: str, action: Command, data: bool = True,
+            needs: Sequence[str] = ()) -> argparse.ArgumentParser:
+    """Add a subcommand, whose help is the docstring of the function that it calls.
+
+    `needs` are libraries of `errors.EXTRAS` that are looked for before any work.
+    """
+    text = (action.__doc__ or " ").removesuffix(".")
+    text = text[0].lower() + text[1:]
+    sub = add.add_parser(name, help=text, description=text)
+    sub.set_defaults(command=action, needs=needs)
+    sub.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
+    if data:
+        sub.add_argument("--data", metavar="PATH", help="FER2013 in any layout; default: what data/ holds, "
+                                                        "else drawn faces")
+    return sub
+
+
+def add_parameter(sub: argparse.ArgumentParser, text: str) -> None:
+    """Add -p NAME VALUE, which may be given several times."""
+    sub.add_argument("-p", "--parameter", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"), help=text)
+
+
+def json_or_text(text: str) -> Any:
+    """Read a parameter's value as JSON, or as plain text where it is none.
+
+    >>> json_or_text("3"), json_or_text("fer_net")
+    (3, 'fer_net')
+    """
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError:
+        return text
+
+
+def records(table: "pd.DataFrame") -> list[dict[str, Any]]:
+    """Return the rows of a table as JSON holds them."""
+    return json.loads(table.to_json(orient="records"))
+
+
+def score_line(usage: str, part: dict[str, Any]) -> str:
+    """Write the scores of one part as a line."""
+    from .. import metrics
+
+    low, high = part["accuracy_interval"]
+    f1_low, f1_high = part["macro_f1_interval"]
+    text = (f"{usage}: accuracy {part['accuracy']:.1%} (95 % interval {low:.1%} to {high:.1%}), "
+            f"macro-F1 {part['macro_f1']:.3f} ({f1_low:.3f} to {f1_high:.3f}), {part['n']:,} faces")
+    clean = part.get("clean") or {}
+    if clean.get("accuracy") is not None:
+        macro_f1 = "–" if clean["macro_f1"] is None else f"{clean['macro_f1']:.3f}"
+        text += (f"; on the {clean['n']:,} without a copy in Training: accuracy {clean['accuracy']:.1%} "
+                 f"({metrics.clean_same_mix(part):.1%} on the same mix of classes), macro-F1 {macro_f1}")
+    return text

@@ -1,0 +1,103 @@
+"""Commands of scores: evaluate, robustness, results, cards, push."""
+
+from argparse import Namespace
+from typing import Any
+
+from .outcome import Outcome, command, records, score_line
+
+
+def add_scores_commands(add: Any) -> None:
+    """Add these commands to the command line."""
+    usages = ["Training", "PublicTest", "PrivateTest"]
+    sub = command(add, "evaluate", evaluate_command, needs=("keras",))
+    sub.add_argument("run", metavar="NAME_OR_RUN_DIR", help="names joined by + are an ensemble")
+    sub.add_argument("--flip", action="store_true", help="show each face mirrored too (test-time augmentation)")
+    sub.add_argument("--usage", default="PrivateTest", choices=usages)
+
+    sub = command(add, "robustness", robustness_command, needs=("sklearn",))
+    sub.add_argument("run", metavar="NAME_OR_RUN_DIR")
+    sub.add_argument("--usage", default="PrivateTest", choices=usages)
+    sub.add_argument("--clean", action="store_true", help="leave out faces of which a copy appears in Training")
+
+    sub = command(add, "results", results_command, needs=("keras",))
+    sub.add_argument("--ensemble", action="append", default=[], metavar="NAME+NAME", help="score their mean, too")
+
+    command(add, "cards", cards_command, data=False)
+
+    sub = command(add, "push", push_command, data=False)
+    sub.add_argument("run", metavar="NAME_OR_RUN_DIR")
+    sub.add_argument("repo", metavar="OWNER/NAME", help="its repository there; made if it is not there")
+    sub.add_argument("--private", action="store_true", help="only its owner sees it")
+    sub.add_argument("--exhibit", action="store_true", help="upload a network of the leaky protocol, too")
+    sub.add_argument("--dry-run", action="store_true", help="say what would be uploaded, and upload nothing")
+
+
+def evaluate_command(args: Namespace) -> Outcome:
+    """Score a trained network."""
+    from .. import metrics
+    from ..data import load
+    from ..evaluation import evaluate
+
+    result = evaluate.evaluate_run(args.run, load.load(args.data), args.usage, args.flip)
+    flipped = ", each face also mirrored" if args.flip else ""
+    lines = [f"{result['model']} on {result['data']}{flipped}", score_line(args.usage, result), "",
+             metrics.per_class_table(result).round(3).to_string()]
+    if result["exhibit"]:
+        lines.insert(0, "EXHIBIT: trained under the leaky protocol, so on most of these very faces.")
+    if not result["same_data"]:
+        lines.insert(1, "It was trained on other data than these (another file, order or sample): where its training "
+                        "faces are among these, the score flatters.")
+    return Outcome(result, "\n".join(lines))
+
+
+def robustness_command(args: Namespace) -> Outcome:
+    """Score a network on faces cropped, turned, lit or hidden."""
+    from ..data import load
+    from ..evaluation import robustness
+    from ..vision.predict import Predictor
+
+    faces = load.load(args.data)
+    predictor = Predictor(args.run, "haar")
+    table = robustness.robustness_table(predictor, faces, args.usage, args.clean)
+    result = {"model": predictor.card.name, "usage": args.usage, "clean": args.clean, "data": faces.title,
+              "mild_accuracy": float(table.accuracy[table.mild].mean()),
+              "changes": records(table)}
+    kept = " without copies of training faces" if args.clean else ""
+    return Outcome(result, f"{result['model']} on {args.usage} of {faces.title}{kept}\n"
+                           f"{table.round(3).to_string(index=False)}\n"
+                           "accuracy, mean of the faces as they are and the mild changes: "
+                           f"{result['mild_accuracy']:.1%}")
+
+
+def results_command(args: Namespace) -> Outcome:
+    """Measure all networks in models/ and write the tables in README, docs/ and models/."""
+    from .. import paths
+    from ..data import ferplus, load
+    from ..evaluation import model_card, tables
+
+    faces = load.load(args.data)
+    votes = ferplus.find_ferplus(args.data)
+    ensembles = [names.split("+") for names in args.ensemble]
+    table = tables.shared_table(faces, ferplus.read_ferplus(votes, faces) if votes else None, ensembles)
+    table.to_csv(paths.MODELS / "results.csv", index=False, float_format="%.6g")
+    tables.write_between(paths.ROOT / "README.md", tables.readme_table(table), "results")
+    tables.write_between(paths.ROOT / "docs" / "results.md", tables.full_table(table), "results")
+    tables.write_between(paths.MODELS / "README.md", tables.index_table(table, paths.MODELS), "networks")
+    model_card.write_model_cards()
+    return Outcome({"table": records(table)}, tables.full_table(table))
+
+
+def cards_command(args: Namespace) -> Outcome:
+    """Write the page of each network in models/, its README.md."""
+    from ..evaluation import model_card
+
+    written = model_card.write_model_cards()
+    return Outcome({"cards": written}, "\n".join(map(str, written)))
+
+
+def push_command(args: Namespace) -> Outcome:
+    """Upload a trained network and its page to the Hugging Face Hub."""
+    from ..lab import hub
+
+    done = hub.push_model(args.run, args.repo, args.private, args.exhibit, args.dry_run)
+    return Outcome({"repo": args.repo, "dry_run": args.dry_run, "done": done}, done)

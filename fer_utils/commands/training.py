@@ -1,0 +1,154 @@
+"""Commands of data and training: data, train, average, export, zoo."""
+
+import sys
+from argparse import Namespace
+from dataclasses import fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .outcome import Outcome, add_parameter, command, json_or_text, score_line
+
+if TYPE_CHECKING:
+    from ..data.faceset import FaceSet
+    from ..networks.card import Card
+
+
+def add_training_commands(add: Any) -> None:
+    """Add these commands to the command line."""
+    sub = command(add, "data", data_command, data=False, needs=("sklearn",))
+    sub.add_argument("path", nargs="?", help="a file or folder; default: what data/ holds, else drawn faces")
+    sub.add_argument("--download", action="store_true", help="fetch FER2013 from Kaggle into data/ first")
+    sub.add_argument("--ferplus", action="store_true",
+                     help="fetch FER+, ten annotators' votes for each face, into data/ first")
+
+    sub = command(add, "train", train_command, needs=("keras",))
+    sub.add_argument("--model", required=True, metavar="NAME", help="a name that `zoo` lists")
+    sub.add_argument("--protocol", help="official (the default), or leaky (an exhibit)")
+    sub.add_argument("--balance", help="none, over, under, smote or class_weights")
+    sub.add_argument("--augment", metavar="NAME", help="none, project_b, arriaga, strong or light (see notebook 02)")
+    sub.add_argument("--weights", help="imagenet (vgg16 only)")
+    sub.add_argument("--epochs", type=int)
+    sub.add_argument("--patience", type=int, help="stop after so many epochs without a better PublicTest accuracy")
+    sub.add_argument("--batch-size", type=int)
+    sub.add_argument("--learning-rate", type=float)
+    sub.add_argument("--seed", type=int)
+    sub.add_argument("--start", metavar="RUN", help="go on from the weights of a trained run of the same network")
+    sub.add_argument("--teacher", action="append", dest="teachers", metavar="RUN",
+                     help="soften the labels by a trained run's probabilities; may be given several times")
+    add_parameter(sub, "set any other field of TrainConfig")
+    sub.add_argument("--mixed-precision", action="store_const", const="mixed_bfloat16", dest="precision",
+                     help="compute in bfloat16, keep float32 weights")
+    sub.add_argument("--sample", type=int, metavar="N", help="train on a stratified sample of N faces of the data")
+    sub.add_argument("--out", type=Path, metavar="DIR", help="the run folder; default: models/runs/<run>")
+    sub.add_argument("--tensorboard", type=Path, metavar="DIR", help="write logs for TensorBoard there")
+    sub.add_argument("--quiet", action="store_true", help="no progress bar")
+
+    sub = command(add, "average", average_command, needs=("keras",))
+    sub.add_argument("runs", nargs="+", metavar="RUN",
+                     help="two or more, where one started from another's weights; who is named twice counts twice")
+    sub.add_argument("--out", type=Path, required=True, metavar="DIR", help="the run folder to write")
+
+    sub = command(add, "export", export_command, data=False, needs=("keras",))
+    sub.add_argument("run", metavar="NAME_OR_RUN_DIR")
+
+    command(add, "zoo", zoo_command, data=False, needs=("keras",))
+
+
+def data_command(args: Namespace) -> Outcome:
+    """Say what data set was found, class by usage."""
+    from ..data import copies, ferplus, load
+
+    if args.download:
+        print(f"FER2013 is in {load.download()}", file=sys.stderr)
+    votes = ferplus.download_ferplus() if args.ferplus else None
+    if votes:
+        print(f"FER+ is in {votes}", file=sys.stderr)
+    faces = load.load(args.path)
+    counts = faces.counts()
+    result: dict[str, Any] = {
+        "source": faces.source, "layout": faces.layout, "total": len(faces),
+        "usage": {usage: column for usage, column in counts.to_dict().items() if any(column.values())},
+        "unlabelled": int((~faces.labelled).sum()), "exact_copies": copies.exact_copies(faces.pixels),
+        "test_faces_in_training": copies.copies_in_training(faces)}
+    counts.loc["all"] = counts.sum()
+    lines = [f"{faces.title}: {len(faces):,} faces from {faces.source} ({faces.layout})", "",
+             counts.to_string(), ""]
+    if result["unlabelled"]:
+        lines.append(f"{result['unlabelled']:,} faces are unlabelled")
+    lines += [f"{result['exact_copies']:,} rows are exact copies of another row",
+              *(f"{n:,} {usage} faces appear in Training byte for byte"
+                for usage, n in result["test_faces_in_training"].items())]
+    if votes:
+        result["ferplus"] = votes
+        lines.append(_ferplus_line(votes, faces))
+    if faces.drawn:
+        lines += ["", "No data set was found, so faces are drawn. `python -m fer_utils data --download` fetches "
+                      "FER2013; data/README.md says how to get it by hand."]
+    return Outcome(result, "\n".join(lines))
+
+
+def _ferplus_line(votes: Path, faces: "FaceSet") -> str:
+    """Say whether FER+'s votes belong to these faces."""
+    from ..data import ferplus
+    from ..errors import DataError
+
+    try:
+        agreement = ferplus.ferplus_agreement(faces.emotion, ferplus.read_ferplus(votes, faces))
+    except DataError as error:
+        return f"FER+ does not fit these faces: {error}"
+    share = float(agreement["agreement"].to_numpy()[-1])
+    return f"FER+'s ten annotators agree with {share:.1%} of the labels"
+
+
+def train_command(args: Namespace) -> Outcome:
+    """Train one network under one protocol."""
+    from ..data import load
+    from ..networks import recipes, train
+
+    options: dict[str, Any] = {field.name: getattr(args, field.name, None) for field in fields(recipes.TrainConfig)}
+    named = {name: json_or_text(value) for name, value in args.parameter}
+    twice = sorted(name for name in named if options.get(name) is not None)
+    if twice:
+        raise ValueError(f"{', '.join(twice)} given twice: as -p and as an option of its own")
+    config = recipes.TrainConfig.for_model(**options | named)
+    faces = load.load(args.data)
+    if args.sample:
+        faces = load.sample(faces, args.sample)
+    return _trained(train.train(config, faces, args.out, None if args.quiet else "bar", args.tensorboard))
+
+
+def average_command(args: Namespace) -> Outcome:
+    """Average the weights of trained runs of one network into a new one."""
+    from ..data import load
+    from ..networks import average
+
+    return _trained(average.average(args.runs, load.load(args.data), args.out))
+
+
+def _trained(folder: Path) -> Outcome:
+    from ..networks.runs import read_card
+
+    card: Card = read_card(folder)
+    lines = [f"{card.model} on {card.title}, {card.split}: best epoch {card.best_epoch} of {card.epochs_run}, "
+             f"{card.minutes:.1f} minutes",
+             *(score_line(usage, part) for usage, part in card.scores.items()), f"run folder: {folder}"]
+    return Outcome({"run": folder, **card.values}, "\n".join(lines))
+
+
+def export_command(args: Namespace) -> Outcome:
+    """Write a trained network as model.onnx, beside its model.keras."""
+    from ..networks.export import export_onnx
+
+    path, difference = export_onnx(args.run)
+    return Outcome({"file": path, "difference": difference},
+                   f"{path}: probabilities differ from Keras's by at most {difference:.1e}")
+
+
+def zoo_command(args: Namespace) -> Outcome:
+    """List the networks."""
+    import pandas as pd
+
+    from ..networks import zoo
+
+    result = {name: zoo.describe(name) for name in zoo.NETWORKS}
+    return Outcome(result, pd.DataFrame(result).T.to_string())
