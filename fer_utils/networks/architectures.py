@@ -127,7 +127,8 @@ def mini_xception(x: Tensor) -> Tensor:
 
 
 def _residual_block(x: Tensor, filters: int, strides: int, squeeze_excite: bool) -> Tensor:
-    shortcut = layers.AveragePooling2D(strides)(x) if strides > 1 else x
+    # With "same", maps of an odd size fit too: those of cropped faces, in training.
+    shortcut = layers.AveragePooling2D(strides, padding="same")(x) if strides > 1 else x
     if shortcut.shape[-1] != filters:
         shortcut = _in_order(shortcut, *_conv_bn(filters, 1, use_bias=False))
     x = _in_order(x, *_conv_bn_relu(filters, strides=strides, use_bias=False), *_conv_bn(filters, use_bias=False))

@@ -120,6 +120,15 @@ def augment_faces(pixels: np.ndarray, spec: Augmentation | None, rng: np.random.
     return out
 
 
+def random_crops(x: np.ndarray, side: int, rng: np.random.Generator) -> np.ndarray:
+    """Cut a square of `side` pixels at a random place out of each face, float32 (N, H, W, C); 0 cuts nothing."""
+    if not side:
+        return x
+    top, left = rng.integers(0, x.shape[1] - side + 1, (2, len(x)))
+    squares = np.lib.stride_tricks.sliding_window_view(x, (side, side), axis=(1, 2))  # (N, tops, lefts, C, side, side)
+    return np.ascontiguousarray(squares[np.arange(len(x)), top, left].transpose(0, 2, 3, 1))
+
+
 def mixup(x: np.ndarray, y: np.ndarray, alpha: float, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """Blend each face and its label with another of the batch (Zhang et al. 2018, mixup).
 

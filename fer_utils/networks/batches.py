@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..data.faceset import FaceSet
-from .augment import AUGMENTATIONS, augment_faces, mixup
+from .augment import AUGMENTATIONS, augment_faces, mixup, random_crops
 from .backend import import_keras
 from .recipes import TrainConfig
 from .spec import FaceSpec, face_to_tensor, one_hot
@@ -73,6 +73,7 @@ class TrainingBatches(_FaceBatches):
         rng = np.random.default_rng([self.config.seed, self.epoch, i])
         rows = self.order[i * self.size:(i + 1) * self.size]
         x = face_to_tensor(augment_faces(self.pixels[rows], AUGMENTATIONS[self.config.augment], rng), self.spec)
+        x = random_crops(x, self.config.crop, rng)
         x, y = mixup(x, self.targets[rows], self.config.mixup, rng)
         if self.teach:
             share = self.config.teacher_share

@@ -17,7 +17,7 @@ SCHEDULES = ("constant", "cosine", "plateau")
 
 _CHOICES = {"protocol": PROTOCOLS, "balance": BALANCES, "augment": tuple(AUGMENTATIONS),
             "weights": (None, *zoo.WEIGHTS), "optimizer": OPTIMIZERS, "schedule": SCHEDULES, "precision": PRECISIONS}
-_LEAST = {"epochs": 1, "batch_size": 1, "patience": 0, "seed": 0, "teacher_views": 0}  # whole numbers
+_LEAST = {"epochs": 1, "batch_size": 1, "patience": 0, "seed": 0, "teacher_views": 0, "crop": 0}  # whole numbers
 _MOST = {"learning_rate": float("inf"), "warmup_epochs": float("inf"), "weight_decay": 1, "label_smoothing": 1,
          "mixup": 10, "ema": 1, "teacher_share": 1}  # numbers from 0
 
@@ -55,6 +55,9 @@ class TrainConfig:
     weight_decay: float = 0.0  # decoupled decay of kernels (adamw only), 0 to 1
     label_smoothing: float = 0.0  # share of each label that is spread over all classes, 0 to 1
     mixup: float = 0.0  # alpha of mixup, 0 to 10; 0 for none
+    # Side in pixels of the square at a random place that the network sees of each training face; 0 for whole faces.
+    # A trained network always sees whole faces.
+    crop: int = 0
     ema: float = 0.0  # momentum of the moving average of the weights, which is validated and saved; 0 for none
     seed: int = 0  # one seed gives one result on one machine
     precision: str = "float32"  # or "mixed_bfloat16", or "auto": bfloat16 where the processor computes faster in it
@@ -73,6 +76,11 @@ class TrainConfig:
             # TensorFlow 2.21 on CPUs corrupts memory in the gradient of some convolutions of odd batches
             # (mini-Xception's first 1×1 of stride 2 among them).
             raise ValueError(f"batch_size must be even, got {self.batch_size}: odd batches crash some convolutions")
+        size = zoo.network(self.model).spec.size
+        if self.crop and not size // 2 <= self.crop <= size:
+            raise ValueError(f"crop must be 0, or {size // 2} to {size} pixels for {self.model}, got {self.crop}")
+        if self.crop and self.model not in zoo.ANY_SIZE:
+            raise ValueError(f"crop: {self.model} takes faces of one size alone; {', '.join(zoo.ANY_SIZE)} take others")
         if self.weights and self.start:
             raise ValueError("weights and start both say where to start from: give one of them")
         if self.teacher_views and not self.teachers:

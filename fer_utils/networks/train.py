@@ -120,7 +120,7 @@ def _fit(run: _Run, parts: Split, precision: str, rows: list[Row], shown: "ShowP
     from .batches import TrainingBatches, ValidationBatches
 
     config, spec = run.config, zoo.network(run.config.model).spec
-    model = zoo.build(config.model, precision, weights=config.weights, download=not rows)
+    model = zoo.build(config.model, precision, weights=config.weights, download=not rows, any_size=bool(config.crop))
     if config.start and not rows:
         model.set_weights(start_weights(config.start, config.model))
     batches = TrainingBatches(parts.train, config, spec, class_weight=parts.class_weight,

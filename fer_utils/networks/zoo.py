@@ -54,6 +54,8 @@ NETWORKS = {
                                      "augment": "light"}),
 }
 """Every network by its name."""
+ANY_SIZE = ("mini_xception", "fer_net", "fer_net_large", "fer_net_tiny")
+"""The networks that end in a mean over their last maps, and so take faces of any size."""
 WEIGHTS = ("imagenet",)
 
 
@@ -64,12 +66,14 @@ def network(name: str) -> Network:
     return NETWORKS[name]
 
 
-def build(name: str, precision: str = "float32", weights: str | None = None, download: bool = True) -> "keras.Model":
+def build(name: str, precision: str = "float32", weights: str | None = None, download: bool = True,
+          any_size: bool = False) -> "keras.Model":
     """Build an untrained network: (N, *spec.input_shape) → (N, 7) probabilities in the order of `labels.EMOTIONS`.
 
     `precision` is the Keras dtype policy of its layers, "float32" or "mixed_bfloat16"; the softmax computes in float32
     in any case. `weights="imagenet"` starts `vgg16` with Keras's ImageNet weights and a smaller head; `download=False`
-    builds that network without them, to be filled with trained weights. RuntimeError: the download fails.
+    builds that network without them, to be filled with trained weights. `any_size` leaves height and width of the faces
+    open, for networks of `ANY_SIZE`. RuntimeError: the download fails.
     """
     keras = import_keras()
     entry = network(name)
@@ -82,7 +86,8 @@ def build(name: str, precision: str = "float32", weights: str | None = None, dow
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy(precision)
     try:
-        inputs = keras.Input(entry.spec.input_shape, name="face")
+        shape = (None, None, entry.spec.channels) if any_size else entry.spec.input_shape
+        inputs = keras.Input(shape, name="face")
         layers = "vgg16_imagenet" if weights else entry.build
         x = (getattr(architectures, layers) if isinstance(layers, str) else layers)(inputs)
         if entry.dense:
