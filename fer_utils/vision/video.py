@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 
 from ..errors import CameraError
+from . import containers
 from .images import read_photo
 from .sources import Source, camera_help, parse_source, public_address
 
@@ -25,7 +26,8 @@ os.environ.setdefault("OPENCV_VIDEOIO_MSMF_ENABLE_HW_TRANSFORMS", "0")
 cv2.utils.logging.setLogLevel(0)  # our errors say what is wrong
 FIRST_FRAME_S, SILENCE_S = 10.0, 3.0  # how long a camera may take to start, and be silent, before it counts as gone
 FALLBACK_FPS = 30.0  # frames per second where a file or camera says nothing credible
-BAD_FRAMES = 30  # so many frames in a row that cannot be decoded are the end of a video
+BAD_FRAMES = 1000  # so many frames in a row that cannot be decoded end a video
+LONGEST_PAUSE_S, BACK_S = 3600.0, 1.0  # a clock that goes on by more, or back by more, has been set anew
 
 
 class Frame(NamedTuple):
@@ -63,12 +65,13 @@ class FrameSource(ABC):
     """A source of frames: iterate over it, inside a ``with``.
 
     `live` sources drop the frames that come while nobody asks. `fps` is the nominal frame rate and `total` the number
-    of frames by a file's header; both are hints, or None.
+    of frames by a file's header; both are hints, or None. `skipped` frames could not be decoded.
     """
 
     live: bool = False
     fps: float | None = None
     total: int | None = None
+    skipped: int = 0
 
     @abstractmethod
     def read(self) -> Frame | None:
@@ -78,10 +81,8 @@ class FrameSource(ABC):
         """Close the file or camera; may be called twice."""
 
     def cut_short(self, seconds: float) -> bool:
-        """Return whether the source ended over a tenth earlier than its header says, after so many seconds."""
-        # By time, because Matroska and WebM count as if no frame were left out. Roughly, because trimmed MP4s count
-        # the frames that they hide, and sound may end later.
-        return bool(self.total) and seconds * (self.fps or 1) < 0.9 * (self.total or 0)
+        """Return whether the source, which ended after so many seconds, lacks over a tenth of its end."""
+        return False
 
     def __enter__(self) -> Self:
         return self
@@ -114,15 +115,15 @@ class VideoFile(FrameSource):
     """
 
     def __init__(self, path: str | Path):
-        path = os.path.abspath(path)  # FFmpeg takes a relative "12:30.mp4" for an address
+        path = self._path = os.path.abspath(path)  # FFmpeg takes a relative "12:30.mp4" for an address
         try:
             path.encode()
         except UnicodeEncodeError:  # OpenCV would end the process
             raise CameraError(f"{path!r}: this name is not UTF-8, so OpenCV cannot open it; rename the file") from None
         self._capture = cv2.VideoCapture(path)
-        self.skipped = 0
         self._index, self._time = -1, 0.0
-        self._first: float | None = None  # the first frame's own time
+        self._odd = 0  # so many frames in a row had times far away
+        self._start: float | None = None  # what the file's clock says at time 0
         self.fps: float = _frame_rate(self._capture, 1e-3, 999)
         # Damaged headers claim absurd counts.
         count = self._capture.get(cv2.CAP_PROP_FRAME_COUNT)
@@ -138,6 +139,11 @@ class VideoFile(FrameSource):
     def duration(self) -> float | None:
         """Seconds, as the header says: a hint."""
         return self.total / self.fps if self.total else None
+
+    def cut_short(self, seconds: float) -> bool:
+        # By time, because Matroska and WebM count as if no frame were left out.
+        says_so = bool(self.total) and seconds * self.fps < 0.9 * (self.total or 0)
+        return says_so and containers.ended_early(self._path, seconds, self._index + 1)
 
     def frames(self, start: int = 0, wanted: Wanted | None = None) -> Iterator[Frame]:
         """Give the frames from number `start` on that `wanted` (asked about each, from 0) says yes to.
@@ -161,13 +167,24 @@ class VideoFile(FrameSource):
             return False
         self.skipped += bad
         self._index += 1 + bad
-        stamp = self._capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
-        if self._first is None:
-            self._first = stamp  # the clock of a recording may start late
-        else:  # some containers have no times, or times that jump back: there the nominal rate helps
-            passed = stamp - self._first
-            self._time = passed if passed > self._time else self._time + (1 + bad) / self.fps
+        self._time = self._next_time(self._capture.get(cv2.CAP_PROP_POS_MSEC) / 1000, (1 + bad) / self.fps)
         return True
+
+    def _next_time(self, stamp: float, step: float) -> float:
+        """Return the time of the next frame by its own clock, or `step` later where that cannot be."""
+        if self._start is None:
+            self._start = stamp  # the clock of a recording may start late
+            return 0.0
+        passed = stamp - self._start
+        if -BACK_S < passed - self._time < LONGEST_PAUSE_S:
+            self._odd = 0
+            if passed > self._time:
+                return passed
+        else:
+            self._odd += 1
+            if self._odd > 2:  # not one damaged frame, but a recorder that began anew
+                self._start, self._odd = stamp - self._time - step, 0
+        return self._time + step  # some containers have no times, or times that jump back
 
     def _retrieve(self) -> np.ndarray | None:
         readable, bgr = self._capture.retrieve()

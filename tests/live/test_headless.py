@@ -65,16 +65,6 @@ def test_a_video_that_ends_in_the_middle_of_a_frame(tmp_path):
         assert len(list(written)) == result["frames"]
 
 
-@pytest.mark.parametrize(("total", "complete"), [(21, True), (40, False)])
-def test_only_an_end_that_is_far_too_early_is_a_loss(tmp_path, monkeypatch, total, complete):
-    """Matroska counts by its longest track, and a trimmed MP4 the frames that it hides."""
-    source = open_source(write_video(tmp_path / "in.mp4"))
-    source.total = total
-    monkeypatch.setattr(headless, "open_source", lambda _: source)
-    result = annotate_video("any", tmp_path / "out", FakePredictor(), progress=False)
-    assert result["frames"] == 20 and result["complete"] == complete
-
-
 def test_a_video_with_frames_left_out_is_whole(tmp_path, monkeypatch):
     """A screen's recording has a frame where something moved, and Matroska counts as if it had all."""
     source = open_source(write_video(tmp_path / "in.mp4"))

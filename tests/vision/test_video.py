@@ -1,5 +1,7 @@
 """Video files, photos and cameras as sources of frames: real files, and cameras that fail."""
 import os
+import re
+import struct
 import time
 
 import cv2
@@ -49,8 +51,10 @@ def test_frames_have_their_own_times_not_those_of_a_nominal_rate(tmp_path):
 @pytest.mark.parametrize(("stamps", "times"), [
     ([0, 40, 80, 120], [0, 0.04, 0.08, 0.12]), ([7000, 7040, 7120, 7130], [0, 0.04, 0.12, 0.13]),
     ([-80, -40, 0, 40], [0, 0.04, 0.08, 0.12]), ([0, 0, 0, 0], [0, 0.02, 0.04, 0.06]),
-    ([0, 40, 10, 50], [0, 0.04, 0.06, 0.08])],
-    ids=["as they are", "a clock that starts late", "or early", "no times", "times that jump back"])
+    ([0, 40, 10, 50], [0, 0.04, 0.06, 0.08]), ([0, 40, 9e7, 80, 120], [0, 0.04, 0.06, 0.08, 0.12]),
+    ([9000, 9040, 0, 40, 80, 180], [0, 0.04, 0.06, 0.08, 0.1, 0.2])],
+    ids=["as they are", "a clock that starts late", "or early", "no times", "times that jump back",
+         "one damaged time", "a recorder that began anew"])
 def test_clocks_of_containers(monkeypatch, stamps, times):
     class Capture:
         def __init__(self, *_):
@@ -78,20 +82,65 @@ def test_clocks_of_containers(monkeypatch, stamps, times):
     assert [frame.time for frame in VideoFile("any.mp4")] == pytest.approx(times)
 
 
-def test_a_frame_that_cannot_be_decoded_is_skipped_and_counted(tmp_path):
-    path = write_video(tmp_path / "a.avi", codec="MJPG")
+def damaged(path, first, count):
+    """Zero so many frames of an MJPG video."""
     data = bytearray(path.read_bytes())
-    for _ in range(2):  # two frames of the middle become zeros
-        place = data.index(b"00dc", len(data) // 2)
-        while not any(data[place + 8:place + 16]):
-            place = data.index(b"00dc", place + 8)
-        size = int.from_bytes(data[place + 4:place + 8], "little")
-        data[place + 8:place + 8 + size] = bytes(size)
+    for frame in list(re.finditer(rb"00dc(.{4})\xff\xd8", data, re.DOTALL))[first:first + count]:
+        start, size = frame.end() - 2, int.from_bytes(frame[1], "little")
+        data[start:start + size] = bytes(size)
     path.write_bytes(data)
+    return path
+
+
+def test_frames_that_cannot_be_decoded_are_skipped_and_counted(tmp_path):
+    path = damaged(write_video(tmp_path / "a.avi", 120, codec="MJPG"), 10, 100)
     with VideoFile(path) as source:
-        seen = brightness(source)
-        assert len(seen) == 18 and source.skipped == 2
-    assert [index for index, _ in seen] == [shade for _, shade in seen], "the others keep their numbers"
+        seen = list(source)
+        assert source.skipped == 100 and not source.cut_short(120 / 25)
+    numbers = [*range(10), *range(110, 120)]
+    assert [frame.index for frame in seen] == numbers, "the others keep their numbers and times"
+    assert [frame.time for frame in seen] == pytest.approx(np.array(numbers) / 25, abs=1e-3)
+    with VideoFile(damaged(path, 10, 110)) as source:  # these are the frames after the damage
+        assert len(list(source)) == 10 and source.cut_short(10 / 25), "it does not end there"
+
+
+def test_what_headers_count_is_no_loss_and_a_lost_end_is(tmp_path):
+    def short(path):
+        with VideoFile(path) as source:
+            return source.cut_short(len(list(source)) / 25), source.total
+
+    def without_end(path):
+        data = path.read_bytes()
+        for name, content in (("cut", data[:len(data) * 6 // 10]), ("zeros", data[:len(data) * 6 // 10])):
+            other = path.with_stem(name)
+            other.write_bytes(content + bytes(len(data) - len(content) if name == "zeros" else 0))
+            yield short(other)[0]
+
+    avi = write_video(tmp_path / "a.avi", 40, codec="MJPG")
+    mkv = write_video(tmp_path / "a.mkv", 40, codec="MJPG")
+    assert all(without_end(avi)) and all(without_end(mkv))
+    head = avi.read_bytes()
+    strh = head.index(b"strh") + 40
+    avi.write_bytes(head[:strh] + (100_000).to_bytes(4, "little") + head[strh + 4:])
+    assert short(avi) == (False, 100_000)
+    duration = b"\x44\x89\x88"  # a Matroska file lasts as long as its sound, or as the clock that starts late
+    data = mkv.read_bytes()
+    place = data.index(duration) + 3
+    mkv.write_bytes(data[:place] + struct.pack(">d", 90_000) + data[place + 8:])
+    assert short(mkv) == (False, 2250)
+
+
+def test_an_mp4_that_was_trimmed_is_whole_and_one_that_lost_frames_is_not(tmp_path):
+    path = write_video(tmp_path / "a.mp4", 40)
+    data = path.read_bytes()
+    with VideoFile(path) as source:
+        assert not source.cut_short(40 / 25) and source.cut_short(10 / 25)
+    # An edit list hides all but the first ten frames; the track then lasts so long, in milliseconds.
+    place = data.index(b"tkhd") + 24
+    assert int.from_bytes(data[place:place + 4], "big") == 1600
+    path.write_bytes(data[:place] + (400).to_bytes(4, "big") + data[place + 4:])
+    with VideoFile(path) as source:
+        assert not source.cut_short(10 / 25) and source.cut_short(5 / 25)
 
 
 def test_a_relative_name_with_a_colon_is_no_address(tmp_path, monkeypatch):
