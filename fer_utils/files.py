@@ -3,6 +3,7 @@ import contextlib
 import glob
 import json
 import os
+import stat
 import threading
 import time
 import warnings
@@ -63,6 +64,27 @@ def write_csv(path: Path | str, table: "pd.DataFrame") -> None:
     """Write a table as CSV without its index, whole or not at all; names that are not UTF-8 keep their bytes."""
     with whole(path) as part:
         table.to_csv(part, index=False, errors="surrogateescape")
+
+
+def why_unreadable(path: Path | str) -> str:
+    """Return why a path cannot be read as a file, and what to do; "" where it can.
+
+    A pipe is not opened, because that would wait until somebody writes into it.
+    """
+    try:
+        mode = os.stat(path).st_mode
+        if stat.S_ISDIR(mode):
+            return "is a folder"
+        if not stat.S_ISREG(mode):
+            return "is a pipe, a socket or a device, not a file; name a file"
+        with open(path, "rb"):
+            return ""
+    except FileNotFoundError:
+        return "there is no such file"
+    except PermissionError:
+        return "you have no permission to read it; ask its owner, or change that with chmod"
+    except (OSError, ValueError) as error:  # names that are too long or hold a zero byte, links in a circle
+        return f"cannot be opened ({getattr(error, 'strerror', None) or error})"
 
 
 def read_json(path: Path | str, remedy: str) -> Any:

@@ -16,7 +16,7 @@ from ..vision.predict import Face, Predictor
 MAX_BYTES = 20 * 2**20  # the largest file that is taken
 TOO_LARGE = f"larger than {MAX_BYTES >> 20} MB; shrink it first"
 MAX_PHOTOS = 50  # photos that one person's app holds at a time
-MAX_SENT_PIXELS = 64_000_000  # reading so many pixels needs about 0.5 GB; several people may share one computer
+MAX_SENT_PIXELS = 64_000_000  # reading so many takes 0.3 to 1 GB for a moment; several people may share a computer
 JPEG_QUALITY = 88
 KEPT_SIDE = 1600  # a photo is kept and shown with at most so many pixels on its longer side
 

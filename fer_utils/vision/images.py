@@ -11,13 +11,20 @@ import cv2
 import numpy as np
 
 from ..errors import DataError
+from ..files import why_unreadable
 
 if TYPE_CHECKING:
     from PIL import Image as PillowImage
 
 _T = TypeVar("_T")
 MAX_PIXELS = 150_000_000
-"""Larger photos are refused: a small file can claim a size that no memory holds (a decompression bomb)."""
+"""Larger photos are refused: a small file can claim a size that no memory holds (a decompression bomb).
+
+Reading takes 4 to 12 bytes a pixel for a moment, WebP with transparency 16 (measured), and keeps 3.
+"""
+MAX_SCANS = 100
+"""A progressive JPEG of more scans is refused: a small file of thousands keeps a processor busy for minutes."""
+_STRIP = 256  # rows that are converted at a time, so that conversions need little memory
 # Pillow reads forty formats, some by starting other programs (EPS); an uploaded file must not reach those.
 _FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", "PPM", "AVIF", "JPEG2000", "HEIF")
 
@@ -26,10 +33,10 @@ def read_photo(source: str | Path | bytes, max_pixels: int = MAX_PIXELS) -> np.n
     """Read a photo: turned upright by its EXIF, first frame of an animation, transparency on white.
 
     JPEG, PNG (8 or 16 bit), WebP, BMP, TIFF, GIF, PPM, AVIF or JPEG 2000 in any colour mode; HEIC where pillow-heif is
-    installed. Returns uint8 (H, W, 3), RGB. Raises `DataError` where the photo is missing, damaged, no image, or
-    larger than `max_pixels`; the message says which.
+    installed. Numbers of other kinds than 8 bit (see `_to_bytes`) are scaled. Returns uint8 (H, W, 3), RGB. Raises
+    `DataError` where the photo is missing, damaged, no image, or larger than `max_pixels`; the message says which.
     """
-    from PIL import Image, ImageOps, UnidentifiedImageError
+    from PIL import Image, UnidentifiedImageError
 
     name, head = source if isinstance(source, (str, Path)) else "this photo", b""
     try:
@@ -39,20 +46,22 @@ def read_photo(source: str | Path | bytes, max_pixels: int = MAX_PIXELS) -> np.n
             if image.width * image.height > max_pixels:
                 raise DataError(f"{name}: {image.width}×{image.height} pixels are too many (at most "
                                 f"{max_pixels // 10**6} million); shrink it first")
-            return to_rgb(_pixels(ImageOps.exif_transpose(image)))
-    except FileNotFoundError as error:
-        raise DataError(f"{name}: there is no such file") from error
+            if image.info.get("progressive") and (scans := _count_scans(file)) > MAX_SCANS:
+                raise DataError(f"{name}: a JPEG of {scans} scans takes too long to read (at most {MAX_SCANS}); save "
+                                "it again")
+            return _upright_rgb(image)
     except UnidentifiedImageError as error:
         if not heic_readable() and head[4:] in (b"ftypheic", b"ftypheix", b"ftypmif1", b"ftyphevc"):
             raise DataError(f"{name}: HEIC cannot be read here (pip install pillow-heif); save it as JPEG") from error
+        if head[:4] in (b"II*\0", b"MM\0*"):
+            raise DataError(f"{name}: a TIFF of a kind that is not read here; save it as PNG") from error
         raise DataError(f"{name}: not an image that can be read (JPEG, PNG, WebP, BMP, TIFF, GIF)") from error
     except Image.DecompressionBombError as error:
         raise DataError(f"{name}: too many pixels (at most {max_pixels // 10**6} million)") from error
     except (DataError, MemoryError):
         raise
     except Exception as error:  # damaged files make decoders and EXIF readers raise errors of any kind
-        reason = "is a folder" if isinstance(error, IsADirectoryError) else f"damaged or cut short ({error})"
-        raise DataError(f"{name}: {reason}") from error
+        raise DataError(f"{name}: damaged or cut short ({error})") from error
 
 
 def look_at_photo(source: str | Path | bytes, look: Callable[[np.ndarray], _T],
@@ -73,7 +82,11 @@ def look_at_photo(source: str | Path | bytes, look: Callable[[np.ndarray], _T],
 
 
 def _open(source: str | Path | bytes) -> IO[bytes]:
-    return open(source, "rb") if isinstance(source, (str, Path)) else io.BytesIO(source)
+    if isinstance(source, bytes):
+        return io.BytesIO(source)
+    if problem := why_unreadable(source):  # before it is opened: a pipe would wait for ever
+        raise DataError(f"{source}: {problem}")
+    return open(source, "rb")
 
 
 def _open_image(file: IO[bytes]) -> "PillowImage.Image":
@@ -92,11 +105,27 @@ def _open_image(file: IO[bytes]) -> "PillowImage.Image":
     return Image.open(file, formats=[name for name in _FORMATS if name in Image.OPEN])
 
 
+def is_photo(path: str | Path) -> bool:
+    """Return whether `read_photo` knows a file's format, whatever its name; only the header is read."""
+    with contextlib.suppress(Exception), _open(path) as file:
+        return bool(_open_image(file))
+    return False
+
+
 def is_animated(source: str | Path | bytes) -> bool:
-    """Return whether an image file has more than one frame; False where it cannot be read."""
+    """Return whether an image file has more than one frame; False where it cannot be read. No frame is decoded."""
     with contextlib.suppress(Exception), _open(source) as file:
         return getattr(_open_image(file), "is_animated", False)
     return False
+
+
+def _count_scans(file: IO[bytes]) -> int:
+    """Count the scans of a JPEG file; within a scan's data its marker cannot occur."""
+    place = file.tell()
+    file.seek(0)
+    scans = sum(part.count(b"\xff\xda") for part in iter(lambda: file.read(1 << 20), b""))
+    file.seek(place)
+    return scans
 
 
 def heic_readable() -> bool:
@@ -104,14 +133,57 @@ def heic_readable() -> bool:
     return importlib.util.find_spec("pillow_heif") is not None
 
 
-def _pixels(image: "PillowImage.Image") -> np.ndarray:
-    """Return a Pillow image's pixels as gray or RGB(A), 8 or 16 bit."""
-    if image.mode in ("I", "I;16", "I;16B", "I;16L"):
-        return np.clip(np.asarray(image, np.int64), 0, 65535).astype(np.uint16)
-    if image.mode in ("L", "RGB", "RGBA"):
-        return np.asarray(image)
+def _upright_rgb(image: "PillowImage.Image") -> np.ndarray:
+    """Return a Pillow image as uint8 RGB, turned as its EXIF says, a strip of rows at a time."""
+    image.load()
+    orientation = 1
+    with contextlib.suppress(Exception):  # damaged EXIF does not make a photo unreadable
+        orientation = image.getexif().get(0x0112, 1)
+    width, height = image.size
+    upright = np.empty((width, height, 3) if orientation in (5, 6, 7, 8) else (height, width, 3), np.uint8)
+    as_stored = {2: upright[:, ::-1], 3: upright[::-1, ::-1], 4: upright[::-1], 5: upright.swapaxes(0, 1),
+                 6: np.rot90(upright), 7: upright[::-1, ::-1].swapaxes(0, 1), 8: np.rot90(upright, -1)
+                 }.get(orientation, upright)
+    deep = image.mode == "F" or image.mode.startswith("I")
+    numbers = _to_bytes(np.asarray(image), image.format or "") if deep else None
+    for top in range(0, height, _STRIP):
+        rows = slice(top, min(top + _STRIP, height))
+        as_stored[rows] = to_rgb(_eight_bit(image.crop((0, top, width, rows.stop))) if numbers is None
+                                 else numbers[rows])
+    return upright
+
+
+def _eight_bit(image: "PillowImage.Image") -> np.ndarray:
+    """Return an image of a colour mode with 8 bits as gray or RGB(A)."""
     transparent = image.mode in ("LA", "PA", "La", "RGBa") or "transparency" in image.info
+    if image.mode in ("L", "RGB", "RGBA") and not transparent:
+        return np.asarray(image)
     return np.asarray(image.convert("RGBA" if transparent else "RGB"))
+
+
+def _to_bytes(values: np.ndarray, form: str) -> np.ndarray:
+    """Return gray values of any kind, (H, W), as uint8.
+
+    PNG, PPM and JPEG 2000 say what white is. A TIFF does not: its numbers go from 0 to 1, 255, 4095 or 65535 where they
+    fill over a quarter of that, else from about their least to about their largest; what is not a number gets black.
+    """
+    finite = np.isfinite(values) if values.dtype.kind == "f" else np.ones(1, bool)
+    if not finite.any():
+        raise ValueError("none of its pixels has a value")
+    some = values[finite] if not finite.all() else values.ravel()
+    low, high = float(some.min()), float(some.max())
+    scales = (65535,) if form in ("PNG", "PPM", "JPEG2000") and values.dtype.kind != "f" else (1, 255, 4095, 65535)
+    white = next((top for top in scales if low >= 0 and top / 4 < high <= top), scales[0] if len(scales) == 1 else 0)
+    if white:
+        low, high = 0.0, float(white)
+    else:  # a few broken pixels must not make the others black
+        low, high = np.quantile(some[::max(some.size // 10**6, 1)], (0.0005, 0.9995)).tolist()
+    result = np.empty(values.shape, np.uint8)
+    for top in range(0, len(values), _STRIP):
+        rows = slice(top, top + _STRIP)
+        scaled = (values[rows].astype(np.float64) - low) * (255 / ((high - low) or 1))
+        result[rows] = np.rint(np.nan_to_num(np.clip(scaled, 0, 255)))
+    return result
 
 
 def to_rgb(image: np.ndarray) -> np.ndarray:

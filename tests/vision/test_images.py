@@ -1,8 +1,10 @@
 import io
+import os
 
+import cv2
 import numpy as np
 import pytest
-from PIL import Image, features
+from PIL import GifImagePlugin, Image, ImageOps, TiffImagePlugin, features
 
 from fer_utils.errors import DataError
 from fer_utils.vision import images
@@ -34,11 +36,14 @@ def test_lossy_forms_keep_the_colours(colours, form):
     assert read.shape == colours.shape and np.abs(read[:, :15].astype(int) - colours[:, :15]).max() < 30
 
 
-def test_a_photo_is_turned_as_its_exif_says(colours):
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_photo_is_turned_as_its_exif_says(orientation):
+    pixels = np.random.default_rng(0).integers(0, 256, (600, 300, 3), np.uint8)  # more rows than one strip
     exif = Image.Exif()
-    exif[0x0112] = 6  # the camera was turned by a quarter to the right
-    read = images.read_photo(encoded(Image.fromarray(colours), "PNG", exif=exif))
-    assert np.array_equal(read, np.rot90(colours, -1))
+    exif[0x0112] = orientation
+    data = encoded(Image.fromarray(pixels), "PNG", exif=exif)
+    expected = np.asarray(ImageOps.exif_transpose(Image.open(io.BytesIO(data))))
+    assert np.array_equal(images.read_photo(data), expected)
 
 
 def test_transparency_is_laid_on_white():
@@ -53,6 +58,39 @@ def test_sixteen_bit_gray_and_cmyk():
     assert images.read_photo(encoded(Image.fromarray(deep), "PNG"))[..., 0].tolist() == [[0, 100], [200, 255]]
     red = Image.new("CMYK", (8, 8), (0, 255, 255, 0))
     assert images.read_photo(encoded(red, "TIFF"))[0, 0].tolist() == [255, 0, 0]
+
+
+GRAY = np.linspace(0, 255, 120 * 80).astype(np.uint8).reshape(80, 120)
+BROKEN = np.where(np.arange(GRAY.size).reshape(GRAY.shape) % 1000 == 7, np.nan, GRAY / 255)
+
+
+@pytest.mark.parametrize(("form", "values"), [
+    ("TIFF", GRAY.astype(np.float32) / 255), ("TIFF", GRAY.astype(np.float32)), ("TIFF", GRAY * np.float32(257)),
+    ("TIFF", GRAY * np.float32(1e-4) - np.float32(3)), ("TIFF", BROKEN.astype(np.float32)),
+    ("TIFF", np.where(np.arange(GRAY.size).reshape(GRAY.shape) < 4, 1e30, GRAY / 30).astype(np.float32)),
+    ("TIFF", GRAY.astype(np.int32)), ("TIFF", GRAY.astype(np.int32) * 8_000_000 - 10**9),
+    ("TIFF", GRAY.astype(np.uint16) * 16), ("TIFF", GRAY.astype(np.uint16) * 257),
+    ("PNG", GRAY.astype(np.uint16) * 257),
+])
+def test_numbers_of_every_kind_are_scaled_to_what_one_sees(form, values):
+    right = np.isfinite(values) & (values < 1e29)  # the others are a sensor's broken pixels
+    read = images.read_photo(encoded(Image.fromarray(values), form))
+    assert np.abs(read[..., 0].astype(float) - GRAY)[right].max() <= 2 and (read[~np.isfinite(values)] == 0).all()
+
+
+def test_a_dark_photo_of_16_bits_stays_dark_and_one_without_a_number_is_refused():
+    dark = encoded(Image.fromarray(np.full((9, 9), 2570, np.uint16)), "PNG")
+    assert (images.read_photo(dark) == 10).all()
+    with pytest.raises(DataError, match="none of its pixels has a value"):
+        images.read_photo(encoded(Image.fromarray(np.full((9, 9), np.nan, np.float32)), "TIFF"))
+    with pytest.raises(DataError, match="a TIFF of a kind that is not read here; save it as PNG"):
+        images.read_photo(cv2.imencode(".tif", np.zeros((9, 9, 3), np.float32))[1].tobytes())
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB"])
+def test_a_colour_that_means_transparent_is_laid_on_white(mode):
+    black = Image.new(mode, (4, 4))
+    assert (images.read_photo(encoded(black, "PNG", transparency=0 if mode == "L" else (0, 0, 0))) == 255).all()
 
 
 def test_palette_with_transparency_and_an_animation():
@@ -105,6 +143,42 @@ def test_a_bomb_is_refused_by_its_size(tmp_path):
         images.read_photo(path)
     with pytest.raises(DataError, match="20×20 pixels are too many"):
         images.read_photo(encoded(Image.new("RGB", (20, 20)), "PNG"), max_pixels=100)
+
+
+def test_a_small_file_that_takes_long_is_refused_by_its_header():
+    data = encoded(Image.new("L", (64, 64), 90), "JPEG", progressive=True)
+    last = data.rindex(b"\xff\xda")
+    assert images.read_photo(data[:-2] + data[last:-2] * 20 + data[-2:]).mean() == 90
+    with pytest.raises(DataError, match="a JPEG of 30[0-9] scans takes too long"):
+        images.read_photo(data[:-2] + data[last:-2] * 300 + data[-2:])
+
+
+@pytest.mark.parametrize("form", ["TIFF", "GIF", "PNG", "WEBP"])
+def test_pages_are_never_counted(form, monkeypatch):
+    pages = [Image.new("L", (8, 8), 60 * i) for i in range(4)]
+    data = encoded(pages[0], form, save_all=True, append_images=pages[1:])
+    for plugin in (TiffImagePlugin.TiffImageFile, GifImagePlugin.GifImageFile):
+        monkeypatch.setattr(plugin, "n_frames", property(lambda self: 1 / 0))
+    assert images.is_animated(data) and (images.read_photo(data) == 0).all()
+    assert not images.is_animated(encoded(pages[0], form))
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+def test_what_is_no_file_is_said_and_not_waited_for(tmp_path, monkeypatch):
+    os.mkfifo(tmp_path / "pipe.jpg")
+    os.symlink(tmp_path / "circle.jpg", tmp_path / "circle.jpg")
+    for path, said in ((tmp_path / "pipe.jpg", "a pipe"), ("/dev/null", "a device"), ("x" * 300, "too long"),
+                       (tmp_path / "circle.jpg", "cannot be opened"), ("a\0b", "cannot be opened")):
+        with pytest.raises(DataError, match=said):
+            images.read_photo(path)
+    Image.new("L", (8, 8)).save(tmp_path / "locked.png")
+
+    def refused(*_):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("builtins.open", refused)
+    with pytest.raises(DataError, match="locked.png: you have no permission to read it"):
+        images.read_photo(tmp_path / "locked.png")
 
 
 def test_missing_files_and_folders(tmp_path):
