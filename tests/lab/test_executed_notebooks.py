@@ -1,25 +1,35 @@
-"""Every notebook, executed by papermill on drawn faces, as the quick run does it."""
+"""Every notebook, executed on drawn faces with the parameters of the quick run."""
 
 from pathlib import Path
 
 import nbformat
 
 import fer_utils as fer
-from tests.lab.executing import ROOT, outputs, run, text
+from fer_utils.lab import notebooks
+from tests.lab.executing import ROOT, execute_in_one_kernel, outputs, places, run, text
+
+PARAMETERS = {"model": "mini_xception", "epochs": 1, "by_hand": 64, "pictures": 20}
 
 
-def test_the_quick_run_executes_every_notebook(tmp_path):
-    result = run(tmp_path, "--data", "drawn:300", "-p", "model", "mini_xception", "-p", "epochs", 1,
-                 "-p", "by_hand", 64, "-p", "pictures", 20)
-    executed = sorted(Path(result["executed"]).glob("*.ipynb"))
-    assert [p.name[:2] for p in executed] == ["01", "02", "03", "03", "04", "05", "06", "07", "08"]
-    assert result["done"] == 9 and len(result["table"]) == 2
-    assert [row["protocol"] for row in result["table"]] == ["official", "leaky"]
-    for path in executed:
-        said = text(path)
-        assert path.name > "06" or "drawn faces, not FER2013" in said, f"{path.name} does not say what its faces are"
-        assert not [o for o in outputs(path) if o.get("name") == "stderr"], path.name
-        assert "widgets" not in nbformat.read(path, 4).metadata
+def test_every_notebook_runs_on_drawn_faces(tmp_path, monkeypatch):
+    """03, once for each training, and 04 by papermill; the others in one kernel."""
+    given = [word for pair in PARAMETERS.items() if pair[0] != "pictures" for word in ("-p", *pair)]
+    result = run(tmp_path, "--only", "03,04", "--data", "drawn:300", *given)
+    assert result["done"] == 3 and [row["protocol"] for row in result["table"]] == ["official", "leaky"]
+    executed = {path.name: nbformat.read(path, 4) for path in Path(result["executed"]).glob("*.ipynb")}
+    for name, value in places(tmp_path).items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("FER_FIGURES", result["figures"])
+    jobs = [job for job in notebooks.plan("quick", None, PARAMETERS, "drawn:300").jobs
+            if job.source.name not in ("03_train.ipynb", "04_compare.ipynb")]
+    others = execute_in_one_kernel([(job.source, job.parameters) for job in jobs], ROOT / "notebooks")
+    executed |= {job.source.name: other for job, other in zip(jobs, others)}
+    assert sorted(name[:2] for name in executed) == ["01", "02", "03", "03", "04", "05", "06", "07", "08"]
+    for name, notebook in executed.items():
+        said = text(notebook)
+        assert name > "06" or "drawn faces, not FER2013" in said, f"{name} does not say what its faces are"
+        assert not [o for o in outputs(notebook) if o.get("name") == "stderr"], name
+        assert "widgets" not in notebook.metadata
     figures = {p.stem for p in Path(result["figures"]).glob("*.png")}
     assert {"01_class_balance", "02_leak", "03_network_mini_xception", "04_comparison", "05_confusion",
             "05_gradcam"} <= figures

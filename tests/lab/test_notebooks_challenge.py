@@ -1,14 +1,14 @@
-"""The notebooks, executed by papermill on the challenge's files, whose test faces have no labels."""
-
-from pathlib import Path
+"""The notebooks, executed on the challenge's files, whose test faces have no labels."""
 
 import pandas as pd
 
 from fer_utils.data.drawn import draw_faces
-from tests.lab.executing import run
+from fer_utils.lab import notebooks
+from fer_utils.networks.runs import read_card
+from tests.lab.executing import ROOT, execute_in_one_kernel, places
 
 
-def test_the_challenges_files_give_a_submission(tmp_path):
+def test_the_challenges_files_give_a_submission(tmp_path, monkeypatch):
     faces = draw_faces(400, seed=2)
     rows = [" ".join(map(str, face.ravel())) for face in faces.pixels]
     training = faces.usage == "Training"
@@ -17,9 +17,13 @@ def test_the_challenges_files_give_a_submission(tmp_path):
     table = pd.DataFrame({"emotion": faces.emotion, "pixels": rows})
     table[training].to_csv(data / "train.csv", index=False)
     table.loc[~training, ["pixels"]].to_csv(data / "test.csv", index=False)
-    result = run(tmp_path, "--data", data, "--only", "01,02,03,04,05,06,08",  # 07 reads no faces of the data set
-                 "-p", "model", "fer_net_tiny", "-p", "epochs", 1, "-p", "by_hand", 64, "-p", "pictures", 20)
-    assert [row["scored_on"] for row in result["table"]] == ["validation"]
-    [submission] = Path(result["runs"]).glob("*/submission.csv")
-    answers = pd.read_csv(submission)
+    for name, value in places(tmp_path).items():
+        monkeypatch.setenv(name, value)
+    parameters = {"model": "fer_net_tiny", "epochs": 1, "by_hand": 64, "pictures": 20}
+    # 07 reads no faces of the data set.
+    jobs, [run], _ = notebooks.plan("quick", ["01", "02", "03", "04", "05", "06", "08"], parameters, str(data))
+    execute_in_one_kernel([(job.source, job.parameters) for job in jobs], ROOT / "notebooks")
+    folder = tmp_path / "runs" / run
+    assert list(read_card(folder).scores) == ["validation"]
+    answers = pd.read_csv(folder / "submission.csv")
     assert len(answers) == (~training).sum() and answers["emotion"].between(0, 6).all()

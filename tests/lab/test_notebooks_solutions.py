@@ -1,11 +1,7 @@
 """The worked answers to the exercises, executed on a few drawn faces."""
 
-import nbformat
-from nbclient import NotebookClient
-
-from tests.lab.executing import ROOT
-
-FACES = 'data = "drawn:100"'
+from fer_utils.lab import notebooks
+from tests.lab.executing import ROOT, execute_in_one_kernel
 
 
 def test_every_worked_answer_runs(tmp_path, monkeypatch):
@@ -17,16 +13,12 @@ def test_every_worked_answer_runs(tmp_path, monkeypatch):
     monkeypatch.setenv("JUPYTER_PREFER_ENV_PATH", "1")
     answers = sorted((ROOT / "notebooks" / "solutions").glob("*.ipynb"))
     assert [path.name for path in answers] == [path.name for path in sorted((ROOT / "notebooks").glob("*.ipynb"))]
-    cells = []
-    for path in answers:
-        cells.append(nbformat.v4.new_code_cell("%reset -f"))
-        for cell in nbformat.read(path, 4).cells:
-            if cell.cell_type == "code":
-                cells.append(nbformat.v4.new_code_cell(f"# {path.name}\n{cell.source}"))
-                if "parameters" in cell.metadata.get("tags", ()) and "data =" in cell.source:
-                    cells.append(nbformat.v4.new_code_cell(FACES))
-    whole = nbformat.v4.new_notebook(cells=cells)
-    NotebookClient(whole, timeout=300, kernel_name="python3", extra_arguments=["--IPKernelApp.log_level=40"],
-                   resources={"metadata": {"path": str(ROOT / "notebooks" / "solutions")}}).execute()
-    warned = [cell.source for cell in whole.cells for o in cell.get("outputs", ()) if o.get("name") == "stderr"]
-    assert len(cells) > 60 and not warned, warned
+    executed = execute_in_one_kernel([(path, _given(path)) for path in answers], ROOT / "notebooks" / "solutions")
+    warned = [cell.source for each in executed for cell in each.cells for o in cell.get("outputs", ())
+              if o.get("name") == "stderr"]
+    assert sum(len(each.cells) for each in executed) > 60 and not warned, warned
+
+
+def _given(path):
+    """The parameters of a notebook's answers: few drawn faces, where they read any."""
+    return {"data": "drawn:100"} if "data" in notebooks.notebook_parameters(path) else {}
