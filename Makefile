@@ -6,7 +6,7 @@ BIN := .venv/bin
 # Python compiles the modules that are used, and keeps the result, also where the environment says no.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: run full test app figures site lock clean
+.PHONY: run full test checks pytest app figures site lock clean
 
 run: .venv/.installed
 	$(BIN)/python -m fer_utils run --quick
@@ -30,10 +30,14 @@ build/site-env/.installed: docs/requirements.txt
 	build/site-env/bin/python -m pip install --quiet --requirement docs/requirements.txt
 	touch $@
 
+# The checks of the code run beside the tests, which leave a part of two cores idle.
 test: .venv/.installed
-	$(BIN)/ruff check .
-	$(BIN)/lint-imports --no-cache
-	$(BIN)/mypy
+	@$(MAKE) --no-print-directory --jobs 2 checks pytest
+
+checks:
+	@$(BIN)/ruff check . && $(BIN)/lint-imports --no-cache && $(BIN)/mypy
+
+pytest:
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder --durations 20 --durations-min 5
 
 # The versions of requirements-lock.txt, checked by their hashes; with NEWEST=1 the newest that pyproject.toml allows.
