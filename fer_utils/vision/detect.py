@@ -1,6 +1,7 @@
 """Face detectors behind one small interface, and crops that look like FER2013's faces."""
 import hashlib
 import os
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
@@ -22,6 +23,9 @@ YUNET_URL = ("https://media.githubusercontent.com/media/opencv/opencv_zoo/main/m
 YUNET_SHA256 = "8f2383e4dd3cfbb4553ea8718107fc0423210dc964f9f4280604804ed2552fa4"
 SEARCH_SIDES = (640, 1600)
 """Pixels on the longer side at which photos are searched: small for faces that fill a photo, large for a crowd's."""
+TILED_FROM, TILED_AT, TILE, TILE_OVERLAP = 6400, 3, 1600, 320
+"""From so many pixels on the longer side a photo (a panorama) is searched also at a third of its size, in tiles of so
+many pixels: its smaller faces are too small for the network only when it is shrunk as a whole."""
 MIN_YUNET_SCORE = 0.7
 MIN_HAAR_FACE = 24  # pixels; smaller ones are mostly mistakes
 LIVE_SIDE = 640  # pixels on the longer side at which live frames are searched for faces
@@ -52,18 +56,21 @@ class Detector(Protocol):
 class HaarDetector(Detector):
     """OpenCV's own frontal-face cascade (Viola & Jones 2001): always there, misses turned and small faces.
 
-    An image is searched at no more than `max_side` pixels on its longer side.
+    An image is searched at no more than `max_side` pixels on its longer side; with `tiled`, one of `TILED_FROM` or more
+    at a third of its size.
     """
 
     name = "haar"
     margin = 1.0  # measured in notebook 06
 
-    def __init__(self, max_side: int = 1280):
+    def __init__(self, max_side: int = 1280, tiled: bool = True):
         self._cascade = haar_cascade()
-        self.max_side = max_side
+        self.max_side, self.tiled = max_side, tiled
 
     def detect(self, image: np.ndarray) -> list[Detection]:
-        small, scale = shrunk(cv2.cvtColor(to_rgb(image), cv2.COLOR_RGB2GRAY), self.max_side)
+        longest = max(np.shape(image)[:2])
+        side = longest // TILED_AT if self.tiled and longest >= TILED_FROM else self.max_side
+        small, scale = shrunk(cv2.cvtColor(to_rgb(image), cv2.COLOR_RGB2GRAY), side)
         if min(small.shape) < MIN_HAAR_FACE:
             return []
         boxes = self._cascade.detectMultiScale(small, 1.1, 5, minSize=(MIN_HAAR_FACE, MIN_HAAR_FACE))
@@ -90,15 +97,17 @@ def haar_cascade() -> "cv2.CascadeClassifier":
 class YuNetDetector(Detector):
     """YuNet (Wu et al. 2023), a small network that finds faces and their eyes, nose and mouth.
 
-    `path` is its ONNX file, by default `yunet_file`'s. The image is searched at each of `max_sides` (pixels on its
-    longer side) that it exceeds, or once as it is.
+    `path` is its ONNX file, by default `yunet_file`'s; `DataError` where that is another network's. The image is
+    searched at each of `max_sides` (pixels on its longer side) that it exceeds, or once as it is; with `tiled`, one of
+    `TILED_FROM` pixels or more also in tiles.
     """
 
     name = "yunet"
     # FER2013's crops measure 0.94 to 0.98 of the box's height; on PublicTest slightly tighter ones score best.
     margin = 0.9
 
-    def __init__(self, path: str | Path | None = None, max_sides: tuple[int, ...] = SEARCH_SIDES):
+    def __init__(self, path: str | Path | None = None, max_sides: tuple[int, ...] = SEARCH_SIDES,
+                 tiled: bool = True):
         path = Path(path) if path else yunet_file()
         if path is None:
             raise DataError(f"no YuNet file: put {YUNET} into {paths.MODELS} or name it in FER_YUNET")
@@ -106,20 +115,31 @@ class YuNetDetector(Detector):
             # Not by its path: on Windows OpenCV opens none with letters beyond ASCII.
             self._network = cv2.FaceDetectorYN.create("onnx", np.fromfile(path, np.uint8), np.empty(0, np.uint8),
                                                       (320, 320), MIN_YUNET_SCORE, 0.3, 5000)
+            self._search(np.zeros((64, 64, 3), np.uint8))  # another network fails only when it is asked
         except (cv2.error, OSError) as error:
-            raise DataError(f"{path}: not a YuNet file that OpenCV {cv2.__version__} reads; fetch it again") from error
-        self.max_sides = max_sides
+            named = "FER_YUNET names" if os.environ.get("FER_YUNET") == str(path) else "this is"
+            raise DataError(f"{path}: {named} no YuNet file that OpenCV {cv2.__version__} reads; fetch {YUNET} again "
+                            "(github.com/opencv/opencv_zoo)") from error
+        self.max_sides, self.tiled = max_sides, tiled
 
     def detect(self, image: np.ndarray) -> list[Detection]:
         bgr = cv2.cvtColor(to_rgb(image), cv2.COLOR_RGB2BGR)
-        found, scale = np.empty((0, 5), np.float32), 1.0
-        sides = {min(side, max(bgr.shape[:2])) for side in self.max_sides}
+        longest = max(bgr.shape[:2])
+        sides = {min(side, longest) for side in self.max_sides}
+        if self.tiled and longest >= TILED_FROM:
+            sides.add(longest // TILED_AT)
+        parts: list[np.ndarray] = []
+        scale = 1.0
         for side in sorted(sides, reverse=True):
             # Each size is made from the one before: a large photo is shrunk as a whole only once.
             bgr, step = shrunk(bgr, side)
             scale *= step
-            found = np.vstack([found, self._search(bgr) / np.array([scale, scale, scale, scale, 1], np.float32)])
-        if len(sides) > 1 and len(found):  # where several sizes found one face, the surest is kept
+            for left, top in _tiles(bgr.shape[1], bgr.shape[0]) if side > max(self.max_sides) else [(0, 0)]:
+                rows = self._search(bgr[top:top + TILE, left:left + TILE] if side > max(self.max_sides) else bgr)
+                rows[:, :2] += left, top
+                parts.append(rows / np.array([scale, scale, scale, scale, 1], np.float32))
+        found = np.vstack(parts)
+        if len(parts) > 1 and len(found):  # where several searches found one face, the surest is kept
             found = found[np.reshape(cv2.dnn.NMSBoxes(found[:, :4].tolist(), found[:, 4].tolist(), 0.0, 0.3), -1)]
         return sorted((Detection((x, y, width, height), score) for x, y, width, height, score in found.tolist()),
                       key=lambda d: -d.box[2])
@@ -135,6 +155,12 @@ class YuNetDetector(Detector):
         self._network.setInputSize((bgr.shape[1], bgr.shape[0]))
         rows = self._network.detect(bgr)[1]
         return nothing if rows is None else rows[np.isfinite(rows).all(axis=1)][:, [0, 1, 2, 3, 14]]
+
+
+def _tiles(width: int, height: int) -> list[tuple[int, int]]:
+    """Return left and top of the tiles that cover an image and overlap: a face on an edge is whole in another one."""
+    lefts, tops = (range(0, max(size - TILE_OVERLAP, 1), TILE - TILE_OVERLAP) for size in (width, height))
+    return [(left, top) for top in tops for left in lefts]
 
 
 class DetectorPool(Detector):
@@ -190,18 +216,19 @@ def _fetch_yunet(url: str, sha256: str, folder: Path) -> Path | None:
 def make_detector(name: str = "auto", max_sides: tuple[int, ...] | None = None) -> HaarDetector | YuNetDetector:
     """Make a detector: "yunet", "haar", or "auto", which is YuNet where its file is or can be fetched, else Haar.
 
-    Images are searched at `max_sides` pixels (see `YuNetDetector`), by Haar at the largest of them. Where "auto" falls
-    back to Haar, one printed line says so. Raises `DataError` where the named detector's file is not there.
+    Photos are searched at `SEARCH_SIDES`, and large ones in tiles. `max_sides` (see `YuNetDetector`) says otherwise,
+    without tiles; Haar takes the largest of them. Where "auto" falls back to Haar, a line on stderr says so. Raises
+    `DataError` where the named detector's file is not there.
     """
     if name not in (*DETECTORS, "auto"):
         raise ValueError(f"no detector is called {name!r}; there are auto, {', '.join(DETECTORS)}")
     if name == "auto" and yunet_file() is None:
         print(f"YuNet's file is not here and could not be fetched: finding faces by Haar, which misses more. "
-              f"Put {YUNET} (github.com/opencv/opencv_zoo) into {paths.MODELS}.")
+              f"Put {YUNET} (github.com/opencv/opencv_zoo) into {paths.MODELS}.", file=sys.stderr)
         name = "haar"
     if name == "haar":
-        return HaarDetector(max_side=max(max_sides)) if max_sides else HaarDetector()
-    return YuNetDetector(max_sides=max_sides or SEARCH_SIDES)
+        return HaarDetector(max(max_sides), tiled=False) if max_sides else HaarDetector()
+    return YuNetDetector(max_sides=max_sides or SEARCH_SIDES, tiled=max_sides is None)
 
 
 def live_detector(name: str = "auto") -> HaarDetector | YuNetDetector:

@@ -1,6 +1,7 @@
 """What a user may name as a source: photos, videos, folders of them, cameras, streams."""
 import os
 import platform
+import re
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -9,12 +10,12 @@ from typing import Literal
 from urllib.parse import urlsplit
 
 from ..errors import CameraError, DataError
-from .images import is_animated
+from .images import is_animated, is_photo
 
 PHOTO_ENDINGS = (".jpg", ".jpeg", ".jfif", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".avif", ".jp2", ".heic",
                  ".heif")
 VIDEO_ENDINGS = (".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".ts", ".mts", ".m2ts", ".wmv",
-                 ".flv", ".3gp")
+                 ".flv", ".3gp", ".3g2", ".qt", ".mpe", ".vob", ".ogv", ".asf", ".divx")
 REMOTE = ("JUPYTERHUB_USER", "COLAB_RELEASE_TAG", "KAGGLE_KERNEL_RUN_TYPE", "CODESPACES", "SSH_CONNECTION")
 """Environment variables that mean: Python runs on another computer than the one its user sits at."""
 
@@ -23,24 +24,28 @@ REMOTE = ("JUPYTERHUB_USER", "COLAB_RELEASE_TAG", "KAGGLE_KERNEL_RUN_TYPE", "COD
 class Source:
     """One place that frames come from.
 
-    `address` is an absolute path, a camera's number in digits, or a stream's address. A file that was named itself and
-    whose ending is unknown has the kind "unknown".
+    `address` is an absolute path, a camera's number in digits, or a stream's address. A file that was named itself, of
+    unknown ending and no photo, has the kind "unknown". `problem` says why a folder within a folder was not searched.
     """
 
     kind: Literal["photo", "video", "camera", "stream", "folder", "unknown"]
     address: str
+    problem: str = ""
 
 
 def parse_source(source: str | Path | int) -> Source:
     """Say what a user means by a source.
 
     What exists on disk is a file or a folder, even one called ``2024``. Else digits are a camera and what holds
-    "://" is a stream; `CameraError` where none fits. A ``.gif`` that moves is a video, another one is a photo.
+    "://" is a stream; `CameraError` where none fits. A ``.gif`` that moves is a video, another one is a photo. Linux's
+    ``/dev/video0`` is the camera 0.
     """
-    text = str(source)
+    text = os.fspath(source) if isinstance(source, os.PathLike) else str(source)
     path = os.path.abspath(Path(source).expanduser()) if isinstance(source, (str, os.PathLike)) else ""
     if path and os.path.isdir(path):
         return Source("folder", path)
+    if device := re.fullmatch(r"/dev/video(\d+)", os.path.realpath(path)):
+        return Source("camera", str(int(device[1])))
     if path and os.path.exists(path):
         return Source(_file_kind(path) or "unknown", path)
     if text.isdecimal():
@@ -54,8 +59,9 @@ def parse_source(source: str | Path | int) -> Source:
 def find_sources(sources: str | Path | int | Sequence[str | Path | int]) -> list[Source]:
     """List the photos, videos, cameras and streams that sources name, each once, in order.
 
-    Folders are searched at any depth, without hidden files and other endings. Raises `DataError` where a source is not
-    there, is neither photo nor video by its ending, or is a folder without any.
+    Folders are searched at any depth for files of known endings, and others that are photos. Hidden files are left out.
+    A folder within that cannot be read, or that is a link to another place, is listed with its `problem`. Raises
+    `DataError` where a source is not there, is neither photo nor video, or is a folder without any.
     """
     if isinstance(sources, (str, os.PathLike, int)):
         sources = [sources]
@@ -63,29 +69,52 @@ def find_sources(sources: str | Path | int | Sequence[str | Path | int]) -> list
     for name in sources:
         source = parse_source(name)
         if source.kind == "unknown":
-            raise DataError(f"{name}: neither a photo nor a video, by the ending of its name")
+            raise DataError(f"{name}: neither a photo nor a video, by its content and the ending of its name")
         inside = list(_pictures_in(source.address)) if source.kind == "folder" else [source]
-        if not inside:
-            raise DataError(f"{name}: no photo ({', '.join(PHOTO_ENDINGS)}) or video ({', '.join(VIDEO_ENDINGS)}) "
-                            "in this folder")
+        if all(each.problem for each in inside):
+            raise DataError(inside[0].problem if inside else f"{name}: no photo ({', '.join(PHOTO_ENDINGS)}) or video "
+                            f"({', '.join(VIDEO_ENDINGS)}) in this folder")
         found |= {each.address: each for each in inside}
     return list(found.values())
 
 
 def _pictures_in(root: str) -> Iterator[Source]:
-    for folder, folders, names in os.walk(root):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        for name in sorted(names):
-            path = os.path.join(folder, name)
-            if not name.startswith(".") and (kind := _file_kind(path)):
-                yield Source(kind, path)
+    # Not by os.walk: before Python 3.12 it calls itself for each folder within a folder, a thousand times at most.
+    real_root, waiting = os.path.realpath(root), [root]
+    while waiting:
+        folder = waiting.pop()
+        inside = []
+        try:
+            entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+        except OSError as error:
+            yield Source("folder", folder, f"{folder}: this folder cannot be searched ({error.strerror}); make it "
+                                           "readable, or move what is in it")
+            continue
+        for entry in entries:
+            if entry.name.startswith("."):
+                continue
+            if entry.is_dir(follow_symlinks=False):
+                inside.append(entry.path)
+            elif os.path.isdir(entry.path):  # and not entry.is_dir, which fails for a link to itself
+                if not _lies_in(os.path.realpath(entry.path), real_root):
+                    yield Source("folder", entry.path, f"{entry.path}: a link to another folder is not followed; give "
+                                                       "that folder as a source too")
+            elif kind := _file_kind(entry.path):
+                yield Source(kind, entry.path)
+        waiting += inside[::-1]
+
+
+def _lies_in(path: str, root: str) -> bool:
+    return path == root or path.startswith(os.path.join(root, ""))
 
 
 def _file_kind(path: str) -> Literal["photo", "video"] | None:
     ending = os.path.splitext(path)[1].lower()
     if ending == ".gif":
         return "video" if is_animated(path) else "photo"
-    return "photo" if ending in PHOTO_ENDINGS else "video" if ending in VIDEO_ENDINGS else None
+    if ending in VIDEO_ENDINGS:
+        return "video"
+    return "photo" if ending in PHOTO_ENDINGS or is_photo(path) else None
 
 
 def is_remote() -> bool:

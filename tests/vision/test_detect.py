@@ -1,5 +1,6 @@
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -10,6 +11,7 @@ from fer_utils.errors import DataError
 from fer_utils.vision import detect
 
 yunet = pytest.mark.skipif(detect.yunet_file(download=False) is None, reason="YuNet's file is not on this computer")
+SHARED = Path(__file__).resolve().parents[2] / "models"
 PLACE = (195, 130, 150, 190)  # the portrait's face lies about here
 
 
@@ -46,6 +48,26 @@ def test_yunet_finds_large_and_small_faces_of_one_photo(portrait):
     assert len(detect.YuNetDetector().detect(photo)) == 5
 
 
+def test_small_faces_of_a_panorama_are_found_once_each(detector, portrait):
+    photo = np.full((2000, 12_000, 3), 128, np.uint8)
+    small = cv2.resize(portrait, None, fx=0.48, fy=0.48, interpolation=cv2.INTER_AREA)  # a face of 90 pixels
+    places = [(100 + 700 * i, 300 + 1200 * (i % 2)) for i in range(17)] + [(3840 - 120, 1000)]  # on a tile's edge
+    for left, top in places:
+        photo[top:top + small.shape[0], left:left + small.shape[1]] = small
+    found = detector.detect(photo)
+    hits = sum(any(inside(each.box, (x + 94, y + 62, 72, 91)) for each in found) for x, y in places)
+    assert len(found) == hits and hits >= (len(places) if detector.name == "yunet" else 15)
+    assert len(detect.make_detector(detector.name, (640,)).detect(photo)) == 0, "live frames are searched once"
+
+
+def test_tiles_cover_a_photo_and_overlap():
+    for width, height in ((4000, 1000), (1600, 1601), (5000, 3201)):
+        seen = np.zeros((height, width), int)
+        for left, top in detect._tiles(width, height):
+            seen[top:top + detect.TILE, left:left + detect.TILE] += 1
+        assert seen.min() == 1 and seen[0].max() == (1 if width <= detect.TILE else 2)
+
+
 @pytest.mark.parametrize("shape", [(1, 1, 3), (2, 500, 3), (500, 2, 3), (64, 64), (64, 64, 4)])
 def test_an_image_without_a_face_has_none(detector, shape):
     assert detector.detect(np.full(shape, 90, np.uint8)) == []
@@ -61,7 +83,7 @@ def test_a_strip_of_a_panorama_has_no_faces_out_of_nothing(detector):
 
 
 def test_a_huge_image(detector):
-    assert detector.detect(np.full((9000, 12000), 90, np.uint8)) == []
+    assert detector.detect(np.full((3000, 12000), 90, np.uint8)) == []
 
 
 def test_a_face_at_the_edge_gives_a_square_crop(detector, portrait):
@@ -93,9 +115,10 @@ def test_unknown_and_missing_detectors(monkeypatch, tmp_path):
     monkeypatch.setenv("FER_YUNET", str(tmp_path / "none.onnx"))
     with pytest.raises(DataError, match="FER_YUNET.*no such file"):
         detect.make_detector("yunet")
-    (tmp_path / "none.onnx").write_text("not a network")
-    with pytest.raises(DataError, match="not a YuNet file"):
-        detect.make_detector("yunet")
+    for content in (b"not a network", *(path.read_bytes() for path in SHARED.glob("fer_net/model.onnx"))):
+        (tmp_path / "none.onnx").write_bytes(content)
+        with pytest.raises(DataError, match="none.onnx: FER_YUNET names no YuNet file.*fetch"):
+            detect.make_detector("auto")
 
 
 def test_auto_falls_back_to_haar_and_says_so(monkeypatch, tmp_path, capsys):
@@ -104,7 +127,8 @@ def test_auto_falls_back_to_haar_and_says_so(monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(paths, "CACHE", tmp_path)
     monkeypatch.setattr(detect, "YUNET_URL", "http://127.0.0.1:9/none.onnx")
     assert detect.make_detector("auto").name == "haar"
-    assert capsys.readouterr().out.count("\n") == 1
+    out, err = capsys.readouterr()  # under --json stdout is read by a program
+    assert out == "" and err.count("\n") == 1 and "finding faces by Haar" in err
 
 
 def test_a_download_must_have_the_known_checksum(tmp_path):

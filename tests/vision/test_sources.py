@@ -1,4 +1,7 @@
 """What a user may name as a source."""
+import os
+import sys
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -69,6 +72,59 @@ def test_folders_are_searched_at_any_depth_each_picture_once(here):
         find_sources("empty")
     with pytest.raises(DataError, match="notes.txt: neither a photo nor a video"):
         find_sources(here / "a" / "notes.txt")
+
+
+def test_a_folder_gives_the_photos_that_are_read_when_they_are_named(here):
+    """By their content, as `read_photo` knows them, where their ending says nothing."""
+    names = ["IMG_0001", "a.ppm", "b.jpe", "c.photo"]
+    for name in names:
+        Image.new("RGB", (8, 8)).save(here / name, "PNG")
+        assert parse_source(here / name).kind == "photo"
+    (here / "notes").write_text("BM is how a bitmap begins")
+    os.mkfifo(here / "pipe"), os.mkfifo(here / "pipe.gif")  # neither is opened
+    assert [os.path.basename(source.address) for source in find_sources(here)] == [*names, "pipe.gif"]
+
+
+def test_folders_that_are_not_searched_are_said_and_links_in_a_circle_end(here, monkeypatch):
+    for name in ("in/a.jpg", "in/locked/b.jpg", "elsewhere/c.jpg"):
+        (here / name).parent.mkdir(exist_ok=True, parents=True)
+        (here / name).write_bytes(b"")
+    for name, target in (("circle", here / "in"), ("other", here / "elsewhere"), ("itself.jpg", "itself.jpg")):
+        (here / "in" / name).symlink_to(target)
+    scandir = os.scandir
+
+    def refuse(folder):  # the tests may run as root, to whom nothing is locked
+        if folder.endswith("locked"):
+            raise PermissionError(13, "Permission denied")
+        return scandir(folder)
+
+    monkeypatch.setattr(sources.os, "scandir", refuse)
+    found = {os.path.basename(source.address): source for source in find_sources("in")}
+    assert list(found) == ["a.jpg", "itself.jpg", "other", "locked"]
+    assert "in/other: a link to another folder is not followed; give that folder as a source too" in (
+        found["other"].problem)
+    assert "in/locked: this folder cannot be searched (Permission denied)" in found["locked"].problem
+    assert [source.kind for source in find_sources(["in/circle", "in"])].count("photo") == 4, "a named link"
+    with pytest.raises(DataError, match="locked: this folder cannot be searched"):
+        find_sources("in/locked")
+
+
+def test_folders_within_folders_to_any_depth(here):
+    deep = here.joinpath(*["d"] * 400)
+    deep.mkdir(parents=True)
+    (deep / "deep.jpg").write_bytes(b"")
+    limit = sys.getrecursionlimit()
+    sys.setrecursionlimit(300)  # instead of more folders, which take seconds
+    try:
+        assert [source.address for source in find_sources(here)] == [str(deep / "deep.jpg")]
+    finally:
+        sys.setrecursionlimit(limit)
+
+
+def test_a_cameras_device_is_that_camera(here, monkeypatch):
+    assert parse_source("/dev/video3") == Source("camera", "3")
+    (here / "by-id").symlink_to("/dev/video12")
+    assert parse_source("by-id") == Source("camera", "12")
 
 
 @pytest.mark.parametrize(("address", "shown"), [
