@@ -6,7 +6,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .outcome import Outcome, add_parameter, command, json_or_text, score_line
+from .outcome import Outcome, add_parameter, command, json_or_text, records, score_line
 
 if TYPE_CHECKING:
     from ..data.faceset import FaceSet
@@ -22,7 +22,11 @@ def add_training_commands(add: Any) -> None:
                      help="fetch FER+, ten annotators' votes for each face, into data/ first")
 
     sub = command(add, "train", train_command, needs=("keras",))
-    sub.add_argument("--model", required=True, metavar="NAME", help="a name that `zoo` lists")
+    what = sub.add_mutually_exclusive_group(required=True)
+    what.add_argument("--model", metavar="NAME", help="train the network of this name, which `zoo` lists, once")
+    what.add_argument("--recipe", metavar="NAME", help="run all stages behind a shared network (its recipe.toml, or "
+                                                       "another such file); a stopped run goes on")
+    sub.add_argument("--dry-run", action="store_true", help="with --recipe: say its stages and their hours here")
     sub.add_argument("--protocol", help="official (the default), or leaky (an exhibit)")
     sub.add_argument("--balance", help="none, over, under, smote or class_weights")
     sub.add_argument("--augment", metavar="NAME", help="none, project_b, arriaga, strong or light (see notebook 02)")
@@ -106,6 +110,10 @@ def train_command(args: Namespace) -> Outcome:
     from ..networks import recipes, train
 
     options: dict[str, Any] = {field.name: getattr(args, field.name, None) for field in fields(recipes.TrainConfig)}
+    if args.recipe:
+        return _recipe(args, [name for name, value in options.items() if value is not None])
+    if args.dry_run:
+        raise ValueError("--dry-run goes with --recipe")
     named = {name: json_or_text(value) for name, value in args.parameter}
     twice = sorted(name for name in named if options.get(name) is not None)
     if twice:
@@ -115,6 +123,31 @@ def train_command(args: Namespace) -> Outcome:
     if args.sample:
         faces = load.sample(faces, args.sample)
     return _trained(train.train(config, faces, args.out, None if args.quiet else "bar", args.tensorboard))
+
+
+def _recipe(args: Namespace, given: list[str]) -> Outcome:
+    """Run a recipe, or say what it would do; `given` are options that only a single training takes."""
+    from ..data import load
+    from ..networks import stages
+
+    given += ["parameter"] * bool(args.parameter) + ["tensorboard"] * bool(args.tensorboard)
+    if given:
+        raise ValueError(f"--{', --'.join(name.replace('_', '-') for name in given)} cannot be given with --recipe: "
+                         "copy its recipe.toml, change it there, and name the copy")
+    recipe = stages.read_recipe(args.recipe)
+    faces = load.load(args.data)
+    if args.sample:
+        faces = load.sample(faces, args.sample)
+    if args.dry_run:
+        plan = stages.recipe_plan(recipe, faces)
+        hours = plan["hours"].sum()
+        text = f"{recipe.file} on {faces.title}\n{plan.round(2).to_string(index=False)}\n{hours:.1f} hours in all here"
+        return Outcome({"recipe": recipe.name, "stages": records(plan), "hours": hours}, text)
+    folder = stages.train_recipe(recipe, faces, args.out, None if args.quiet else "bar",
+                                 lambda stage, place: print(f"{stage.name}: {place}", file=sys.stderr))
+    done = _trained(folder)
+    promised = stages.kept_promises(recipe, folder) if faces.title == "FER2013" else []
+    return Outcome(done.result, "\n".join([done.text, *promised]))
 
 
 def average_command(args: Namespace) -> Outcome:
