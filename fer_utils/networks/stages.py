@@ -185,8 +185,8 @@ def train_recipe(recipe: Recipe, faces: FaceSet, out: Path | str | None = None, 
     for name in ("model.keras", "history.csv"):
         files.write_bytes(folder / name, (last / name).read_bytes())
     (folder / "model.onnx").unlink(missing_ok=True)
-    card = read_card(last).values
-    files.write_json(folder / "card.json", card | {"name": folder.name, "seconds": round(sum(seconds.values()), 1), "recipe": made})
+    files.write_json(folder / "card.json", read_card(last).values | {
+        "name": folder.name, "seconds": round(sum(seconds.values()), 1), "recipe": made})
     return folder
 
 
