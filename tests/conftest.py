@@ -30,6 +30,15 @@ def speck():
         yield "speck"
 
 
+@pytest.fixture
+def limited_files():
+    """Return a function after which no file of this process grows over so many bytes, as on a full disk."""
+    resource = pytest.importorskip("resource", reason="no such limit on Windows")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    yield lambda size: resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
 def pytest_collection_modifyitems(items):
     """Begin with the files that take minutes: of two processes neither is then left with one of them at the end."""
     slow = ["test_executed_notebooks.py", "test_notebooks_challenge.py", "test_copies.py",

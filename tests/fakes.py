@@ -1,4 +1,5 @@
 """A predictor, a camera and a video that tests can predict, and what checks that no camera stays open."""
+import os
 import threading
 import time
 from types import SimpleNamespace
@@ -77,9 +78,13 @@ class FakeCapture:
 @pytest.fixture
 def fake_camera(monkeypatch):
     """Return a function that puts a `FakeCapture` with these options in the place of OpenCV's cameras."""
+    real = cv2.VideoCapture
+
     def use(**options):
         FakeCapture.made = []
-        monkeypatch.setattr(video.cv2, "VideoCapture", lambda *a: FakeCapture(**options))
+        monkeypatch.setattr(video.cv2, "VideoCapture",
+                            lambda source, *a: real(source, *a) if os.path.isfile(str(source)) else
+                            FakeCapture(**options))
     return use
 
 

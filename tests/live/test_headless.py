@@ -1,6 +1,11 @@
 """An annotated video and its table, without a window."""
 import csv
 import json
+import os
+import runpy
+import shutil
+import signal
+import sys
 from pathlib import Path
 from unittest.mock import Mock
 
@@ -9,17 +14,24 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from fer_utils import files
 from fer_utils.cli import main
-from fer_utils.errors import CameraError
+from fer_utils.errors import CameraError, DataError
 from fer_utils.labels import EMOTIONS
 from fer_utils.live import headless
+from fer_utils.live import recording as recording_module
 from fer_utils.live.headless import annotate_video
+from fer_utils.live.recording import Recording
 from fer_utils.vision import scenes, video
 from fer_utils.vision.predict import Predictor
 from fer_utils.vision.video import open_source
 from tests.fakes import FakeCapture, FakePredictor, write_video
 
 MODEL = Path(__file__).resolve().parents[2] / "models" / "fer_net"
+
+
+def names(folder):
+    return sorted(path.name for path in folder.iterdir() if path.name != ".lock")
 
 
 def test_video_and_table_of_every_frame(tmp_path):
@@ -35,7 +47,7 @@ def test_video_and_table_of_every_frame(tmp_path):
     with open_source(result["video"]) as written:
         pictures = [f.image for f in written]
     assert len(pictures) == 20 and pictures[0].shape == (120, 160, 3) and written.fps == 25
-    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["annotated.mp4", "faces.csv"]
+    assert names(tmp_path / "out") == ["annotated.mp4", "faces.csv"]
 
 
 def test_a_video_without_faces(tmp_path):
@@ -46,13 +58,13 @@ def test_a_video_without_faces(tmp_path):
     assert (tmp_path / "faces.csv").read_text().splitlines() == [",".join(headless.TABLE_COLUMNS)]
 
 
-@pytest.mark.parametrize("shape", [(1, 1), (33, 57), (9000, 12000)])
+@pytest.mark.parametrize("shape", [(1, 1), (33, 57), (300, 4000)])
 def test_a_photo_of_any_size(tmp_path, shape):
     cv2.imwrite(str(tmp_path / "a.png"), np.zeros((*shape, 3), np.uint8))
     result = annotate_video(tmp_path / "a.png", tmp_path, FakePredictor(), progress=False)
     assert result["frames"] == 1
     with open_source(result["video"]) as written:
-        assert max(written.read().image.shape) <= headless.MAX_VIDEO_SIDE
+        assert max(written.read().image.shape) <= recording_module.MAX_VIDEO_SIDE
 
 
 def test_a_video_that_ends_in_the_middle_of_a_frame(tmp_path):
@@ -84,16 +96,96 @@ def test_the_video_lasts_as_long_as_a_source_with_frames_at_uneven_times(tmp_pat
         assert written.duration == pytest.approx(result["seconds"], abs=1 / written.fps)
 
 
-def test_of_two_files_both_are_replaced_or_neither(tmp_path, monkeypatch):
-    for name in ("annotated.mp4", "faces.csv"):
-        (tmp_path / name).write_text("before")
-    source = write_video(tmp_path / "in.mp4", frames=3)
-    writer = Mock(**{"return_value.isOpened.return_value": False, "fourcc.return_value": 0})
-    monkeypatch.setattr(headless.cv2, "VideoWriter", writer)
-    with pytest.raises(CameraError, match="is the folder writable"):
-        annotate_video(source, tmp_path, FakePredictor(), progress=False)
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["annotated.mp4", "faces.csv", "in.mp4"]
-    assert (tmp_path / "faces.csv").read_text() == (tmp_path / "annotated.mp4").read_text() == "before"
+def decoder_configuration(path):
+    """What an MP4 says in its header of the decoder's configuration."""
+    data = path.read_bytes()
+    return data[data.rindex(b"esds") + 34:][:52]
+
+
+def test_the_mp4_is_as_if_it_had_been_written_at_once(tmp_path):
+    """It was a Matroska file first, of which a kill leaves what was written; no frame is encoded twice."""
+    rng = np.random.default_rng(0)
+    pictures = [rng.integers(0, 256, (240, 320, 3), np.uint8) for _ in range(30)]
+    recording = Recording(tmp_path, 29.97, ["time"])
+    direct = cv2.VideoWriter(str(tmp_path / "direct.mp4"), cv2.VideoWriter.fourcc(*"mp4v"), 29.97, (320, 240))
+    for number, picture in enumerate(pictures):
+        recording.add(picture, number / 29.97, [[number]])
+        direct.write(cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
+    assert len(recording.table.read_text().splitlines()) == 31, "a kill loses no row"
+    left = shutil.copy(recording.video, tmp_path / "left.mkv")  # what a kill leaves
+    with video.VideoFile(left) as read:
+        assert len(list(read)) > 15
+    left.unlink()
+    direct.release()
+    recording.finish(tmp_path / "annotated.mp4", tmp_path / "faces.csv", keep=False)
+    with video.VideoFile(tmp_path / "annotated.mp4") as ours, video.VideoFile(tmp_path / "direct.mp4") as theirs:
+        assert ours.fps == theirs.fps and ours.duration == theirs.duration
+        assert all(np.array_equal(a.image, b.image) and a.time == b.time for a, b in zip(ours, theirs, strict=True))
+    assert decoder_configuration(tmp_path / "annotated.mp4") == decoder_configuration(tmp_path / "direct.mp4")
+    assert names(tmp_path) == ["annotated.mp4", "direct.mp4", "faces.csv"]
+
+
+class TestFaults:
+    """Whatever goes wrong with the outputs, a good video and its table stay, and what a camera gave is not lost."""
+
+    @pytest.fixture
+    def out(self, tmp_path):
+        for name in ("annotated.mp4", "faces.csv"):
+            (tmp_path / "out" / name).parent.mkdir(exist_ok=True)
+            (tmp_path / "out" / name).write_text("before")
+        return tmp_path / "out"
+
+    @staticmethod
+    def kept(out):
+        return (out / "faces.csv").read_text() == (out / "annotated.mp4").read_text() == "before"
+
+    def test_no_video_can_be_opened(self, tmp_path, out, monkeypatch):
+        source = write_video(tmp_path / "in.mp4", frames=3)
+        monkeypatch.setattr(recording_module.cv2, "VideoWriter", Mock(**{"return_value.isOpened.return_value": False,
+                                                                         "fourcc.return_value": 0}))
+        with pytest.raises(CameraError, match="is the folder writable"):
+            annotate_video(source, out, FakePredictor(), progress=False)
+        assert names(out) == ["annotated.mp4", "faces.csv"] and self.kept(out)
+
+    def test_a_write_that_fails_unnoticed(self, tmp_path, out, limited_files):
+        """OpenCV says nothing of a full disk."""
+        source = write_video(tmp_path / "in.mp4", frames=40, size=(640, 480))
+        limited_files(100_000)
+        with pytest.raises(DataError, match="annotated.mp4: could not be written whole.*room on the disk"):
+            annotate_video(source, out, FakePredictor(), progress=False)
+        assert names(out) == ["annotated.mp4", "faces.csv"] and self.kept(out)
+
+    def test_of_a_camera_what_was_written_stays(self, out, fake_camera, limited_files):
+        fake_camera(frames=10**9)
+        limited_files(4000)
+        with pytest.raises(DataError, match="What was recorded is in recording-.*mkv"):
+            annotate_video(0, out, FakePredictor(), seconds=0.5, progress=False)
+        assert names(out)[2:] == [path.name for path in sorted(out.glob("recording-*"))] != [] and self.kept(out)
+
+    def test_a_disk_that_is_nearly_full_ends_it_in_time(self, tmp_path, out, monkeypatch):
+        free = Mock(side_effect=[Mock(free=10**9)] * 6 + [Mock(free=10**6)])
+        monkeypatch.setattr(recording_module.shutil, "disk_usage", free)
+        with pytest.raises(OSError, match="No space left"):
+            annotate_video(write_video(tmp_path / "in.mp4"), out, FakePredictor(), progress=False)
+        with open_source(out / "annotated.mp4") as written:
+            assert len(list(written)) == 7
+        assert len((out / "faces.csv").read_text().splitlines()) == 8
+
+    @pytest.mark.parametrize("name", ["annotated.mp4", "faces.csv"])
+    def test_both_files_are_replaced_or_neither(self, tmp_path, out, name):
+        (out / name).unlink()
+        (out / name / "inside").mkdir(parents=True)  # no file can take its place, as of one that is open on Windows
+        other = out / ({"annotated.mp4", "faces.csv"} - {name}).pop()
+        source = write_video(tmp_path / "in.mp4", frames=3)
+        with pytest.raises(OSError):
+            annotate_video(source, out, FakePredictor(), progress=False)
+        assert other.read_text() == "before" and names(out) == ["annotated.mp4", "faces.csv"]
+
+    def test_two_into_one_folder(self, tmp_path, out):
+        source = write_video(tmp_path / "in.mp4", frames=3)
+        with files.only_one(out, "it"), pytest.raises(DataError, match="another annotated video is being written"):
+            annotate_video(source, out, FakePredictor(), progress=False)
+        assert self.kept(out)
 
 
 @pytest.mark.parametrize("seconds", [0, -1, float("nan")])
@@ -125,7 +217,7 @@ def test_a_camera_that_stops_keeps_what_was_finished(tmp_path, fake_camera, monk
     with pytest.raises(CameraError, match="stopped after"):
         annotate_video(0, tmp_path, FakePredictor(), progress=False)
     rows = (tmp_path / "faces.csv").read_text().splitlines()
-    assert len(rows) > 10 and FakeCapture.made[0].released and not (tmp_path / "part.faces.csv").exists()
+    assert len(rows) > 10 and FakeCapture.made[0].released and names(tmp_path) == ["annotated.mp4", "faces.csv"]
 
 
 def test_a_slow_cameras_video_keeps_real_time(tmp_path, fake_camera, monkeypatch):
@@ -171,7 +263,35 @@ class TestCommand:
         result = json.loads(capsys.readouterr().out)
         assert (result["frames"], result["faces"], result["complete"]) == (4, 0, True)
         assert [Path(result["video"]), Path(result["table"])] == [out / "annotated.mp4", out / "faces.csv"]
-        assert sorted(out.iterdir()) == [out / "annotated.mp4", out / "faces.csv"]
+        assert names(out) == ["annotated.mp4", "faces.csv"]
+
+    @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no such device here")
+    @pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])
+    def test_a_signal_ends_it_as_ctrl_c_does_even_without_a_terminal(self, tmp_path, monkeypatch, name):
+        predictor = FakePredictor()
+        detect = predictor.detector.detect
+
+        def signalled(image):
+            if predictor.asked == 7:
+                os.kill(os.getpid(), getattr(signal, name))
+            return detect(image)
+
+        predictor.detector.detect = signalled
+        monkeypatch.setattr(headless, "live_predictor", lambda *_: predictor)
+        monkeypatch.setattr(sys, "argv", ["fer_utils", "webcam", "--headless", "--out", str(tmp_path / "out"),
+                                          "--source", str(write_video(tmp_path / "in.mp4"))])
+        full = open("/dev/full", "w")
+        monkeypatch.setattr(sys, "stderr", full)
+        try:
+            with pytest.raises(SystemExit) as ended:
+                runpy.run_module("fer_utils", run_name="__main__")
+        finally:
+            for each in ("SIGTERM", "SIGHUP"):
+                signal.signal(getattr(signal, each), signal.SIG_DFL)
+            with pytest.raises(OSError, match="No space left"):  # of the progress bar
+                full.close()
+        assert ended.value.code == 130 and names(tmp_path / "out") == ["annotated.mp4", "faces.csv"]
+        assert len((tmp_path / "out" / "faces.csv").read_text().splitlines()) == 8
 
     @pytest.mark.parametrize(("arguments", "says"), [
         (["--seconds", "3"], "--headless"), (["--headless", "--seconds", "0"], "above 0"),
