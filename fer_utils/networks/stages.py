@@ -149,11 +149,11 @@ def _read_stage(table: dict[str, Any], name: str, earlier: list[str]) -> Stage:
 
 
 def _read_promises(tables: Any) -> dict[str, dict[str, float]]:
-    for usage, promised in tables.items():
-        if usage != "PublicTest" or not set(promised) <= set(_PROMISED) or not all(
-                isinstance(value, float) and 0 <= value <= 1 for value in promised.values()):
-            raise ValueError(f"promises are numbers from 0 to 1 for {', '.join(_PROMISED)} of PublicTest, "
-                             f"got {usage} {promised}")
+    promised = tables.get("PublicTest", {}) if isinstance(tables, dict) else None
+    if not isinstance(promised, dict) or set(tables) - {"PublicTest"} or set(promised) - set(_PROMISED) or not all(
+            isinstance(value, float) and 0 <= value <= 1 for value in promised.values()):
+        raise ValueError("promises are a table [promises.PublicTest] with numbers from 0.0 to 1.0 for "
+                         f"{', '.join(_PROMISED)}, got {tables}")
     return tables
 
 
