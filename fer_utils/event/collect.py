@@ -171,26 +171,34 @@ def _collect_video(path: str, table: EventTable, workers: _Workers, bar: tqdm) -
         for seconds, faces in table.frames_before(path).items():
             pipeline.follow(faces, seconds)  # the same faces in the same order get the same numbers
     state, problems = "done", []
-    try:
-        with VideoFile(path) as video:
-            ended = datetime.fromtimestamp(os.path.getmtime(path))  # a recorder writes the file's time when it stops
-            recording = Recording(path, "video", ended - timedelta(seconds=video.duration or 0))
-            last = position / video.fps
-            wanted = video.frames(position, every_moment(every))
-            for frame, look in workers.ahead(lambda frame: pipeline.look(frame.image), wanted):
-                last = round(frame.time, 3)
-                table.add_frame(recording, frame.index, last, pipeline.follow(look(), last))
-                position = frame.index + 1
-                bar.update()
-            # Headers count up to a second too much, and after the last frame looked at there may be `every` seconds.
-            if video.cut_short(last + every + 1):
-                problems.append(f"{path}: cut short, {last:.0f} of {video.duration:.0f} seconds could be read")
-            if video.skipped:
-                frames, were = ("1 frame", "was") if video.skipped == 1 else (f"{video.skipped} frames", "were")
-                problems.append(f"{path}: {frames} could not be decoded and {were} skipped")
-    except Exception as error:  # whatever one video breaks, the sources after it can still be looked at
-        state, problems = "failed", [str(error) if isinstance(error, DataError) else
-                                     f"{path}: could not be looked at ({type(error).__name__}: {error})"]
+
+    def looked() -> Iterator[tuple[Recording, int, float, dict[int, Face]]]:
+        """Give what is to be written of each frame; an error in here is the video's, and not the table's."""
+        nonlocal state
+        try:
+            with VideoFile(path) as video:
+                ended = datetime.fromtimestamp(os.path.getmtime(path))  # a recorder writes the file's time at the end
+                recording = Recording(path, "video", ended - timedelta(seconds=video.duration or 0))
+                last = position / video.fps
+                wanted = video.frames(position, every_moment(every))
+                for frame, look in workers.ahead(lambda frame: pipeline.look(frame.image), wanted):
+                    last = round(frame.time, 3)
+                    yield recording, frame.index, last, pipeline.follow(look(), last)
+                # Headers count up to a second too much, and after the last look there may be `every` seconds.
+                if video.cut_short(last + every + 1):
+                    problems.append(f"{path}: cut short, {last:.0f} of {video.duration:.0f} seconds could be read")
+                if video.skipped:
+                    frames, were = ("1 frame", "was") if video.skipped == 1 else (f"{video.skipped} frames", "were")
+                    problems.append(f"{path}: {frames} could not be decoded and {were} skipped")
+        except Exception as error:  # whatever one video breaks, the sources after it can still be looked at
+            state = "failed"
+            problems[:] = [str(error) if isinstance(error, DataError) else
+                           f"{path}: could not be looked at ({type(error).__name__}: {error})"]
+
+    for recording, index, moment, seen in looked():
+        table.add_frame(recording, index, moment, seen)
+        position = index + 1
+        bar.update()
     table.mark(path, "video", state, position, note="; ".join(problems))
 
 

@@ -2,9 +2,10 @@
 import csv
 import io
 import json
+import os
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -67,8 +68,14 @@ def open_table(out: Path | str, settings: Settings) -> Iterator["EventTable"]:
     out = Path(out)
     with files.only_one(out, "another event is being collected into this folder"):
         _check_settings(out, settings)
-        with closing(EventTable(out, settings)) as table:
+        table = EventTable(out, settings)
+        try:
             yield table
+        except BaseException:  # what ended it is said, not that a full disk also has no room for errors.csv
+            with suppress(OSError):
+                table.close()
+            raise
+        table.close()
 
 
 def _check_settings(out: Path, settings: Settings) -> None:
@@ -99,12 +106,12 @@ class EventTable:
     def __init__(self, out: Path, settings: Settings):
         self.out, self.settings = out, settings
         records, journal_bytes = _valid_records(out)
-        self._size, self.rows = (records[-1].bytes, records[-1].rows) if records else (0, 0)
+        size, self.rows = (records[-1].bytes, records[-1].rows) if records else (0, 0)
         self.records = {record.source: record for record in records}
         self._faces, self._progress = (open(out / name, "ab", buffering=0) for name in (FACES, PROGRESS))
-        self._faces.truncate(self._size)
+        self._faces.truncate(size)
         self._progress.truncate(journal_bytes)
-        if not self._size:
+        if not size:
             self._write([COLUMNS])
             self.rows = 0
         self._marked = time.monotonic()
@@ -143,8 +150,9 @@ class EventTable:
 
     def mark(self, source: str, kind: str, state: str, position: int = 0, faces: int = 0, note: str = "") -> None:
         """Write to the journal how far a source got (see `Record`)."""
-        record = Record(source, kind, state, position, faces, self._size, self.rows, note)
-        self._progress.write(json.dumps(asdict(record)).encode() + b"\n")
+        size = os.fstat(self._faces.fileno()).st_size
+        record = Record(source, kind, state, position, faces, size, self.rows, note)
+        _append(self._progress, json.dumps(asdict(record)).encode() + b"\n")
         self.records[source] = record
         self._marked = time.monotonic()
 
@@ -157,8 +165,22 @@ class EventTable:
     def _write(self, rows: Sequence[Sequence[Any]]) -> None:
         text = io.StringIO()
         csv.writer(text, lineterminator="\n").writerows(rows)
-        self._size += self._faces.write(text.getvalue().encode("utf-8", "surrogateescape"))
+        _append(self._faces, text.getvalue().encode("utf-8", "surrogateescape"))
         self.rows += len(rows)
+
+
+def _append(file: io.FileIO, data: bytes) -> None:
+    """Write all of the data, or nothing and raise `DataError`: a full disk may take a part of it."""
+    before, rest = os.fstat(file.fileno()).st_size, memoryview(data)
+    try:
+        while rest:
+            rest = rest[file.write(rest):]
+    except BaseException as error:  # Ctrl-C too
+        file.truncate(before)
+        if isinstance(error, OSError):
+            raise DataError(f"{os.fsdecode(file.name)}: could not be written ({error.strerror}). What was finished is "
+                            "kept: make room there, then the same command goes on.") from error
+        raise
 
 
 def _cells(face: Face) -> tuple[float, ...]:

@@ -192,6 +192,18 @@ def test_a_video_goes_on_where_it_was_with_the_same_people(walk, tmp_path, monke
     pd.testing.assert_frame_equal(store.read_faces(tmp_path / "parts"), store.read_faces(whole))
 
 
+def test_a_full_disk_is_not_the_videos_fault(walk, tmp_path, limited_files, monkeypatch):
+    path, whole = walk
+    monkeypatch.setattr(store.EventTable, "MARK_SECONDS", 0)
+    limited_files(2000)
+    with pytest.raises(DataError, match="could not be written"):
+        collect(path, tmp_path / "out")
+    limited_files(10**9)
+    assert store.read_journal(tmp_path / "out")[0].state == "partial" and not store.read_errors(tmp_path / "out")
+    collect(path, tmp_path / "out")
+    pd.testing.assert_frame_equal(store.read_faces(tmp_path / "out"), store.read_faces(whole))
+
+
 def test_people_of_a_video_that_broke_are_counted_with_it(walk, tmp_path, monkeypatch):
     frames = video_module.VideoFile.frames
 

@@ -45,6 +45,25 @@ def test_whatever_is_cut_off_the_files_only_unfinished_photos_are_lost(four_phot
         assert store.read_faces(folder)["source"].value_counts().tolist() == [2] * 4
 
 
+@pytest.mark.parametrize("room", range(600, 1600, 90))
+def test_a_full_disk_ends_it_and_loses_nothing_finished(tmp_path, limited_files, room):
+    """What is written when it is full is a part of a row, or of a line of the journal."""
+    limited_files(room)
+    with pytest.raises(DataError, match=r"(csv|jsonl): could not be written \(File too large\).*make room"):
+        with store.open_table(tmp_path, SETTINGS) as table:
+            for i in range(9):
+                add_photo(table, f"{i}.jpg")
+    limited_files(10**9)
+    done = {record.source for record in store.read_journal(tmp_path)}
+    assert 0 < len(done) < 9 and sorted(store.read_faces(tmp_path)["source"]) == sorted(2 * list(done))
+    with store.open_table(tmp_path, SETTINGS) as table:
+        assert set(table.records) == done
+        for i in range(9):
+            if f"{i}.jpg" not in done:
+                add_photo(table, f"{i}.jpg")
+    assert store.read_faces(tmp_path)["source"].value_counts().to_dict() == {f"{i}.jpg": 2 for i in range(9)}
+
+
 def test_a_frames_faces_come_back_in_their_order_under_their_time(tmp_path):
     recording = store.Recording("walk.avi", "video", datetime(2024, 6, 1, 18))
     wide, small = (Face((0, 0, side, side), 0.5, np.eye(7, dtype=np.float32)[side % 7]) for side in (90, 30))
