@@ -1,6 +1,7 @@
 """Commands of data and training: data, train, average, export, zoo."""
 
 import sys
+import warnings
 from argparse import Namespace
 from dataclasses import fields
 from pathlib import Path
@@ -67,7 +68,9 @@ def data_command(args: Namespace) -> Outcome:
     votes = ferplus.download_ferplus() if args.ferplus else None
     if votes:
         print(f"FER+ is in {votes}", file=sys.stderr)
-    faces = load.load(args.path)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # `left_out` says the same below
+        faces = load.load(args.path)
     counts = faces.counts()
     result: dict[str, Any] = {
         "source": faces.source, "layout": faces.layout, "total": len(faces),
@@ -82,6 +85,9 @@ def data_command(args: Namespace) -> Outcome:
     lines += [f"{result['exact_copies']:,} rows are exact copies of another row",
               *(f"{n:,} {usage} faces appear in Training byte for byte"
                 for usage, n in result["test_faces_in_training"].items())]
+    if faces.left_out:
+        result["left_out"] = faces.left_out
+        lines += faces.left_out
     if votes:
         result["ferplus"] = votes
         lines.append(_ferplus_line(votes, faces))

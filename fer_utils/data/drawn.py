@@ -8,12 +8,8 @@ import numpy as np
 
 from ..labels import N_CLASSES
 from .drawn_face import draw_face
-from .faceset import USAGES, FaceSet
+from .faceset import FER2013_COUNTS, USAGES, FaceSet
 
-FER2013_COUNTS = ((3995, 436, 4097, 7215, 4830, 3171, 4965),
-                  (467, 56, 496, 895, 653, 415, 607),
-                  (491, 55, 528, 879, 594, 416, 626))
-"""Faces of FER2013 in each usage (rows, as `USAGES`) and class (columns, as `EMOTIONS`)."""
 FER2013_FACES = 35_887
 # Flaws of FER2013, counted on it: `draw_faces` plants them in proportion.
 FER2013_EXACT_COPIES = 1_855

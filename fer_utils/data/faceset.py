@@ -1,6 +1,7 @@
 """`FaceSet`: faces with their labels and their official parts."""
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import combinations
 
 import numpy as np
 import pandas as pd
@@ -14,6 +15,11 @@ UNLABELLED_USAGE = "Test"
 """The usage given to the challenge's ``test.csv``, whose labels Kaggle withheld."""
 SIZE = 48
 """Width and height of a face, in pixels."""
+FER2013_COUNTS = ((3995, 436, 4097, 7215, 4830, 3171, 4965),
+                  (467, 56, 496, 895, 653, 415, 607),
+                  (491, 55, 528, 879, 594, 416, 626))
+"""Faces of FER2013 in each usage (rows, as `USAGES`) and class (columns, as `EMOTIONS`)."""
+_FER2013_UNLABELLED = 7178  # faces of the challenge's test.csv
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,6 +31,8 @@ class FaceSet:
     usage: np.ndarray  # str (N,): "Training", "PublicTest", "PrivateTest", or "Test" for faces without labels
     source: str  # the file or folder they were read from, or "drawn faces"
     layout: str  # "fer2013.csv", "icml", "challenge", "folders", "validation", "arrays" or "drawn"
+    fer2013: bool = False  # whether they are faces of FER2013
+    left_out: tuple[str, ...] = ()  # lines: how many files of the source were not read, which, and why
 
     def __post_init__(self) -> None:
         n = len(self.pixels) if self.pixels.ndim else 0
@@ -53,7 +61,7 @@ class FaceSet:
     def __getitem__(self, keep: int | slice | list[int] | np.ndarray) -> "FaceSet":
         """Return the faces of a mask, of indices or of a slice."""
         rows = [keep] if isinstance(keep, (int, np.integer)) else keep
-        return FaceSet(self.pixels[rows], self.emotion[rows], self.usage[rows], self.source, self.layout)
+        return replace(self, pixels=self.pixels[rows], emotion=self.emotion[rows], usage=self.usage[rows])
 
     @property
     def labelled(self) -> np.ndarray:
@@ -68,7 +76,7 @@ class FaceSet:
     @property
     def title(self) -> str:
         """What to call the faces in a figure's title."""
-        return "drawn faces, not FER2013" if self.drawn else "FER2013"
+        return "drawn faces, not FER2013" if self.drawn else "FER2013" if self.fer2013 else "own faces"
 
     def usages(self) -> list[str]:
         """Return the usages present, in official order."""
@@ -99,3 +107,15 @@ class FaceSet:
         for array in (self.pixels, self.emotion, self.usage):
             digest.update(np.ascontiguousarray(array).data)
         return digest.hexdigest()
+
+
+def is_fer2013(emotion: np.ndarray) -> bool:
+    """Return whether labels, int (N,), are those of all of FER2013 or of some of its parts, by the faces of each class.
+
+    Its layouts hold the same faces, but some in another order, or compressed as JPEG.
+    """
+    known = emotion[emotion != UNLABELLED]
+    counts = np.bincount(known, minlength=N_CLASSES)
+    parts = (some for n in range(4) for some in combinations(np.array(FER2013_COUNTS), n))
+    return (len(emotion) > 0 and len(emotion) - len(known) in (0, _FER2013_UNLABELLED)
+            and any((counts == sum(some)).all() for some in parts))

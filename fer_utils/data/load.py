@@ -4,6 +4,7 @@ import json
 import os
 import re
 import shutil
+import warnings
 from contextlib import closing
 from pathlib import Path
 
@@ -14,13 +15,14 @@ from .. import paths
 from ..errors import DataError
 from ..files import cached_arrays
 from .drawn import draw_faces
-from .faceset import FaceSet
-from .layouts import Found, nothing_recognised, recognise_layout
+from .faceset import FaceSet, is_fer2013
+from .layouts import Found, NoLayoutError, recognise_layout
 from .parse import read_found
+from .places import MAX_FACES, reading_errors
 
 KAGGLE = "msambare/fer2013"
 """The public data set that `download` fetches; it needs no account."""
-_CACHE_VERSION = 1
+_CACHE_VERSION = 2
 _MANY_FILES = 9  # from so many on the cache's key goes by their sizes and times only: 35,887 images take too long
 _DRAWN = 3000  # faces, where nobody says how many
 _DRAWN_TO_CACHE = 200  # fewer are drawn in a second
@@ -31,7 +33,9 @@ def load(source: str | Path | None = None, *, cache: bool = True, drawn: int | N
 
     `source` is a file (``.csv``, ``.csv.gz``, ``.zip``, ``.npz``), or a folder that holds one or the image folders,
     itself or one or two levels further down. "drawn" and "drawn:8000" mean drawn faces, and so does `drawn`, their
-    number. Without a source it reads what `find` finds, or draws faces where that is nothing.
+    number. Without a source it reads what `find` finds; faces are drawn where no place is named and none holds files.
+
+    A warning says how many files were left out, and why; so does `FaceSet.left_out`.
 
     The faces are in the file's order; those of image folders by usage, then by the number in the file name. `cache`
     keeps the arrays in `paths.CACHE`: a CSV is then read some fifty times as fast.
@@ -41,29 +45,38 @@ def load(source: str | Path | None = None, *, cache: bool = True, drawn: int | N
     """
     if drawn is None and isinstance(source, str) and re.match(r"drawn(:|$)", source):
         number = source.partition(":")[2] or str(_DRAWN)
-        drawn = int(number) if number.isdecimal() else 0
+        drawn = int(number[:18]) if number.isdecimal() else 0
     if drawn is not None:
-        if drawn < 1:
-            raise DataError(f"{source or drawn}: there must be faces to draw; write drawn, or drawn:8000 for 8,000")
+        if not 1 <= drawn <= MAX_FACES:
+            raise DataError(f"{str(source or drawn)[:40]}: from 1 to {MAX_FACES:,} faces can be drawn; write drawn, or "
+                            "drawn:8000 for 8,000")
         return _load_drawn(drawn, cache)
     path = Path(paths.DATA if source is None else source).expanduser()
-    missing = source is None and not path.exists() and not os.environ.get("FER_DATA")
-    found = None if missing else recognise_layout(path)
-    if found is None and source is None:
+    named = source is not None or bool(os.environ.get("FER_DATA"))
+    if not named and not os.path.exists(path):
         return _load_drawn(_DRAWN, cache)
-    if found is None:
-        raise nothing_recognised(path)
+    try:
+        found = recognise_layout(path)
+    except NoLayoutError as error:
+        if named or not error.empty:  # faces that are there are never answered by drawn ones
+            raise
+        return _load_drawn(_DRAWN, cache)
     with closing(found.place):
-        return _load_found(found, cache)
+        faces = _load_found(found, cache)
+    for line in faces.left_out:
+        warnings.warn(f"{faces.source}: {line}", stacklevel=2)
+    return faces
 
 
 def _load_found(found: Found, cache: bool) -> FaceSet:
     if cache and found.layout != "arrays":  # arrays are as fast to read as a cache of them
-        file = paths.CACHE / f"{hashlib.sha256(str(found.source.resolve()).encode()).hexdigest()[:16]}.npz"
+        file = paths.CACHE / f"{hashlib.sha256(os.fsencode(found.source.resolve())).hexdigest()[:16]}.npz"
         arrays = cached_arrays(file, _source_key(found), lambda: read_found(found))
     else:
         arrays = read_found(found)
-    return FaceSet(**arrays, source=str(found.source), layout=found.layout)
+    found.place.leave_out("copies of faces in the other files", *map(str, arrays.pop("left_out")))
+    return FaceSet(arrays["pixels"], arrays["emotion"], arrays["usage"], str(found.source), found.layout,
+                   is_fer2013(arrays["emotion"]), found.place.notes())
 
 
 def _source_key(found: Found) -> str:
@@ -75,7 +88,7 @@ def _source_key(found: Found) -> str:
         status = file.stat()
         facts.append([str(file.resolve()) if few else str(file), status.st_size, status.st_mtime_ns])
         if few:
-            with open(file, "rb") as start:
+            with reading_errors(str(file)), open(file, "rb") as start:
                 facts.append(hashlib.sha256(start.read(1 << 20)).hexdigest())
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
 
@@ -93,7 +106,7 @@ def _load_drawn(n: int, cache: bool) -> FaceSet:
         arrays = cached_arrays(paths.CACHE / f"drawn-{n}.npz", hashlib.sha256(facts.encode()).hexdigest(), draw)
     else:
         arrays = draw()
-    return FaceSet(**arrays, source="drawn faces", layout="drawn")
+    return FaceSet(arrays["pixels"], arrays["emotion"], arrays["usage"], "drawn faces", "drawn")
 
 
 def find(place: str | Path | None = None) -> Path | None:
@@ -102,8 +115,11 @@ def find(place: str | Path | None = None) -> Path | None:
     The cache in it does not count. A `DataError` says what is wrong with a file that is meant to be FER2013.
     """
     path = Path(paths.DATA if place is None else place).expanduser()
-    found = recognise_layout(path) if path.exists() else None
-    if found is None:
+    if not os.path.exists(path):
+        return None
+    try:
+        found = recognise_layout(path)
+    except NoLayoutError:
         return None
     found.place.close()
     return found.source

@@ -1,36 +1,73 @@
 """From the bytes of a data set in a known layout to pixels, labels and usages."""
+import io
+import math
 import os
 import re
+import warnings
+import zipfile
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from typing import IO
 
 import cv2
 import numpy as np
 import pandas as pd
+from PIL import Image
 
 from ..errors import DataError
-from ..labels import N_CLASSES, UNLABELLED, emotion_index
-from .faceset import SIZE, UNLABELLED_USAGE, USAGES
-from .layouts import EACH_ROW, IMAGE_PATH, Found, table_usage
-from .places import IMAGE_FOLDERS, Place, csv_columns, open_csv, reading_errors
+from ..labels import N_CLASSES, UNLABELLED
+from .faceset import SIZE, UNLABELLED_USAGE, USAGES, FaceSet
+from .joining import Arrays, join
+from .layouts import EACH_ROW, Found, image_of, table_usage
+from .places import MAX_FACES, Place, csv_columns, open_csv, reading_errors
 
-Arrays = tuple[np.ndarray, np.ndarray, np.ndarray]
-"""Pixels, labels and usages, as in `FaceSet`."""
+_CHUNK = 1024  # rows that are read at once
+_CHUNK_BYTES = 1 << 26  # of text, at most; a row has 9 kB
+_IMAGE_BYTES, _IMAGE_PIXELS = 1 << 26, 50_000_000
+_IMAGE_FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "WEBP", "PPM")
 
 
 def read_found(found: Found) -> dict[str, np.ndarray]:
-    """Return the arrays of a `FaceSet`; a `DataError` names the file, the row and what is wrong."""
-    pixels, emotion, usage = READERS[found.layout](found)
-    return {"pixels": pixels, "emotion": emotion, "usage": usage}
+    """Return the arrays of a `FaceSet`, and in `left_out` why files were left out, a line for each.
+
+    A `DataError` names the file, the row and what is wrong, or which files may not belong together.
+    """
+    (pixels, emotion, usage), left_out = READERS[found.layout](found)
+    if len(pixels) > MAX_FACES:
+        raise DataError(f"{found.source}: {len(pixels):,} faces are more than the {MAX_FACES:,} that are read at most; "
+                        "use a part of them")
+    if not len(pixels):
+        raise DataError(f"{found.source}: holds no faces; download or copy it again")
+    if found.doubts and not set(USAGES) <= set(usage):
+        raise DataError(f"{found.doubts[0]}. The other files hold {', '.join(sorted(set(usage)))} only, so this one "
+                        "may be another part")
+    return {"pixels": pixels, "emotion": emotion, "usage": usage, "left_out": np.array(left_out, dtype=np.str_)}
 
 
-def _read_tables(found: Found) -> Arrays:
-    pixels, emotion, usage = (np.concatenate(arrays) for arrays in zip(*(
-        part for name in found.names for part in _read_table(found.place, name))))
-    return pixels, emotion, usage
+def _read_tables(found: Found) -> tuple[Arrays, list[str]]:
+    return join(found, [_read_table(found.place, name) for name in found.names])
 
 
-def _read_table(place: Place, name: str) -> list[Arrays]:
+class _Limited(io.RawIOBase):
+    """A file of which not more than so many bytes are read before `left` is set anew."""
+
+    def __init__(self, file: IO[bytes], label: str) -> None:
+        self.file, self.label, self.left = file, label, _CHUNK_BYTES
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
+        data = self.file.read(len(buffer))
+        self.left -= len(data)
+        if self.left < 0:
+            raise DataError(f"{self.label}: has a row of many million bytes, where a face has 9,000; remove this row, "
+                            "or download the file again")
+        buffer[:len(data)] = data
+        return len(data)
+
+
+def _read_table(place: Place, name: str) -> Arrays:
     label = place.label(name)
     columns = csv_columns(place, name)
     table = table_usage(name, columns)
@@ -38,13 +75,19 @@ def _read_table(place: Place, name: str) -> list[Arrays]:
               if column.strip().lower() in ("emotion", "pixels", "usage")}
 
     # In chunks: 300 MB of text are never in memory at once. Threads were measured here and gain nothing.
+    parts = []
     with reading_errors(label), open_csv(place, name) as file:
-        chunks = pd.read_csv(file, dtype=str, usecols=list(wanted), keep_default_na=False, skip_blank_lines=False,
-                             encoding_errors="replace", chunksize=1024)
-        parts = [_parse_rows(label, chunk.rename(columns=wanted), table) for chunk in chunks]
+        limited = _Limited(file, label)
+        for chunk in pd.read_csv(limited, dtype=str, usecols=list(wanted), keep_default_na=False,
+                                 skip_blank_lines=False, encoding_errors="replace", chunksize=_CHUNK):
+            if chunk.index.max() > MAX_FACES:
+                raise DataError(f"{label}: has more than the {MAX_FACES:,} rows that are read at most; use a part")
+            parts.append(_parse_rows(label, chunk.rename(columns=wanted), table))
+            limited.left = _CHUNK_BYTES
     if not sum(len(emotion) for _, emotion, _ in parts):
         raise DataError(f"{label}: has a header and no rows; download or copy it again")
-    return parts
+    pixels, emotion, usage = (np.concatenate(arrays) for arrays in zip(*parts))
+    return pixels, emotion, usage
 
 
 def _parse_rows(label: str, chunk: pd.DataFrame, table: str | None) -> Arrays:
@@ -127,48 +170,97 @@ def _pixel_problem(text: str) -> str:
     return "" if len(values) == SIZE * SIZE else f"{len(values)} pixel values instead of {SIZE * SIZE}"
 
 
-def _read_images(found: Found) -> Arrays:
+def _read_images(found: Found) -> tuple[Arrays, list[str]]:
     """Return the faces by usage, then by the last number in the file name."""
     usages = (*USAGES, UNLABELLED_USAGE)
 
     def facts(name: str) -> tuple[int, int, str, int | None]:
-        match = IMAGE_PATH.fullmatch(name)
-        assert match, "recognised by this pattern"
-        usage = next((usage for usage in USAGES if match["stem"].lower().startswith(usage.lower())),
-                     IMAGE_FOLDERS[match["split"].lower()])
-        numbers = re.findall(r"\d+", match["stem"])
-        return usages.index(usage), int(numbers[-1]) if numbers else -1, name, emotion_index(match["emotion"])
+        image = image_of(name)
+        assert image, "recognised by this function"
+        numbers = re.findall(r"\d+", name.rpartition("/")[2].rpartition(".")[0])
+        return usages.index(image.usage), int(numbers[-1][-18:]) if numbers else -1, name, image.emotion
 
     order, _, names, emotion = zip(*sorted(map(facts, found.names)))
+
+    # For good: a filter that is set for a while in one of several threads may stay, and then for all warnings.
+    warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 
     def decode(start: int) -> list[np.ndarray]:
         return [_read_image(found.place, name) for name in names[start:start + 256]]
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         pixels = np.concatenate(list(pool.map(decode, range(0, len(names), 256))))
-    return pixels, np.array(emotion, np.int8), np.array(usages)[list(order)]
+    return (pixels, np.array(emotion, np.int8), np.array(usages)[list(order)]), []
 
 
 def _read_image(place: Place, name: str) -> np.ndarray:
-    with reading_errors(place.label(name)), place.open(name) as file:
-        data = file.read()
+    label = place.label(name)
+    with reading_errors(label), place.open(name) as file:
+        data = file.read(_IMAGE_BYTES + 1)
+    if len(data) > _IMAGE_BYTES:
+        raise DataError(f"{label}: is larger than {_IMAGE_BYTES:,} bytes; cut out the face, or remove the image")
+    _check_image(data, label)
     try:
         image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_GRAYSCALE)
     except cv2.error:
         image = None
     if image is None:
-        raise DataError(f"{place.label(name)}: {len(data)} bytes that are no whole image (cut off or corrupt); "
-                        "download or copy it again, or remove it")
+        raise _damaged(data, label)
     return image if image.shape == (SIZE, SIZE) else cv2.resize(image, (SIZE, SIZE), interpolation=cv2.INTER_AREA)
 
 
-def _read_arrays(found: Found) -> Arrays:
-    name, = found.names
-    with reading_errors(found.place.label(name)), found.place.open(name) as file, np.load(file) as arrays:
-        return arrays["pixels"], arrays["emotion"], arrays["usage"]
+def _damaged(data: bytes, label: str) -> DataError:
+    return DataError(f"{label}: {len(data)} bytes that are no whole image (cut off or corrupt); "
+                     "download or copy it again, or remove it")
 
 
-READERS: dict[str, Callable[[Found], Arrays]] = {
+def _check_image(data: bytes, label: str) -> None:
+    """Raise a `DataError` for an image whose header claims too many pixels, or pixels that OpenCV makes black."""
+    try:
+        with Image.open(io.BytesIO(data), formats=_IMAGE_FORMATS) as image:
+            (width, height), mode = image.size, image.mode
+    except Image.DecompressionBombError:
+        width, height, mode = _IMAGE_PIXELS, 2, ""
+    except Exception:  # damaged files make Pillow's readers raise errors of any kind
+        raise _damaged(data, label) from None
+    if width * height > _IMAGE_PIXELS:
+        raise DataError(f"{label}: has more than {_IMAGE_PIXELS // 10**6} million pixels; cut out the face, or "
+                        "remove the image")
+    if mode in ("F", "I"):
+        raise DataError(f"{label}: its pixels are numbers of 32 bits; save it with 8 bits (0 to 255), or remove it")
+
+
+def _read_arrays(found: Found) -> tuple[Arrays, list[str]]:
+    return join(found, [_read_array_file(found.place, name) for name in found.names])
+
+
+def _read_array_file(place: Place, name: str) -> Arrays:
+    label = place.label(name)
+    with reading_errors(label), place.open(name) as file:
+        with zipfile.ZipFile(file) as members:
+            for array in ("pixels", "emotion", "usage"):
+                _check_array(members, array, label)
+        file.seek(0)
+        with np.load(file) as arrays:
+            pixels, emotion, usage = arrays["pixels"], arrays["emotion"], arrays["usage"]
+    faces = FaceSet(pixels, emotion, usage, label, "arrays")
+    return faces.pixels, faces.emotion, faces.usage
+
+
+def _check_array(members: zipfile.ZipFile, name: str, label: str) -> None:
+    """Raise a `DataError` for an array whose header claims more than the file holds, or more than is read."""
+    with members.open(f"{name}.npy") as member:
+        start = io.BytesIO(member.read(20_000))
+    read = np.lib.format.read_array_header_1_0 if np.lib.format.read_magic(start) == (1, 0) else \
+        np.lib.format.read_array_header_2_0
+    shape, _, dtype = read(start)
+    size = math.prod(shape) * dtype.itemsize
+    if not dtype.hasobject and not 0 <= size <= min(members.getinfo(f"{name}.npy").file_size, MAX_FACES * SIZE * SIZE):
+        raise DataError(f"{label}: its array {name} claims the shape {str(shape)[:60]}, which is more than the file "
+                        f"holds or than is read ({MAX_FACES:,} faces); save it again with numpy.savez")
+
+
+READERS: dict[str, Callable[[Found], tuple[Arrays, list[str]]]] = {
     "fer2013.csv": _read_tables, "icml": _read_tables, "challenge": _read_tables,
     "folders": _read_images, "validation": _read_images, "arrays": _read_arrays,
 }

@@ -1,6 +1,6 @@
 """The official split, the leaky one as an exhibit, and balancing of the training part."""
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -175,7 +175,7 @@ def _sampled_rows(emotion: np.ndarray, how: str, seed: int) -> np.ndarray:
 
 def _balanced(train: FaceSet, how: str, seed: int) -> FaceSet:
     pixels, emotion = balance(train.pixels, train.emotion, how, seed)
-    return FaceSet(pixels, emotion, np.full(len(emotion), "Training"), train.source, train.layout)
+    return replace(train, pixels=pixels, emotion=emotion, usage=np.full(len(emotion), "Training"))
 
 
 def class_weights(emotion: np.ndarray) -> dict[int, float]:

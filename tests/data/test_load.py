@@ -140,7 +140,7 @@ def test_layouts_agree(faces, tmp_path, layout, packing):
         (tmp_path / "data.zip").rename(place / "data.zip")
     for _ in range(2):  # read, and read from the cache
         got = load(place)
-        assert got.layout == layout and not got.drawn and got.title == "FER2013"
+        assert got.layout == layout and not got.drawn and got.title == "own faces"
         assert_same(got, faces)
     assert_same(load(find(place)), faces)
 
@@ -417,7 +417,7 @@ def test_folders_without_known_emotions(faces, tmp_path):
 
 
 def test_missing_place(tmp_path):
-    assert_refused(tmp_path / "nowhere", "no such file or folder", "download")
+    assert_refused(tmp_path / "nowhere", "no such file", "download")
     assert find(tmp_path / "nowhere") is None
 
 
