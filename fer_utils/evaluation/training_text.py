@@ -47,16 +47,18 @@ def faces_name(card: Card) -> str:
 
 def training_text(card: Card) -> list[str]:
     """Return how a network was trained: one line of Markdown for each subject."""
-    return list(filter(None, (_faces(card), _changes(card), _target(card), _start(card), _optimizer(card),
-                              _epochs(card), _mean(card), _time(card), _versions(card))))
+    return list(filter(None, (_recipe(card), _faces(card), _changes(card), _target(card), _start(card),
+                              _optimizer(card), _epochs(card), _mean(card), _time(card), _versions(card))))
 
 
 def retrain_command(card: Card) -> str:
     """Return the command that trains a network as its card says; empty where one command is not enough.
 
-    That is so for the mean of several runs, for a run that started from another or had teachers, and for settings that
-    this version of the code does not have.
+    That is so for networks that no recipe has made, if they are the mean of several runs, started from another run, had
+    teachers, or were trained with settings that this version of the code does not have.
     """
+    if card.recipe_stages:
+        return f"python -m fer_utils train --recipe {shell_word(card.name)}"
     if card.averaged or card.config.get("start") or card.config.get("teachers"):
         return ""
     try:
@@ -74,6 +76,19 @@ def retrain_command(card: Card) -> str:
     return " ".join(words)
 
 
+def _recipe(card: Card) -> str:
+    if card.recipe_stages:
+        commit = card.values["recipe"].get("commit")
+        stages = ", ".join(f"{code(name)} {seconds / 60:.0f} minutes" for name, seconds in card.recipe_stages)
+        return (f"**Recipe:** `recipe.toml` in this folder{f', at commit {code(commit[:7])}' if commit else ''}. Its "
+                f"stages: {stages}. The last one is described here.")
+    if (card.folder / "recipe.toml").is_file() and not retrain_command(card):
+        return ("**Recipe:** these weights are older than recipes, and the networks that they learnt from are no "
+                "longer here. `recipe.toml` in this folder trains such a network from the data and this commit alone: "
+                f"`python -m fer_utils train --recipe {shell_word(card.name)}`.")
+    return ""
+
+
 def _faces(card: Card) -> str:
     count = card.values["data"].get("train")
     text = f"**Faces:** {escaped(f'{faces_name(card)}, {card.split}')}"
@@ -84,12 +99,14 @@ def _faces(card: Card) -> str:
 
 def _changes(card: Card) -> str:
     name = card.config["augment"]
+    crop = card.config.get("crop")
+    cut = f" The network sees a square of {crop}×{crop} pixels of it, and whole faces when it is used." if crop else ""
     if name == "none":
-        return "**Augmentation:** none; the faces are used as they are."
+        return f"**Augmentation:** none; the faces are used as they are.{cut}"
     spec, unchanged = AUGMENTATIONS.get(name), Augmentation()
     kinds = [word for field, word in _CHANGES.items() if spec and getattr(spec, field) != getattr(unchanged, field)]
     how = f": in each epoch a face is, at random, {', '.join(kinds)}" if kinds else ""
-    return f"**Augmentation:** {code(name)} of `fer_utils/networks/augment.py`{how}."
+    return f"**Augmentation:** {code(name)} of `fer_utils/networks/augment.py`{how}.{cut}"
 
 
 def _target(card: Card) -> str:

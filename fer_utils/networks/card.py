@@ -108,6 +108,12 @@ class Card:
         return self.seconds / 60
 
     @property
+    def recipe_stages(self) -> list[tuple[str, float]]:
+        """The stages of the recipe that made it, each with its seconds; empty where no recipe did."""
+        stages = (self.values.get("recipe") or {}).get("stages") or []
+        return [(stage["name"], stage["seconds"]) for stage in stages]
+
+    @property
     def training(self) -> str:
         """What sets the training apart: "augmentation strong, seed 1", or "plain"."""
         text = ", ".join(self._differences()) or "plain"
@@ -171,6 +177,7 @@ def _is_list(length: int, is_right: Callable[[Any], bool]) -> Callable[[Any], bo
 
 # What a value must be, in words and as a test.
 _TEXT = ("a text", lambda value: isinstance(value, str) and value != "")
+_STRING = ("a text, or empty", lambda value: isinstance(value, str))
 _PROTOCOL = ("official or leaky", lambda value: value in ("official", "leaky"))
 _OBJECT = ("an object", lambda value: isinstance(value, dict) and len(value) > 0)
 _WHOLE = ("a whole number", lambda value: _is_number(value) and isinstance(value, int))
@@ -182,6 +189,9 @@ _CONFUSION = ("7 rows of 7 counts", _is_list(N_CLASSES, _is_list(N_CLASSES, _is_
 _NAMES = ("a list of names", lambda value: isinstance(value, list) and all(isinstance(name, str) for name in value))
 _NULLS = ("two numbers from 0 to 1, or nulls", _is_list(2, lambda value: value is None or _is_share(value)))
 _MAPPING = ("an object", lambda value: isinstance(value, dict))
+_STAGES = ("a list of objects with name and seconds", lambda value: isinstance(value, list) and all(
+    isinstance(stage, dict) and isinstance(stage.get("name"), str) and _is_number(stage.get("seconds"))
+    for stage in value))
 _ANSWERS = ("a digit from 0 to 6 for each face", lambda value: isinstance(value, str) and set(value) <= set("0123456"))
 
 _Fields = dict[str, tuple[str, Callable[[Any], bool]]]
@@ -192,7 +202,8 @@ _FIELDS: _Fields = {
     "temperature": _TEMPERATURE, "mflops": _NUMBER, "seconds": _NUMBER}
 # Cards of earlier versions, and of networks that were scored less, lack these.
 _OPTIONAL_FIELDS: _Fields = {
-    "averaged": _NAMES, "config.teachers": _NAMES, "precision": _TEXT, "versions": _MAPPING,
+    "averaged": _NAMES, "recipe": _MAPPING, "recipe.commit": _STRING, "recipe.stages": _STAGES,
+    "config.teachers": _NAMES, "precision": _TEXT, "versions": _MAPPING,
     "data.train": _WHOLE, "data.faces": _WHOLE,
     **dict.fromkeys(("config.start", "config.weights", "config.optimizer", "config.schedule"), _TEXT),
     **dict.fromkeys(("config.epochs", "config.patience", "config.batch_size", "config.teacher_views"), _WHOLE),

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from fer_utils.cli import main
+from fer_utils.errors import DataError
 from fer_utils.evaluation.training_text import retrain_command, training_text
 from fer_utils.networks import train
 from fer_utils.networks.card import Card
@@ -40,6 +41,18 @@ def test_no_command_is_given_where_one_is_not_enough():
     for more in ({"start": "a"}, {"teachers": ["a"]}, {"invented_later": 1}):
         assert retrain_command(card(**more)) == ""
     assert retrain_command(replace(card(), averaged=("a", "b"))) == ""
+
+
+def test_a_recipe_is_named_with_its_stages():
+    made = {"commit": "0123456789abcdef", "stages": [{"name": "first", "seconds": 600}, {"name": "mean", "seconds": 0}]}
+    one = replace(card(start="a.first", crop=40), values={**card().values, "recipe": made})
+    assert retrain_command(one) == f"python -m fer_utils train --recipe {one.name}"
+    said = text(one)
+    for words in ("at commit `0123456`", "`first` 10 minutes, `mean` 0 minutes", "a square of 40×40 pixels"):
+        assert words in said, words
+    for wrong in ("text", {"stages": "first"}, {"stages": [{"name": "first"}]}, {"commit": 3}):
+        with pytest.raises(DataError, match="recipe"):
+            Card.from_dict({**CARDS[0].values, "recipe": wrong}, "folder")
 
 
 def test_the_text_says_what_the_config_says():
