@@ -3,6 +3,7 @@ import contextlib
 import glob
 import json
 import os
+import re
 import stat
 import threading
 import time
@@ -31,7 +32,8 @@ def whole(path: Path | str) -> Iterator[Path]:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    for old in path.parent.glob(f"part-*-{glob.escape(path.name)}"):
+    # Of names with other numbers, too: those of captures hold their time, and never come again.
+    for old in path.parent.glob("part-*-" + re.sub(r"\d", "[0-9]", glob.escape(path.name))):
         with contextlib.suppress(OSError):
             if time.time() - old.stat().st_mtime > _STALE_S:
                 old.unlink()

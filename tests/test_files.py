@@ -39,9 +39,10 @@ def test_an_error_before_anything_is_written_is_raised_as_it_is(tmp_path):
         raise ZeroDivisionError
 
 
-@pytest.mark.parametrize("name", ["scores.txt", "scores [1].txt"])
-def test_stale_parts_of_the_same_file_are_deleted_and_no_others(tmp_path, name):
-    stale, fresh, other = (tmp_path / f"part-{k}-1-{file}" for k, file in ((1, name), (2, name), (3, "other.txt")))
+@pytest.mark.parametrize(("name", "before"), [("scores.txt", "scores.txt"), ("scores [1].txt", "scores [1].txt"),
+                                              ("capture_20261127-053528.png", "capture_20261126-212909.png")])
+def test_stale_parts_of_the_same_file_are_deleted_and_no_others(tmp_path, name, before):
+    stale, fresh, other = (tmp_path / f"part-{k}-1-{file}" for k, file in ((1, before), (2, name), (3, "other.txt")))
     for part in (stale, fresh, other):
         part.write_text("half")
     for part in (stale, other):
