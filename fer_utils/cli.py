@@ -3,13 +3,12 @@
 import argparse
 import json
 import os
-import re
 import sys
 from collections.abc import Sequence
 from contextlib import nullcontext, redirect_stdout
 from typing import NoReturn
 
-from . import errors
+from . import errors, files
 from .commands import faces, lab, scores, training
 
 
@@ -54,7 +53,7 @@ def _sentence(error: Exception) -> str:
     place = isinstance(error, OSError) and (error.filename2 or error.filename)
     if not isinstance(error, OSError) or not error.strerror or not isinstance(place, (str, bytes, os.PathLike)):
         return str(error)
-    name = re.sub(r"\bpart-\d+-\d+-", "", os.fsdecode(place))  # of `files.whole`
+    name = files.PART.sub("", os.fsdecode(place))
     return (f"{name}: {error.strerror}; is this the right place, may you read and write there, and is there room on "
             "the disk?")
 

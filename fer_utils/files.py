@@ -1,13 +1,14 @@
 """Files that are whole or not there, a cache of arrays, and one lock for each folder."""
 import contextlib
-import glob
 import json
 import os
+import platform
 import re
 import stat
 import threading
 import time
 import warnings
+import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,7 +21,14 @@ from .errors import DataError
 if TYPE_CHECKING:  # a webcam starts without pandas
     import pandas as pd
 
-_STALE_S = 3600.0  # a temporary file this old was left by a program that was killed
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
+_BLANKS = r"[ \t\x00-\x08\x0e-\x1f\x7f-\x84\xa0\xad\u2000-\u200f\u2060\u3000\ufeff]*"
+_SIGNS = r"[=+\-@\u2212\ufe62-\ufe66\ufe6b\uff0b\uff0d\uff1d\uff20]"  # the last ones are full-width and small forms
+_FORMULA = re.compile(rf"\A(?=[\t\r\n])|(?:\A|(?<=[\n\r\v\f\x85\u2028\u2029]))(?={_BLANKS}{_SIGNS})")
+_HOST = zlib.crc32(platform.node().encode())  # containers that share a folder have processes of the same numbers
+PART = re.compile(r"\bpart-(?:(\d+)h)?(\d+)-\d+-")
+"""How the name of a temporary file begins: with numbers of its computer, its process and its thread."""
+_STALE_S = 86_400.0  # of another computer's temporary files, and of those of an earlier version
 
 
 @contextlib.contextmanager
@@ -32,18 +40,34 @@ def whole(path: Path | str) -> Iterator[Path]:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    # Of names with other numbers, too: those of captures hold their time, and never come again.
-    for old in path.parent.glob("part-*-" + re.sub(r"\d", "[0-9]", glob.escape(path.name))):
-        with contextlib.suppress(OSError):
-            if time.time() - old.stat().st_mtime > _STALE_S:
-                old.unlink()
-    part = path.with_name(f"part-{os.getpid()}-{threading.get_ident()}-{path.name}")
+    remove_stale_parts(path.parent)
+    part = path.with_name(f"part-{_HOST}h{os.getpid()}-{threading.get_ident()}-{path.name}")
     try:
         yield part
         os.replace(part, path)
     except BaseException:
         part.unlink(missing_ok=True)
         raise
+
+
+def remove_stale_parts(folder: Path) -> None:
+    """Remove the temporary files of `whole` that killed programs left in a folder; never those of a live program."""
+    with contextlib.suppress(OSError):  # no such folder, or somebody else removed the file
+        for old in folder.glob("part-*"):
+            if (name := PART.match(old.name)) and _is_stale(old, name[1], int(name[2])):
+                old.unlink(missing_ok=True)
+
+
+def _is_stale(part: Path, host: str | None, process: int) -> bool:
+    if host != str(_HOST) or os.name == "nt":  # Windows cannot be asked, and keeps open files
+        return time.time() - part.stat().st_mtime > _STALE_S
+    try:
+        os.kill(process, 0)  # asks only
+    except ProcessLookupError:
+        return True
+    except (PermissionError, OverflowError):  # another user's, or no process's number
+        pass
+    return False
 
 
 def write_bytes(path: Path | str, data: bytes) -> None:
@@ -62,10 +86,32 @@ def write_json(path: Path | str, value: Any) -> None:
     write_text(path, json.dumps(value, indent=1, ensure_ascii=False) + "\n")
 
 
-def write_csv(path: Path | str, table: "pd.DataFrame") -> None:
-    """Write a table as CSV without its index, whole or not at all; names that are not UTF-8 keep their bytes."""
+def write_csv(path: Path | str, table: "pd.DataFrame", **options: Any) -> None:
+    """Write a table as CSV without its index, whole or not at all; names that are not UTF-8 keep their bytes.
+
+    Texts that are formulas are escaped (`escape_formula`).
+    """
     with whole(path) as part:
-        table.to_csv(part, index=False, errors="surrogateescape")
+        without_formulas(table).to_csv(part, index=False, errors="surrogateescape", **options)
+
+
+def without_formulas(table: "pd.DataFrame") -> "pd.DataFrame":
+    """Return a table for spreadsheets: `escape_formula` on the texts of each column, numbers as they are."""
+    texts = table.select_dtypes(exclude=["number", "bool", "datetime"])
+    return table.assign(**{str(name): column.map(escape_formula) for name, column in texts.items()})
+
+
+def escape_formula(value: Any) -> Any:
+    """Put a quote before a text, or a line of it, that a spreadsheet would take for a formula and run.
+
+    Blank characters, also those that cannot be seen, and the full-width signs of East Asian keyboards count as well.
+
+        >>> escape_formula("=cmd()"), escape_formula("me.jpg"), escape_formula("-0.5"), escape_formula(-0.5)
+        ("'=cmd()", 'me.jpg', '-0.5', -0.5)
+    """
+    if not isinstance(value, str) or _NUMBER.fullmatch(value):
+        return value
+    return _FORMULA.sub("'", value)
 
 
 def why_unreadable(path: Path | str) -> str:
@@ -103,6 +149,7 @@ def cached_arrays(file: Path, key: str, make: Callable[[], dict[str, np.ndarray]
     `key` says what the arrays are made from; under another key they are made anew. No array may be called "key". Where
     the file cannot be written, a warning says so, and the arrays are returned all the same.
     """
+    remove_stale_parts(file.parent)
     # Whatever is wrong with a cache file, its source is still there.
     with contextlib.suppress(Exception), np.load(file) as kept:
         if str(kept["key"]) == key:

@@ -3,7 +3,6 @@
 import os
 import subprocess
 import sys
-import time
 
 import numpy as np
 import pandas as pd
@@ -39,16 +38,32 @@ def test_an_error_before_anything_is_written_is_raised_as_it_is(tmp_path):
         raise ZeroDivisionError
 
 
-@pytest.mark.parametrize(("name", "before"), [("scores.txt", "scores.txt"), ("scores [1].txt", "scores [1].txt"),
-                                              ("capture_20261127-053528.png", "capture_20261126-212909.png")])
-def test_stale_parts_of_the_same_file_are_deleted_and_no_others(tmp_path, name, before):
-    stale, fresh, other = (tmp_path / f"part-{k}-1-{file}" for k, file in ((1, before), (2, name), (3, "other.txt")))
-    for part in (stale, fresh, other):
-        part.write_text("half")
-    for part in (stale, other):
-        os.utime(part, (time.time() - 7200,) * 2)
-    files.write_text(tmp_path / name, "whole")
-    assert set(tmp_path.iterdir()) == {tmp_path / name, fresh, other}
+@pytest.mark.parametrize("start", [
+    lambda folder: files.write_text(folder / "scores.txt", "whole"),
+    lambda folder: files.cached_arrays(folder / "scores.txt", "one", lambda: {"n": np.array(1)})])
+def test_parts_of_killed_programs_are_deleted_at_the_next_start_and_no_others(tmp_path, start):
+    start(tmp_path)
+    code = ("import sys, time\nfrom fer_utils import files\n"
+            "with files.whole(sys.argv[1]) as part: part.write_text('half'), print(flush=True), time.sleep(60)")
+    killed = subprocess.Popen([sys.executable, "-c", code, tmp_path / "capture_20261126-212909.png"],
+                              stdout=subprocess.PIPE)
+    killed.stdout.readline()
+    left, = tmp_path.glob("part-*-capture_20261126-212909.png")
+    os.utime(left, (0, 0))
+    start(tmp_path)
+    assert left.exists(), "its program lives"
+    killed.kill()
+    killed.communicate()
+    # Those of another computer or an earlier version may be alive, unless they are old; a user's own file is kept.
+    there, older, mine = (tmp_path / name for name in ("part-1h1-1-a [1].txt", "part-1-1-b.txt", "part-1.txt"))
+    for file in (there, older, mine):
+        file.write_text("half")
+    start(tmp_path)
+    assert set(tmp_path.iterdir()) == {tmp_path / "scores.txt", there, older, mine}
+    for file in (there, older, mine):
+        os.utime(file, (0, 0))
+    start(tmp_path)
+    assert set(tmp_path.iterdir()) == {tmp_path / "scores.txt", mine}
 
 
 def test_text_json_and_tables_are_read_back_as_written(tmp_path):
