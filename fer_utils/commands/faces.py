@@ -144,7 +144,11 @@ def webcam_command(args: Namespace) -> Outcome:
                                          seconds=args.seconds, progress=not args.json, **options)
         text = f"{result['frames']} frames, {result['people']} faces followed: {result['video']}, {result['table']}"
         if not result["complete"]:
-            text += "\nthe file ended earlier than it says: is it whole?"
+            text += "\nthe end of the file is missing: is it whole?"
+        if result["skipped"]:
+            text += f"\n{result['skipped']} frames could not be decoded and were skipped"
+        for path in result["left"]:
+            text += f"\n{path}: left by a run that was killed; delete it, or keep it under another name"
         return Outcome(result, text, not result["complete"])
     captures = window.webcam(args.source, mirror=args.mirror, out=args.out, **options)
     files = [str(capture.path) for capture in captures]

@@ -27,12 +27,13 @@ def annotate_video(source: str | Path | int, out: str | Path, model: str | Path 
     is below `unsure` is called "unsure" in the video.
 
     Until it ends, both are called ``recording-<time>``; they are replaced together, after the video was read once. A
-    kill leaves the recording, as ``.mkv`` and ``.csv``.
+    kill leaves the recording, as ``.mkv`` and ``.csv``, and nobody deletes it.
 
     Returns ``frames``, ``faces`` (rows of the table), ``people`` (tracked faces), ``seconds`` (of the source),
     ``complete`` (False: over a tenth of the file's end is missing), ``skipped`` (frames that could not be decoded),
-    ``video`` and ``table`` (paths). Raises `CameraError` where the source does not open or a camera stops; what was
-    finished is kept, as at Ctrl-C. Raises `DataError` where another process writes there or the disk is full.
+    ``left`` (recordings that killed runs left there), ``video`` and ``table`` (paths). Raises `CameraError` where the
+    source does not open or a camera stops; what was finished is kept, as at Ctrl-C. Raises `DataError` where another
+    process writes there or the disk is full.
     """
     from tqdm.auto import tqdm
 
@@ -40,6 +41,7 @@ def annotate_video(source: str | Path | int, out: str | Path, model: str | Path 
         raise ValueError(f"seconds must be above 0, got {seconds:g}")
     predictor = live_predictor(model, detector)
     with open_source(source) as frames, only_one(out, "another annotated video is being written into this folder"):
+        left = sorted(Path(out).glob("recording-*.mkv"))
         recording = Recording(Path(out), frames.fps or 1.0, TABLE_COLUMNS)
         results = _Results(recording, Pipeline(predictor, search_every=1, smooth_seconds=smooth), mirror, unsure)
         stopped: BaseException | None = None
@@ -59,8 +61,8 @@ def annotate_video(source: str | Path | int, out: str | Path, model: str | Path 
             raise stopped
         short = seconds is None and frames.cut_short(recording.seconds)
     return {"frames": results.frames, "faces": results.faces, "people": len(results.people),
-            "seconds": round(recording.seconds, 3), "complete": not short, "skipped": frames.skipped, "video": video,
-            "table": table}
+            "seconds": round(recording.seconds, 3), "complete": not short, "skipped": frames.skipped, "left": left,
+            "video": video, "table": table}
 
 
 class _Results:
