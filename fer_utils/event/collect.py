@@ -6,16 +6,17 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 from typing import Self, TypeVar
 
 import cv2
-from PIL import Image
 from tqdm.auto import tqdm
 
 from ..errors import CameraError, DataError
-from ..networks.runs import read_card, run_folder
+from ..networks.export import onnx_file
+from ..networks.runs import read_card
+from ..vision.clocks import photo_time, video_time
 from ..vision.detect import DetectorPool, make_detector
 from ..vision.images import look_at_photo
 from ..vision.pipeline import Pipeline
@@ -27,8 +28,9 @@ from .store import EventTable, Recording, Settings, count_kinds, open_table, rea
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
-PHOTO_SIDES, FRAME_SIDES = (640, 1280), (640,)
-"""Where YuNet searches (`YuNetDetector`): faces that it misses then are too small for a network of 48 pixels."""
+FRAME_SIDES = (640,)
+"""Where YuNet searches a video's frames; photos are searched as `make_detector` does, so that `predict` finds the same.
+"""
 
 
 def collect_event(sources: str | Path | int | Sequence[str | Path | int], out: str | Path,
@@ -54,7 +56,8 @@ def collect_event(sources: str | Path | int | Sequence[str | Path | int], out: s
     found = find_sources(sources)
     settings = _settings(model, detector, every)
     with _Workers(model, settings.detector) as workers, open_table(out, settings) as table:
-        todo = [source for source in found if table.state(source.address) != "done"]
+        todo = [source for source in found if not source.problem and table.state(source.address) != "done"]
+        _note_problems(found, table)
         expected = sum(_expected_pictures(source, table, seconds) for source in todo)
         with tqdm(total=expected or None, unit="picture", disable=not progress, dynamic_ncols=True,
                   smoothing=0.05) as bar:
@@ -66,7 +69,17 @@ def collect_event(sources: str | Path | int | Sequence[str | Path | int], out: s
                     with contextlib.suppress(KeyboardInterrupt):
                         _collect_camera(source, table, workers, bar, seconds)
     return {**count_kinds(record for record in table.records.values() if record.state != "failed"),
-            "faces": table.rows, "already_done": len(found) - len(todo), "errors": len(read_errors(out))}
+            "faces": table.rows, "errors": len(read_errors(out)),
+            "already_done": sum(not source.problem for source in found) - len(todo)}
+
+
+def _note_problems(found: Sequence[Source], table: EventTable) -> None:
+    """Note the folders that could not be searched, and forget those that now could."""
+    problems = {source.address: source.problem for source in found if source.problem}
+    for address, problem in problems.items():
+        table.mark(address, "folder", "failed", note=problem)
+    for address in {record.source for record in table.records.values() if record.kind == "folder"} - set(problems):
+        table.mark(address, "folder", "done")
 
 
 def _settings(model: str | Path, detector: str, every: float) -> Settings:
@@ -74,8 +87,7 @@ def _settings(model: str | Path, detector: str, every: float) -> Settings:
         raise ValueError(f"every must be seconds, 0 or more, got {every}")
     if detector == "auto":
         detector = make_detector("auto").name  # prints a line where it has to be Haar
-    onnx = run_folder(model) / "model.onnx"
-    weights = hashlib.sha256(onnx.read_bytes()).hexdigest()[:16] if onnx.is_file() else ""
+    weights = hashlib.sha256(onnx_file(model).read_bytes()).hexdigest()[:16]
     card = read_card(model)
     confusion, usage = known_confusion(card)
     return Settings(card.name, weights, detector, float(every), confusion.tolist(), f"{card.title}, {usage}")
@@ -102,10 +114,10 @@ class _Workers:
 
     def __init__(self, model: str | Path, detector: str):
         self._count = os.cpu_count() or 1
-        self._network = Predictor(model, self._detectors(detector, PHOTO_SIDES), threads=1)
+        self._network = Predictor(model, self._detectors(detector), threads=1)
         self._for_frames = self._network.with_detector(self._detectors(detector, FRAME_SIDES))
 
-    def _detectors(self, name: str, sides: tuple[int, ...]) -> DetectorPool:
+    def _detectors(self, name: str, sides: tuple[int, ...] | None = None) -> DetectorPool:
         # The network serves several threads at once, a detector only one.
         return DetectorPool(lambda: make_detector(name, sides if name == "yunet" else None), self._count)
 
@@ -139,20 +151,6 @@ class _Workers:
                         patience=max(1.0, 3 * every))  # frames may lie further apart than a second
 
 
-def photo_time(path: str | Path) -> tuple[datetime, str]:
-    """Return when a photo was taken, in local time without zone as cameras write it, and which clock says so.
-
-    The clock is "exif" (DateTimeOriginal), or "file" (last change) where EXIF says nothing or something impossible.
-    """
-    with contextlib.suppress(Exception):  # damaged EXIF raises errors of many kinds; the file has a date all the same
-        with Image.open(path) as image:
-            text = image.getexif().get_ifd(0x8769).get(36867)
-        taken = datetime.strptime(str(text).strip("\0 ")[:19], "%Y:%m:%d %H:%M:%S")
-        if 1900 <= taken.year <= datetime.now().year + 1:  # one photo of the year 1 would stretch the event
-            return taken, "exif"
-    return datetime.fromtimestamp(os.path.getmtime(path)), "file"
-
-
 def _collect_photos(paths: list[str], table: EventTable, workers: _Workers, bar: tqdm) -> None:
     for path, look in workers.ahead(workers.photo, paths):
         photo, problem = look()
@@ -177,8 +175,7 @@ def _collect_video(path: str, table: EventTable, workers: _Workers, bar: tqdm) -
         nonlocal state
         try:
             with VideoFile(path) as video:
-                ended = datetime.fromtimestamp(os.path.getmtime(path))  # a recorder writes the file's time at the end
-                recording = Recording(path, "video", ended - timedelta(seconds=video.duration or 0))
+                recording = Recording(path, "video", *video_time(path, video.duration or 0))
                 last = position / video.fps
                 wanted = video.frames(position, every_moment(every))
                 for frame, look in workers.ahead(lambda frame: pipeline.look(frame.image), wanted):
@@ -224,7 +221,7 @@ def _collect_camera(source: Source, table: EventTable, workers: _Workers, bar: t
     with open_source(source) as camera:
         began = datetime.now()
         name = f"camera {public_address(source.address)}, {began:%Y-%m-%d %H:%M:%S}"
-        recording = Recording(name, "camera", began)
+        recording = Recording(name, "camera", began, "camera")
         try:
             for frame, look in workers.ahead(lambda frame: pipeline.look(frame.image), frames()):
                 try:

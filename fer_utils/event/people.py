@@ -65,10 +65,11 @@ def summarise(out: str | Path, unsure: float = 0.5, min_looks: int = 3, seed: in
     because the confusion matrix was counted with such faces too. Raises `DataError` where `out` is another folder.
 
     Among the counts, ``followed`` are participants of videos and cameras, ``noise`` faces with too few looks,
-    ``file_times`` faces whose photo has no time of its own, and ``wrong_clock`` participants with a time far from all
-    others, whom ``first``, ``last`` and ``over_time`` leave out. ``confusion_faces`` and ``accuracy`` are those of the
-    confusion matrix. ``people`` is the table of `participants`, and ``shares`` of `estimate_shares`, or None. The rows
-    of ``over_time`` (equal periods) and ``by_source`` hold counts, and the raw share of positive with its interval.
+    ``file_times`` participants whose photo or video has no time of its own, and ``wrong_clock`` participants with a
+    time far from all others, whom ``first``, ``last`` and ``over_time`` leave out. ``confusion_faces`` and ``accuracy``
+    are those of the confusion matrix. ``people`` is the table of `participants`, and ``shares`` of `estimate_shares`,
+    or None. The rows of ``over_time`` (equal periods) and ``by_source`` hold counts, and the raw share of positive with
+    its interval.
     """
     settings, faces = read_settings(out), read_faces(out)
     matrix = np.array(settings.confusion)

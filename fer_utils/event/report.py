@@ -2,7 +2,6 @@
 import base64
 import contextlib
 import io
-import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -73,7 +72,7 @@ def report_event(out: str | Path, unsure: float = 0.5, faces: bool = False, blur
     keys = ("participants", "photos", "videos", "cameras", "photos_without_faces", "photo_faces", "followed", "noise",
             "unsure", "threshold", "first", "last", "errors")
     return {"out": str(out), "report": str(page), **{key: summary[key] for key in keys},
-            "shares": {} if shares is None else json.loads(shares.round(4).to_json(orient="index"))}
+            "shares": {} if shares is None else shares.to_dict("index")}
 
 
 def report_text(result: Mapping[str, Any]) -> str:

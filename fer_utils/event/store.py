@@ -41,7 +41,7 @@ class Record:
     """How far one source got, and how long faces.csv was then."""
 
     source: str
-    kind: str  # "photo", "video" or "camera"
+    kind: str  # "photo", "video", "camera" or, not searched, "folder"
     state: str  # "done", "partial" or "failed"
     position: int  # the next frame of a video
     faces: int  # of a photo
@@ -57,6 +57,7 @@ class Recording:
     source: str
     kind: str  # "video" or "camera"
     began: datetime  # when its first frame was
+    clock: str  # what says so: "video", "file" or "camera"
 
 
 @contextmanager
@@ -133,7 +134,7 @@ class EventTable:
     def add_frame(self, recording: Recording, index: int, seconds: float, faces: Mapping[int, Face]) -> None:
         """Write the faces of a frame, by track: the frame's number, and its seconds from the recording's start."""
         when = (recording.began + timedelta(seconds=seconds)).isoformat(" ", "milliseconds")
-        self._write([(recording.source, recording.kind, when, recording.kind, index, seconds, track, *_cells(face))
+        self._write([(recording.source, recording.kind, when, recording.clock, index, seconds, track, *_cells(face))
                      for track, face in faces.items()])
         if time.monotonic() - self._marked > self.MARK_SECONDS:
             self.mark(recording.source, recording.kind, "partial", position=index + 1)

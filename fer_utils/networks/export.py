@@ -3,13 +3,15 @@
 import contextlib
 import io
 import logging
+import sys
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..files import whole
+from ..errors import DataError, MissingExtraError, naming_the_extra
+from ..files import whole, why_unreadable
 from .backend import import_keras
 from .runs import load_model, run_folder
 
@@ -51,3 +53,22 @@ def export_onnx(name: Path | str) -> tuple[Path, float]:
             raise RuntimeError(f"{folder}: ONNX Runtime's probabilities differ from Keras's by {difference:.1e}")
         del session  # Windows moves no open file
     return folder / "model.onnx", difference
+
+
+def onnx_file(name: Path | str) -> Path:
+    """Return the ``model.onnx`` of a trained network; where it is missing, it is written first, which takes TensorFlow.
+
+    The larger networks are shared without it. `DataError` where it cannot be written or read.
+    """
+    path = run_folder(name) / "model.onnx"
+    if not path.exists():
+        print(f"{path} is not there yet: writing it, once", file=sys.stderr)
+        try:
+            with naming_the_extra():
+                export_onnx(name)
+        except (MissingExtraError, OSError, RuntimeError) as error:
+            raise DataError(f"{path}: is not there, and could not be written ({error}); write it where that works: "
+                            f"python -m fer_utils export {name}") from error
+    if problem := why_unreadable(path):
+        raise DataError(f"{path}: {problem}")
+    return path

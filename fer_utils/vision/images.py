@@ -5,7 +5,7 @@ import io
 import warnings
 from collections.abc import Callable
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, TypeVar
+from typing import IO, TYPE_CHECKING, Any, TypeVar
 
 import cv2
 import numpy as np
@@ -103,6 +103,14 @@ def _open_image(file: IO[bytes]) -> "PillowImage.Image":
     warnings.filterwarnings("ignore", module=r"PIL\.")
     Image.init()
     return Image.open(file, formats=[name for name in _FORMATS if name in Image.OPEN])
+
+
+def read_exif(source: str | Path | bytes) -> dict[int, Any]:
+    """Return a photo's EXIF tags by their numbers, with those of its inner directory; none where it has none."""
+    with contextlib.suppress(Exception), _open(source) as file:  # damaged EXIF raises errors of many kinds
+        exif = _open_image(file).getexif()
+        return {**exif, **exif.get_ifd(0x8769)}
+    return {}
 
 
 def is_photo(path: str | Path) -> bool:

@@ -11,7 +11,8 @@ import numpy as np
 from ..errors import DataError
 from ..labels import EMOTIONS, N_CLASSES
 from ..metrics import apply_temperature
-from ..networks.runs import read_card, run_folder
+from ..networks.export import onnx_file
+from ..networks.runs import read_card
 from ..networks.spec import face_to_tensor
 from .detect import DETECTORS, Detection, Detector, crop_face, live_detector, make_detector
 from .images import to_rgb
@@ -52,7 +53,8 @@ class Predictor:
 
     `model` is a trained network's name in models/ or models/runs/, or its folder; `detector` is "auto", "yunet", "haar"
     or a `Detector`. The engines "onnx" and "keras" give the same probabilities to 1e-4; `threads` are ONNX Runtime's,
-    by default one for each core. Raises `DataError` where the network's or the detector's file is not there.
+    by default one for each core. A missing model.onnx is written first. Raises `DataError` where the network's or the
+    detector's file is not there.
     """
 
     def __init__(self, model: str | Path = "fer_net", detector: str | Detector = "auto", engine: str = "onnx",
@@ -120,16 +122,15 @@ def _whole_box(found: Detection, image: np.ndarray) -> tuple[int, int, int, int]
 def _onnx(model: str | Path, threads: int | None) -> Callable[[np.ndarray], np.ndarray]:
     import onnxruntime
 
-    path = run_folder(model) / "model.onnx"
-    if not path.is_file():
-        raise DataError(f"{path}: not there; write it with: python -m fer_utils export {model}")
+    path = onnx_file(model)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads or os.cpu_count() or 1
     options.log_severity_level = 3
     # Its idle threads would spin, and take the cores from the face detector between two frames.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     try:
-        session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        # Not by its path: ONNX Runtime takes none that is not UTF-8.
+        session = onnxruntime.InferenceSession(path.read_bytes(), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # ONNX Runtime's exceptions share no base class
         raise DataError(f"{path}: not readable by ONNX Runtime ({error}); write it again with: "
                         f"python -m fer_utils export {model}") from error

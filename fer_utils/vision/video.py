@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 
 from ..errors import CameraError
+from ..files import why_unreadable
 from . import containers
 from .images import read_photo
 from .sources import Source, camera_help, parse_source, public_address
@@ -120,6 +121,8 @@ class VideoFile(FrameSource):
             path.encode()
         except UnicodeEncodeError:  # OpenCV would end the process
             raise CameraError(f"{path!r}: this name is not UTF-8, so OpenCV cannot open it; rename the file") from None
+        if problem := why_unreadable(path):
+            raise CameraError(f"{path}: {problem}")
         self._capture = cv2.VideoCapture(path)
         self._index, self._time = -1, 0.0
         self._odd = 0  # so many frames in a row had times far away

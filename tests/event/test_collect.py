@@ -23,10 +23,12 @@ from fer_utils.labels import EMOTIONS
 from fer_utils.networks import runs
 from fer_utils.vision import images, predict
 from fer_utils.vision import video as video_module
+from fer_utils.vision.detect import yunet_file
 
 from .pictures import MODEL, PortraitCamera, collect, needs_model, photo, portrait, video
 
 pytestmark = needs_model
+yunet = pytest.mark.skipif(yunet_file(download=False) is None, reason="YuNet's file is not on this computer")
 
 # ---- photos ----
 
@@ -63,9 +65,35 @@ def test_a_folder_called_by_its_year_is_no_camera(tmp_path, monkeypatch):
     assert collect("2024", tmp_path / "out")["photos"] == 1
 
 
-def test_an_impossible_time_is_not_believed(tmp_path):
-    for taken in ("0001:01:01 00:00:00", "9999:12:31 23:59:59"):
-        assert collect_module.photo_time(photo(tmp_path / "a.jpg", taken))[1] == "file"
+def test_what_is_no_file_and_folders_that_are_not_searched_are_said_and_then_forgotten(tmp_path):
+    photo(tmp_path / "in" / "IMG_1.jpg").rename(tmp_path / "in" / "IMG_1")  # read by its content, as predict does
+    photo(tmp_path / "elsewhere" / "b.jpg")
+    (tmp_path / "in" / "link").symlink_to(tmp_path / "elsewhere")
+    for name in ("a.jpg", "a.mp4", "a.gif"):
+        os.mkfifo(tmp_path / "in" / name)
+    done = collect(tmp_path / "in", tmp_path / "out")
+    assert (done["photos"], done["faces"], done["errors"], done["already_done"]) == (1, 1, 4, 0)
+    errors = {os.path.basename(error["source"]): error["error"] for error in store.read_errors(tmp_path / "out")}
+    assert "a link to another folder is not followed" in errors.pop("link")
+    assert len(errors) == 3 and all("is a pipe, a socket or a device" in text for text in errors.values())
+    (tmp_path / "in" / "link").unlink()
+    done = collect(tmp_path / "in", tmp_path / "out")
+    assert (done["photos"], done["errors"], done["already_done"]) == (1, 3, 1)
+
+
+@yunet
+def test_photos_are_searched_as_predict_does(tmp_path):
+    """At another size 5 of 110 faces got another name."""
+    picture = np.full((1500, 3000, 3), 120, np.uint8)
+    for i in range(8):
+        face = portrait(60 + 12 * i)
+        picture[100 + 150 * i:100 + 150 * i + len(face), 300 * i:300 * i + face.shape[1]] = face
+    Image.fromarray(picture).save(tmp_path / "a.png")
+    collect_module.collect_event(tmp_path / "a.png", tmp_path / "out", MODEL, detector="yunet", progress=False)
+    faces, same = store.read_faces(tmp_path / "out"), predict.Predictor(MODEL, "yunet").faces(picture)
+    assert len(same) == 8
+    assert [tuple(row) for row in faces[["x", "y", "width", "height"]].to_numpy()] == [face.box for face in same]
+    np.testing.assert_allclose(faces[list(EMOTIONS)].to_numpy(float), [f.probabilities for f in same], atol=1e-4)
 
 
 def test_whatever_breaks_in_one_photo_costs_that_photo(tmp_path, monkeypatch):

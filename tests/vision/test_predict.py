@@ -1,3 +1,4 @@
+import importlib
 import json
 import shutil
 import subprocess
@@ -8,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fer_utils import metrics
+from fer_utils import errors, metrics
 from fer_utils.cli import main
 from fer_utils.data.drawn import draw_faces
 from fer_utils.errors import DataError
@@ -89,7 +90,7 @@ def test_starting_a_predictor_loads_neither_tensorflow_nor_pandas():
     assert out.stdout.strip() == "[]"
 
 
-def test_errors_name_the_remedy(tmp_path):
+def test_errors_name_the_remedy(tmp_path, monkeypatch):
     with pytest.raises(DataError, match="no trained network 'none'"):
         predict.Predictor("none", "haar")
     with pytest.raises(ValueError, match="engine must be one of onnx, keras"):
@@ -99,17 +100,19 @@ def test_errors_name_the_remedy(tmp_path):
     with pytest.raises(DataError, match="not readable.*fer_utils export"):
         predict.Predictor(folder, "haar")
     (folder / "model.onnx").unlink()
-    with pytest.raises(DataError, match="fer_utils export"):
+    monkeypatch.setattr(export, "export_onnx", lambda name: importlib.import_module("tf2onnx_that_is_missing"))
+    monkeypatch.setitem(errors.EXTRAS["train"], "tf2onnx_that_is_missing", "tf2onnx")
+    with pytest.raises(DataError, match="could not be written .this needs tf2onnx.*fer_utils export"):
         predict.Predictor(folder, "haar")
 
 
-def test_export_writes_what_keras_computes(tmp_path, portrait):
+def test_a_missing_onnx_is_written_on_first_use_and_computes_what_keras_does(tmp_path, portrait, capsys):
     folder = shutil.copytree(SHARED / "fer_net", tmp_path / "net")
     (folder / "model.onnx").unlink()
-    path, difference = export.export_onnx(folder)
-    assert path == folder / "model.onnx" and difference <= 1e-4
-    assert not list(folder.glob("part*"))
-    (face,) = predict.Predictor(folder, "haar").faces(portrait)
+    (face,) = predict.Predictor(folder, "haar").faces(portrait)  # which writes model.onnx, for it is not there
+    assert "writing it, once" in capsys.readouterr().err
+    assert export.onnx_file(folder) == folder / "model.onnx" and capsys.readouterr().err == ""
+    assert sorted(path.name for path in folder.glob("*")) == sorted(p.name for p in (SHARED / "fer_net").glob("*"))
     (same,) = predict.Predictor(SHARED / "fer_net", "haar").faces(portrait)
     assert np.allclose(face.probabilities, same.probabilities, atol=1e-5)
 
