@@ -42,6 +42,8 @@ def annotate_video(source: str | Path | int, out: str | Path, model: str | Path 
     predictor = live_predictor(model, detector)
     with open_source(source) as frames, only_one(out, "another annotated video is being written into this folder"):
         left = sorted(Path(out).glob("recording-*.mkv"))
+        for path in left:
+            path.with_suffix(".mp4").unlink(missing_ok=True)  # which was being made of it
         recording = Recording(Path(out), frames.fps or 1.0, TABLE_COLUMNS)
         results = _Results(recording, Pipeline(predictor, search_every=1, smooth_seconds=smooth), mirror, unsure)
         stopped: BaseException | None = None
