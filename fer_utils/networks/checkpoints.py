@@ -5,9 +5,10 @@ of the best epoch, history.csv a row for each epoch. An epoch counts as soon as 
 other files are written before. So a run that is killed at any moment loses the epoch that it was in, and no more.
 """
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
@@ -16,9 +17,14 @@ from ..errors import DataError
 from .card import Card
 from .recipes import TrainConfig
 
+if TYPE_CHECKING:
+    import keras
+
 Row = dict[str, Any]  # one epoch's numbers, as in history.csv
 
 _REMEDY = "delete the folder and train again"
+_RANGES = {"epoch": (1, 10**9), "train_loss": (0, math.inf), "train_accuracy": (0, 1), "val_loss": (0, math.inf),
+           "val_accuracy": (0, 1), "val_macro_f1": (0, 1), "learning_rate": (0, math.inf), "seconds": (0, math.inf)}
 
 
 def weights_file(folder: Path, kind: str, epoch: int) -> Path:
@@ -60,10 +66,17 @@ def is_finished(folder: Path, config: TrainConfig, fingerprint: str) -> bool:
         values, there = card.config, card.fingerprint
     elif state.is_file() and last_epoch(folder):
         found = files.read_json(state, _REMEDY)
+        if not (isinstance(found, dict) and isinstance(found.get("config"), dict)
+                and isinstance(found.get("fingerprint"), str)):
+            raise DataError(f"{state}: must hold an object config and a text fingerprint; {_REMEDY}")
         values, there = found["config"], found["fingerprint"]
     else:
         return False
-    other = TrainConfig.from_dict(values).to_dict()  # a field that its version did not know has its default
+    try:
+        other = TrainConfig.from_dict(values).to_dict()  # a field that its version did not know has its default
+    except (ValueError, TypeError) as error:
+        raise DataError(f"{folder / ('card.json' if finished else 'state.json')}: is damaged or of another version "
+                        f"({error}); {_REMEDY}") from error
     if other != config.to_dict() or there != fingerprint:
         changed = [k for k, v in config.to_dict().items() if other[k] != v] or ["data"]
         raise ValueError(f"{folder} holds another run ({', '.join(changed)} differ); choose another folder, "
@@ -79,21 +92,42 @@ def restore_rows(folder: Path) -> list[Row]:
     done = last_epoch(folder)
     if not done:
         return []
+    reason = ""
     try:
         rows = read_rows(folder, done)
-        whole = len(rows) == done and best_epoch(rows) in kept_epochs(folder, "best")
-    except (OSError, ValueError, TypeError, KeyError):
-        whole = False
-    if not whole:
-        raise DataError(f"{folder}: history.csv or best-….weights.h5 is missing, damaged, or of an earlier version of "
-                        f"fer_utils, so this training cannot go on; {_REMEDY}")
-    return rows
+        if len(rows) == done and best_epoch(rows) in kept_epochs(folder, "best"):
+            return rows
+    except DataError as error:
+        reason = f" ({str(error).removesuffix(f'; {_REMEDY}')})"
+    raise DataError(f"{folder}: history.csv or best-….weights.h5 is missing, damaged, or of an earlier version of "
+                    f"fer_utils{reason}, so this training cannot go on; {_REMEDY}")
 
 
 def read_rows(folder: Path, n: int | None = None) -> list[Row]:
-    """Return the first `n` rows of history.csv, or all."""
-    table = pd.read_csv(folder / "history.csv", nrows=n, float_precision="round_trip")
+    """Return the first `n` rows of history.csv, or all; DataError names what is wrong in it."""
+    file = folder / "history.csv"
+    try:
+        table = pd.read_csv(file, nrows=n, float_precision="round_trip")
+        for name, (low, high) in _RANGES.items():
+            if name not in table:
+                raise ValueError(f"it has no column {name}")
+            # A training that went wrong has losses that are no numbers, and pandas reads them so.
+            if table[name].dtype.kind not in "if" or not (table[name].between(low, high).all() or "loss" in name):
+                raise ValueError(f"{name} must be numbers from {low:g} to {high:g}")
+        if table["epoch"].tolist() != list(range(1, len(table) + 1)):
+            raise ValueError("epoch must count from 1")
+    except (OSError, ValueError, TypeError) as error:  # pandas's own errors are ValueErrors
+        raise DataError(f"{file}: cannot be read ({str(error).strip()}); {_REMEDY}") from error
     return [{str(name): value for name, value in row.items()} for row in table.to_dict("records")]
+
+
+def load_weights(model: "keras.Model", file: Path) -> None:
+    """Read a network's weights; DataError: the file is damaged, or of another network."""
+    try:
+        model.load_weights(file)
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
+        raise DataError(f"{file}: no weights of this network, or damaged ({str(error).partition(chr(10))[0][:200]}); "
+                        f"{_REMEDY}") from error
 
 
 def write_rows(folder: Path, rows: list[Row]) -> None:

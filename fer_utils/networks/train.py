@@ -128,7 +128,7 @@ def _fit(run: _Run, parts: Split, precision: str, rows: list[Row], shown: "ShowP
     validation = ValidationBatches(parts.validation, spec)
     compile_model(model, config, len(batches))
     if rows:
-        model.load_weights(weights_file(run.folder, "last", len(rows)))
+        checkpoints.load_weights(model, weights_file(run.folder, "last", len(rows)))
     files.write_json(run.folder / "state.json", {"config": config.to_dict(), "fingerprint": run.fingerprint})
     try:
         model.fit(batches, epochs=config.epochs, initial_epoch=len(rows), validation_data=validation, shuffle=False,
@@ -194,7 +194,7 @@ def _finish(run: _Run, faces: FaceSet, parts: Split, precision: str, rows: list[
     """Score the best epoch's weights, write model and card, and drop what only going on needed."""
     folder, config, best = run.folder, run.config, best_epoch(rows)
     model = zoo.build(config.model, weights=config.weights, download=False)
-    model.load_weights(weights_file(folder, "best", best))
+    checkpoints.load_weights(model, weights_file(folder, "best", best))
     spec = zoo.network(config.model).spec
     results, temperature = score_parts(model, spec, faces, parts)
     save_model(folder, model)

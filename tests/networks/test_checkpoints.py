@@ -1,5 +1,6 @@
 """Checkpoints: at whatever moment a run is killed, its folder holds whole epochs."""
 
+import json
 import os
 import shutil
 from pathlib import Path
@@ -8,6 +9,7 @@ import numpy as np
 import pytest
 
 from fer_utils.data.faceset import USAGES, FaceSet
+from fer_utils.errors import DataError
 from fer_utils.networks import checkpoints, train
 from fer_utils.networks.backend import import_keras
 from fer_utils.networks.recipes import TrainConfig
@@ -92,3 +94,59 @@ def test_from_any_moment_a_run_goes_on_to_the_same_result(moment, happened, mome
     folder = shutil.copytree(next(filter(happened, copies)), tmp_path / "run")
     assert (folder / "state.json").is_file()
     same_result(run, train.train(TrainConfig(**CONFIG), faces, folder, progress=None))
+
+
+def unfinished(folder, **files):
+    """Make the folder of a run that was stopped after its second epoch, with some files of other content."""
+    config = TrainConfig(**CONFIG)
+    rows = [{"epoch": n, "train_loss": float("nan"), "train_accuracy": 0.2, "val_loss": 1.5, "val_accuracy": n / 10,
+             "val_macro_f1": 0.1, "learning_rate": 0.003, "seconds": 1.5} for n in (1, 2)]
+    checkpoints.write_rows(folder, rows)
+    (folder / "state.json").write_text(json.dumps({"config": config.to_dict(), "fingerprint": "f"}))
+    for kind in ("last", "best"):
+        checkpoints.weights_file(folder, kind, 2).write_bytes(b"damaged")
+    for name, content in files.items():
+        file = folder / {"state": "state.json", "history": "history.csv"}[name]
+        file.write_text(content(file.read_text()))
+    return folder, config
+
+
+@pytest.mark.parametrize("content", ["[]", "null", "{}", '{"config": {}}', '{"config": [1], "fingerprint": "f"}', "{",
+                                     '{"config": null, "fingerprint": "f"}', '{"config": {"a": 1}, "fingerprint": "f"}',
+                                     '{"config": {"model": "cnn3", "epochs": "x"}, "fingerprint": "f"}',
+                                     '{"config": {"model": "cnn3", "learning_rate": NaN}, "fingerprint": "f"}'])
+def test_a_damaged_state_names_its_file_and_what_to_do(tmp_path, content):
+    folder, config = unfinished(tmp_path)
+    assert not checkpoints.is_finished(folder, config, "f")
+    folder, config = unfinished(tmp_path, state=lambda _: content)
+    with pytest.raises(DataError, match=r"state\.json: .*; delete the folder and train again"):
+        checkpoints.is_finished(folder, config, "f")
+
+
+@pytest.mark.parametrize("change, says", [
+    (lambda text: "", "No columns"), (lambda text: text.replace("val_accuracy", "accuracy"), "no column val_accuracy"),
+    (lambda text: text.replace(",0.2,", ",x,"), "train_accuracy must be numbers from 0 to 1"),
+    (lambda text: text.replace(",0.2,", ",-0.2,"), "train_accuracy must be"),
+    (lambda text: text.replace(",0.2,", ",,"), "train_accuracy must be"),
+    (lambda text: text.replace(",0.2,", ",2,"), "train_accuracy must be"),
+    (lambda text: text.replace(",1.5", ",x"), "val_loss must be numbers"),
+    (lambda text: text.replace("0.003", "inf").replace("1.5", "-1"), "seconds must be|learning_rate must be"),
+    (lambda text: text.replace("\n2,", "\n3,"), "epoch must count from 1"),
+    (lambda text: text.replace("\n2,", f"\n{10**30},"), "epoch must be"),
+    (lambda text: text.partition("\n2,")[0] + "\n", "missing, damaged")])
+def test_a_damaged_history_names_its_file_the_column_and_what_to_do(tmp_path, change, says):
+    folder, _ = unfinished(tmp_path)
+    assert [row["epoch"] for row in checkpoints.restore_rows(folder)] == [1, 2]
+    folder, _ = unfinished(tmp_path, history=change)
+    with pytest.raises(DataError, match=rf"history\.csv.*({says}).*delete the folder and train again"):
+        checkpoints.restore_rows(folder)
+
+
+def test_damaged_weights_and_those_of_another_network_are_named(tmp_path):
+    keras = import_keras()
+    one, other = (keras.Sequential([keras.Input((n,)), keras.layers.Dense(7)]) for n in (3, 4))
+    folder, _ = unfinished(tmp_path)
+    other.save_weights(tmp_path / "best-1.weights.h5")
+    for file in (folder / name for name in ("last-2.weights.h5", "best-1.weights.h5", "no-1.weights.h5")):
+        with pytest.raises(DataError, match=f"{file.name}: no weights of this network, or damaged"):
+            checkpoints.load_weights(one, file)
