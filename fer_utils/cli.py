@@ -1,6 +1,7 @@
 """The command line: ``python -m fer_utils COMMAND``; ``--help`` lists the commands."""
 
 import argparse
+import io
 import json
 import os
 import sys
@@ -36,6 +37,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (ValueError, OSError, RuntimeError, errors.MissingExtraError) as error:  # DataError, NotebookError too
         print(f"fer_utils {args.name}: {_sentence(error)}", file=sys.stderr)
         return 1
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a name that is not UTF-8, or not of this console, is no failure
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         print(json.dumps(outcome.result, default=os.fspath) if args.json else outcome.text, flush=True)
     except OSError as error:

@@ -154,3 +154,21 @@ def test_the_lock_is_let_go_after_an_error(tmp_path):
         raise ZeroDivisionError
     with files.only_one(tmp_path, "writes"):
         pass
+
+
+# --- formulas ---
+
+
+@pytest.mark.parametrize(("text", "written"), [
+    ("=cmd()", "'=cmd()"), ("+49 170", "'+49 170"), ("-a", "'-a"), ("@SUM(A1)", "'@SUM(A1)"), ("\t=1", "'\t=1"),
+    ("  =1", "'  =1"), ("\n=1", "'\n'=1"), ("a\n=1", "a\n'=1"), ("a\u2028 =1", "a\u2028' =1"),
+    ("\ufeff=1", "'\ufeff=1"), ("\uff1dcmd", "'\uff1dcmd"), ("\uff0b1", "'\uff0b1"), ("\uff0d1", "'\uff0d1"),
+    ("\uff20A", "'\uff20A"), ("-0.5", "-0.5"), ("+1e-3", "+1e-3"), ("a=b", "a=b"), ("/in/=b", "/in/=b"),
+    ("zwei\nZeilen", "zwei\nZeilen")])
+def test_no_text_of_a_table_is_a_formula(tmp_path, text, written):
+    table = pd.DataFrame({"name": [text], "group": pd.Categorical([text]), "number": [-0.5], "count": [-3],
+                          "empty": [None]})
+    files.write_csv(tmp_path / "a.csv", table)
+    read = pd.read_csv(tmp_path / "a.csv", dtype={"name": str, "group": str})
+    assert read["name"][0] == read["group"][0] == written
+    assert (read["number"][0], read["count"][0]) == (-0.5, -3) and pd.isna(read["empty"][0])

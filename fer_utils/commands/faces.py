@@ -22,6 +22,7 @@ def add_faces_commands(add: Any) -> None:
     sub.add_argument("photos", nargs="+", metavar="PHOTO")
     _add_network(sub)
     sub.add_argument("--save", type=Path, metavar="DIR", help="write each photo there with its faces marked")
+    sub.add_argument("--crops", action="store_true", help="each picture is a face already: classify it as it is")
 
     sub = command(add, "webcam", webcam_command, data=False)
     sub.add_argument("--source", default="0", help="camera number, video file, photo or stream address; default: 0")
@@ -72,10 +73,11 @@ def _share(text: str) -> float:
 
 def predict_command(args: Namespace) -> Outcome:
     """Find the faces of photos and name their expressions."""
+    from ..vision.detect import FACE_SIDE, WholePicture
     from ..vision.images import look_at_photo
     from ..vision.predict import Predictor
 
-    predictor = Predictor(args.model, args.detector)
+    predictor = Predictor(args.model, WholePicture() if args.crops else args.detector)
     photos, lines = [], []
     taken = {Path(file).resolve() for file in args.photos}
     for file in args.photos:
@@ -87,6 +89,8 @@ def predict_command(args: Namespace) -> Outcome:
         image, faces = seen
         photos[-1] |= {"height": image.shape[0], "width": image.shape[1], "faces": [face.to_dict() for face in faces]}
         lines.append(f"{file}: {len(faces)} face{'' if len(faces) == 1 else 's'}")
+        if not faces and max(image.shape[:2]) <= FACE_SIDE:
+            lines.append("  as small as a face alone: --crops classifies such pictures as they are")
         lines += [f"  {face.emotion} {face.confidence:.0%} at {', '.join(map(str, face.box))}" for face in faces]
         if args.save:
             saved = _save_annotated(image, faces, args.save / f"{Path(file).stem}.png", taken)
@@ -164,7 +168,8 @@ def event_command(args: Namespace) -> Outcome:
     result = report.run_event(args.sources, args.out, model=args.model, detector=args.detector, every=args.every,
                               seconds=args.seconds, progress=not args.json, unsure=args.unsure, faces=args.faces,
                               blur=args.blur)
-    return Outcome(result, report.report_text(result))
+    nothing = result["errors"] and not any(result[kind] for kind in ("photos", "videos", "cameras"))
+    return Outcome(result, report.report_text(result), bool(nothing))
 
 
 def photo_app_command(args: Namespace) -> Outcome:

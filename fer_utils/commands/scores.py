@@ -71,7 +71,7 @@ def robustness_command(args: Namespace) -> Outcome:
 
 def results_command(args: Namespace) -> Outcome:
     """Measure all networks in models/ and write the tables in README, docs/ and models/."""
-    from .. import paths
+    from .. import files, paths
     from ..data import ferplus, load
     from ..evaluation import model_card, tables
 
@@ -79,7 +79,7 @@ def results_command(args: Namespace) -> Outcome:
     votes = ferplus.find_ferplus(args.data)
     ensembles = [names.split("+") for names in args.ensemble]
     table = tables.shared_table(faces, ferplus.read_ferplus(votes, faces) if votes else None, ensembles)
-    table.to_csv(paths.MODELS / "results.csv", index=False, float_format="%.6g")
+    files.write_csv(paths.MODELS / "results.csv", table, float_format="%.6g")
     tables.write_between(paths.ROOT / "README.md", tables.readme_table(table), "results")
     tables.write_between(paths.ROOT / "docs" / "results.md", tables.full_table(table), "results")
     tables.write_between(paths.MODELS / "README.md", tables.index_table(table, paths.MODELS), "networks")

@@ -1,13 +1,17 @@
 """Photos that people send: checked, searched for faces, tabulated and packed."""
 import io
 import re
+import signal
+import threading
 import zipfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 
+from ..files import without_formulas
 from ..labels import EMOTIONS
 from ..vision.draw import annotate, shown_emotion
 from ..vision.images import encode_image, is_animated, look_at_photo, read_photo, shrunk
@@ -16,7 +20,11 @@ from ..vision.predict import Face, Predictor
 MAX_BYTES = 20 * 2**20  # the largest file that is taken
 TOO_LARGE = f"larger than {MAX_BYTES >> 20} MB; shrink it first"
 MAX_PHOTOS = 50  # photos that one person's app holds at a time
-MAX_SENT_PIXELS = 64_000_000  # reading so many takes 0.3 to 1 GB for a moment; several people may share a computer
+MAX_SENT_PIXELS = 64_000_000  # reading so many takes up to 0.5 GB for a moment; several people may share a computer
+# Decoders of these take more for each pixel: with so many, 0.5 GB too. Before the colon: place and bytes of their mark.
+_FEWER_PIXELS = {(8, b"WEBP"): 32_000_000, (4, b"jP  "): 24_000_000, (0, b"\xff\x4f\xff\x51"): 24_000_000,
+                 (0, b"II"): 40_000_000, (0, b"MM"): 40_000_000, (4, b"ftyp"): 50_000_000}
+MAX_SECONDS = 20.0  # for one photo; a small file can be made so that it keeps a decoder busy for minutes
 JPEG_QUALITY = 88
 KEPT_SIDE = 1600  # a photo is kept and shown with at most so many pixels on its longer side
 
@@ -42,7 +50,13 @@ def analyse_photo(data: bytes, name: str, predictor: Predictor) -> SeenPhoto:
     """Find and classify the faces of a photo that somebody sent, the bytes of a file, whatever they hold."""
     seen, problem = None, TOO_LARGE
     if len(data) <= MAX_BYTES:
-        seen, problem = look_at_photo(data, lambda image: (image, tuple(predictor.faces(image))), MAX_SENT_PIXELS)
+        pixels = next((limit for (at, mark), limit in _FEWER_PIXELS.items() if data.startswith(mark, at)),
+                      MAX_SENT_PIXELS)
+        try:
+            with _time_limit(MAX_SECONDS):
+                seen, problem = look_at_photo(data, lambda image: (image, tuple(predictor.faces(image))), pixels)
+        except _TooSlow:
+            problem = f"took longer than {MAX_SECONDS:g} seconds; save it as JPEG"
     if seen is None:
         return SeenPhoto(name, note=sentence(problem.removeprefix("this photo: ")))
     image, faces = seen
@@ -50,6 +64,29 @@ def analyse_photo(data: bytes, name: str, predictor: Predictor) -> SeenPhoto:
              + ["No face found."] * (not faces))
     jpeg = encode_image(shrunk(image, KEPT_SIDE)[0], JPEG_QUALITY)
     return SeenPhoto(name, image.shape[1], image.shape[0], jpeg, faces, " ".join(notes))
+
+
+class _TooSlow(BaseException):
+    """Not an `Exception`, which those who read a damaged file catch."""
+
+
+@contextmanager
+def _time_limit(seconds: float) -> Iterator[None]:
+    """Raise `_TooSlow` in what takes longer, as soon as it comes back from C; where there are no timers, never."""
+    if not hasattr(signal, "setitimer") or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def stop(*_: object) -> None:
+        raise _TooSlow
+
+    before = signal.signal(signal.SIGALRM, stop)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
 
 
 def sentence(text: str) -> str:
@@ -84,19 +121,9 @@ def face_table(photos: Sequence[SeenPhoto], unsure: float = 0.0) -> pd.DataFrame
                                        "confidence", *EMOTIONS, "note"]).astype(whole)
 
 
-def escape_formula(text: str) -> str:
-    """Put a quote before a text that a spreadsheet would take for a formula and run.
-
-        >>> escape_formula("=cmd()"), escape_formula("me.jpg")
-        ("'=cmd()", 'me.jpg')
-    """
-    return "'" + text if text[:1] in tuple("=+-@\t\r") else text
-
-
 def faces_csv(photos: Sequence[SeenPhoto], unsure: float = 0.0) -> bytes:
     """Return `face_table` as a CSV file that spreadsheets open: UTF-8 with a byte order mark."""
-    table = face_table(photos, unsure)
-    table["photo"] = table["photo"].map(escape_formula)
+    table = without_formulas(face_table(photos, unsure))
     return table.to_csv(index=False, float_format="%.4f").encode("utf-8-sig")
 
 

@@ -26,6 +26,7 @@ SEARCH_SIDES = (640, 1600)
 TILED_FROM, TILED_AT, TILE, TILE_OVERLAP = 6400, 3, 1600, 320
 """From so many pixels on the longer side a photo (a panorama) is searched also at a third of its size, in tiles of so
 many pixels: its smaller faces are too small for the network only when it is shrunk as a whole."""
+FACE_SIDE = 128  # a picture of at most so many pixels, as those of data sets, may be a face already
 MIN_YUNET_SCORE = 0.7
 MIN_HAAR_FACE = 24  # pixels; smaller ones are mostly mistakes
 LIVE_SIDE = 640  # pixels on the longer side at which live frames are searched for faces
@@ -161,6 +162,16 @@ def _tiles(width: int, height: int) -> list[tuple[int, int]]:
     """Return left and top of the tiles that cover an image and overlap: a face on an edge is whole in another one."""
     lefts, tops = (range(0, max(size - TILE_OVERLAP, 1), TILE - TILE_OVERLAP) for size in (width, height))
     return [(left, top) for top in tops for left in lefts]
+
+
+class WholePicture(Detector):
+    """No search: each picture is taken for one face, as it is."""
+
+    name = "whole picture"
+    margin = 1.0
+
+    def detect(self, image: np.ndarray) -> list[Detection]:
+        return [Detection((0, 0, image.shape[1], image.shape[0]))]
 
 
 class DetectorPool(Detector):

@@ -11,6 +11,7 @@ import cv2
 import pandas as pd
 import pytest
 
+from fer_utils.cli import main
 from fer_utils.event import people, report, store
 from fer_utils.labels import EMOTIONS
 
@@ -51,6 +52,26 @@ def test_names_of_every_kind_survive_and_are_escaped(tmp_path):
     page = Path(result["report"]).read_text(encoding="utf-8")
     assert "&lt;i&gt;in" in page and "&lt;script&gt;.mp4" in page and "<script" not in page and "<i>in" not in page
     assert "1 source could not be read in full" in report.report_text(result)
+
+
+def test_nothing_but_unreadable_files_is_a_failure(tmp_path, capsys):
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "a.jpg").write_bytes(b"no photo")
+    arguments = ["event", str(tmp_path / "in"), "--out", str(tmp_path / "out"), "--model", str(MODEL),
+                 "--detector", "haar"]
+    assert main(arguments) == 1 and "1 source could not be read in full" in capsys.readouterr().out
+    photo(tmp_path / "in" / "b.jpg")
+    assert main(arguments) == 0
+
+
+def test_a_share_is_rounded_once(crowd, monkeypatch):
+    """0.08547 is 8.5 %, and not 0.0855 and so 8.6 %."""
+    summary = people.summarise(crowd[2])
+    summary["shares"].loc["happy", "corrected"] = 0.085_47
+    monkeypatch.setattr(report, "summarise", lambda *_: summary)
+    result = report.report_event(crowd[2])
+    assert "happy              corrected   8.5%" in report.report_text(result)
+    assert json.loads(json.dumps(result))["shares"]["happy"]["corrected"] == 0.085_47
 
 
 def test_no_face_unless_asked_and_then_blurred(crowd, tmp_path):

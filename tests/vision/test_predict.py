@@ -1,5 +1,7 @@
 import importlib
+import io
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -142,6 +144,36 @@ class TestCommand:
                     "faces": [face.to_dict() for face in predictor.faces(portrait)]}
         assert photos[1] == expected and photos[3] == expected | {"file": files[3]}
         assert main(["predict", files[1], *self.OPTIONS]) == 0
+
+    def test_pictures_that_are_faces_already_are_classified_as_they_are(self, tmp_path, predictor, capsys):
+        faces = draw_faces(3, seed=1).pixels
+        files = [str(tmp_path / f"{i}.png") for i in range(3)]
+        for file, face in zip(files, faces):
+            Image.fromarray(face).save(file)
+        gray = str(tmp_path / "gray.png")
+        Image.new("L", (48, 48), 90).save(gray)
+        assert main(["predict", gray, *self.OPTIONS]) == 0
+        assert capsys.readouterr().out == (f"{gray}: 0 faces\n  as small as a face alone: --crops classifies such "
+                                           "pictures as they are\n")
+        assert main(["predict", *files, "--crops", "--json", *self.OPTIONS]) == 0
+        found = [face for photo in json.loads(capsys.readouterr().out)["photos"] for face in photo["faces"]]
+        assert [face["box"] for face in found] == [[0, 0, 48, 48]] * 3
+        right = predictor.probabilities(faces)
+        np.testing.assert_allclose([list(face["probabilities"].values()) for face in found], right, atol=1e-3)
+
+    @pytest.mark.skipif(sys.platform != "linux", reason="only Linux has names that are not UTF-8")
+    def test_odd_names_and_pipes(self, folder, monkeypatch, capfdbinary):
+        os.mkfifo(folder / "pipe.png")
+        names = [b"caf\xe9.png", b"12:30.png", b"=1.png", b"no ending"]
+        monkeypatch.chdir(folder)
+        for name in names:
+            shutil.copy(b"a.png", name)
+        monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(open(1, "wb", closefd=False), encoding="utf-8"))
+        files = [os.fsdecode(name) for name in (*names, b"pipe.png")]
+        assert main(["predict", *files, "--save", os.fsdecode(b"\xe9"), *self.OPTIONS]) == 1
+        sys.stdout.flush()
+        assert capfdbinary.readouterr().out.count(b": 1 face\n") == 4
+        assert len(os.listdir(b"\xe9")) == 4
 
     def test_marked_photos_replace_neither_those_given_nor_each_other(self, folder, capsys):
         files = [folder / name for name in ("a.png", "b/a.png", "a-2.png")]
