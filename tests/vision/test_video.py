@@ -55,7 +55,7 @@ def test_frames_have_their_own_times_not_those_of_a_nominal_rate(tmp_path):
     ([9000, 9040, 0, 40, 80, 180], [0, 0.04, 0.06, 0.08, 0.1, 0.2])],
     ids=["as they are", "a clock that starts late", "or early", "no times", "times that jump back",
          "one damaged time", "a recorder that began anew"])
-def test_clocks_of_containers(monkeypatch, stamps, times):
+def test_clocks_of_containers(monkeypatch, tmp_path, stamps, times):
     class Capture:
         def __init__(self, *_):
             self.left, self.now = list(stamps), 0.0
@@ -79,7 +79,8 @@ def test_clocks_of_containers(monkeypatch, stamps, times):
             pass
 
     monkeypatch.setattr(video.cv2, "VideoCapture", Capture)
-    assert [frame.time for frame in VideoFile("any.mp4")] == pytest.approx(times)
+    (tmp_path / "any.mp4").touch()
+    assert [frame.time for frame in VideoFile(tmp_path / "any.mp4")] == pytest.approx(times)
 
 
 def damaged(path, first, count):
