@@ -158,6 +158,8 @@ def run(profile: str = "quick", only: Sequence[str] | None = None, parameters: d
     from tqdm import tqdm
 
     jobs, runs, title = plan(profile, only, parameters, data)
+    if "runs" not in (parameters or {}):
+        _need_trainings(jobs, runs)
     # The report's figures are committed; a quick run must not replace them by lesser ones. Kernels inherit this.
     figures = paths.FIGURES if profile == "full" else paths.FIGURES / profile
     os.environ["FER_FIGURES"] = str(figures)
@@ -171,6 +173,17 @@ def run(profile: str = "quick", only: Sequence[str] | None = None, parameters: d
     cards = [read_card(paths.RUNS / name) for name in runs if (paths.RUNS / name / "card.json").is_file()]
     return {"table": results_table(cards), "title": title, "executed": paths.EXECUTED / profile, "figures": figures,
             "done": len(todo), "skipped": len(jobs) - len(todo)}
+
+
+def _need_trainings(jobs: Sequence[Job], runs: Sequence[str]) -> None:
+    """Raise `DataError` where notebooks read trainings that are not there and that no job makes."""
+    made = {job.writes for job in jobs}
+    missing = [name for name in runs if not {card := paths.RUNS / name / "card.json"} & made and not card.is_file()]
+    readers = [job.source.stem[:2] for job in jobs if "runs" in job.parameters]
+    if readers and missing:
+        raise DataError(f"{', '.join(readers)}: what is read there has not been trained yet ({', '.join(missing)}): "
+                        f"train first, with --only {','.join(['03', *readers])}; or take the shared networks, which "
+                        "were trained on all of FER2013: -p runs [] -p sample 0")
 
 
 def narrow_table(table: pd.DataFrame) -> str:

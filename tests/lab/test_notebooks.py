@@ -8,6 +8,7 @@ import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from fer_utils import paths
+from fer_utils.errors import DataError
 from fer_utils.lab import notebooks
 from fer_utils.networks.recipes import TrainConfig
 
@@ -93,6 +94,20 @@ def test_data_and_overrides_given_as_parameters_reach_the_runs():
     assert runs != plain[1]
     same = notebooks.plan("quick", ["03"], {"model": "vgg16", "data": "drawn:60"})
     assert same[1] == plain[1] and same[0][0].parameters == plain[0][0].parameters
+
+
+def test_notebooks_that_read_trainings_say_which_to_run_before(project, monkeypatch):
+    monkeypatch.setattr(paths, "RUNS", project / "runs")
+    write_notebook(project / "notebooks", "08_event", "data = None\nruns = []", "print(runs)")
+    with pytest.raises(DataError, match=r"08: what is read .*: train first, with --only 03,08; or .* -p runs \[\]"):
+        notebooks.run("quick", only=["08"], data="drawn:60")
+    assert not (project / "executed").exists(), "said at once, and not by a traceback of the notebook"
+    assert notebooks.run("quick", only=["08"], parameters={"runs": []}, data="drawn:60")["done"] == 1
+    for name in notebooks.plan("quick", ["08"], data="drawn:60").runs[1:]:
+        (project / "runs" / name).mkdir(parents=True)
+        (project / "runs" / name / "card.json").write_text("{}")
+    with pytest.raises(DataError, match="yet .mini_xception[^,]*.: train first"):
+        notebooks.run("quick", only=["08"], data="drawn:60")
 
 
 def test_an_unknown_parameter_or_notebook_is_an_error(project):
