@@ -17,6 +17,8 @@ if TYPE_CHECKING:  # it would load pandas, and the webcam starts without
     from ..data.faceset import FaceSet
 
 _REMEDY = "fetch this file again, or delete its folder and train again"
+_LARGEST_FACE = 1000  # pixels; larger ones would need much memory
+_TEMPERATURES = (0.01, 100)  # beyond them all probabilities are 0, 1, or equal; fits are from 0.1 to 10
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,11 @@ class Card:
                 spec = FaceSpec.from_dict(values["spec"])
             except ValueError as error:
                 raise ValueError(f"spec is wrong: {error}") from error
+            if spec.size > _LARGEST_FACE:
+                raise ValueError(f"spec.size must be at most {_LARGEST_FACE}, got {spec.size}")
+            low, high = _TEMPERATURES
+            if not low <= (values["temperature"] or 1) <= high:
+                raise ValueError(f"temperature must be from {low} to {high}, got {values['temperature']}")
         except ValueError as error:
             raise DataError(f"{Path(folder) / 'card.json'}: {error}; {_REMEDY}") from error
         same = ("name", "model", "origin", "config", "split", "scores", "parameters", "mflops", "best_epoch",

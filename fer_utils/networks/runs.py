@@ -1,6 +1,5 @@
 """Trained networks on disk: find their folder, read card and weights, and let them answer."""
 
-import zipfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +12,7 @@ from ..labels import N_CLASSES
 from ..metrics import scores
 from .backend import import_keras
 from .card import Card, pack_answers
+from .checked import check_shapes
 from .spec import FaceSpec, face_to_tensor
 
 if TYPE_CHECKING:  # the webcam starts without Keras and pandas
@@ -74,10 +74,12 @@ def load_model(name: Path | str) -> "tuple[keras.Model, Card]":
     folder, card = run_folder(name), read_card(name)
     keras = import_keras()
     try:
-        return keras.saving.load_model(folder / "model.keras", compile=False, safe_mode=True), card
-    except (ValueError, OSError, KeyError, zipfile.BadZipFile) as error:
+        model = keras.saving.load_model(folder / "model.keras", compile=False, safe_mode=True)
+    except Exception as error:  # a damaged or foreign file makes Keras raise errors of any kind
         raise DataError(f"{folder / 'model.keras'}: not readable as a Keras model ({error}); "
                         "fetch or train it again") from error
+    check_shapes(model, card.spec, folder / "model.keras")
+    return model, card
 
 
 def predict_probabilities(model: "keras.Model", pixels: np.ndarray, spec: FaceSpec,

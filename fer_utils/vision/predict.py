@@ -11,6 +11,7 @@ import numpy as np
 from ..errors import DataError
 from ..labels import EMOTIONS, N_CLASSES
 from ..metrics import apply_temperature
+from ..networks.checked import check_answers
 from ..networks.export import onnx_file
 from ..networks.runs import read_card
 from ..networks.spec import face_to_tensor
@@ -65,6 +66,7 @@ class Predictor:
         self.spec = self.card.spec
         self.detector = make_detector(detector) if isinstance(detector, str) else detector
         self._network = (_onnx if engine == "onnx" else _keras)(model, threads)
+        check_answers(self._network, self.spec, self.card.folder / f"model.{engine}")
 
     def with_detector(self, detector: Detector) -> Self:
         """Return this predictor with another detector; both share one network."""

@@ -1,6 +1,7 @@
 """Cards and trained networks on disk."""
 
 import json
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ from fer_utils.data.drawn import draw_faces
 from fer_utils.errors import DataError
 from fer_utils.networks import runs
 from fer_utils.networks.card import Card, pack_answers
+from fer_utils.networks.checked import check_answers
 from fer_utils.networks.spec import FaceSpec
 from tests.cards import card, card_values, scored
 
@@ -58,6 +60,10 @@ def test_a_card_reports_privatetest_or_what_takes_its_place():
     ({"temperature": 0}, "temperature must be a positive number or null, got 0"),
     ({"temperature": float("nan")}, "temperature must be a positive number or null, got nan"),
     ({"temperature": float("inf")}, "temperature must be"),
+    ({"temperature": -1}, "temperature must be a positive number"),
+    ({"temperature": 5e-324}, "temperature must be from 0.01 to 100, got 5e-324"),
+    ({"temperature": 1e300}, "temperature must be from 0.01 to 100"),
+    ({"spec": {"size": 10**9, "channels": 1, "scaling": "unit"}}, "spec.size must be at most 1000, got 1000000000"),
     ({"parameters": "many"}, "parameters must be a whole number, got many"),
     ({"config": card_values()["config"] | {"protocol": "other"}}, "config.protocol must be official or leaky"),
     ({"spec": {"size": 48, "colour": True}}, "spec is wrong: FaceSpec has no"),
@@ -108,11 +114,43 @@ def test_a_missing_network_is_named_with_a_remedy(tmp_path):
         runs.run_folder(tmp_path)
 
 
-def test_a_damaged_network_is_named(tmp_path):
+def dense(units, *shape, activation="softmax"):
+    import keras
+
+    return keras.Sequential([keras.Input(shape), keras.layers.Flatten(), keras.layers.Dense(units, activation)])
+
+
+def test_a_damaged_network_and_one_of_other_shapes_are_named(tmp_path):
     write_card(tmp_path, card_values())
-    (tmp_path / "model.keras").write_bytes(b"not a zip")
-    with pytest.raises(DataError, match="model.keras"):
+    file = tmp_path / "model.keras"
+    dense(7, 48, 48, 1).save(file)
+    assert runs.load_model(tmp_path)[0].output_shape == (None, 7)
+    with zipfile.ZipFile(file) as archive:
+        parts = {name: archive.read(name) for name in archive.namelist()}
+    for config in (b"[]", b"null", b'{"module": "os", "class_name": "system", "config": {}, "registered_name": null}'):
+        with zipfile.ZipFile(file, "w") as archive:
+            for name, data in (parts | {"config.json": config}).items():
+                archive.writestr(name, data)
+        with pytest.raises(DataError, match="model.keras: not readable as a Keras model"):
+            runs.load_model(tmp_path)
+    file.write_bytes(b"not a zip")
+    with pytest.raises(DataError, match="model.keras: not readable as a Keras model"):
         runs.load_model(tmp_path)
+    for other in (dense(5, 48, 48, 1), dense(7, 32, 32, 1), dense(7, 48, 48, 3), dense(7, 48)):
+        other.save(file)
+        with pytest.raises(DataError, match=r"model.keras: takes .* by its card.json it takes .*48, 48, 1"):
+            runs.load_model(tmp_path)
+
+
+@pytest.mark.parametrize("rows, said", [
+    (np.full((2, 5), 0.2), r"shape \(2, 5\), not \(2, 7\)"), (np.full((2, 8), 1 / 8), r"shape \(2, 8\)"),
+    (1.0, r"shape \(\)"),
+    (np.full((2, 7), np.nan), "no probabilities"), (np.full((2, 7), 3.0), "no probabilities"),
+    (np.array([[2, -1, 0, 0, 0, 0, 0]] * 2), "no probabilities"), (None, "cannot take what its card.json says")])
+def test_answers_that_are_no_probabilities_of_the_emotions_are_refused(rows, said):
+    check_answers(lambda faces: np.eye(7)[:2], FaceSpec(), Path("model.onnx"))
+    with pytest.raises(DataError, match=f"model.onnx: .*{said}"):
+        check_answers(lambda faces: np.asarray(rows) if rows is not None else 1 / 0, FaceSpec(), Path("model.onnx"))
 
 
 def test_the_best_network_is_chosen_on_publictest_among_honest_ones():
