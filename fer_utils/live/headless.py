@@ -9,7 +9,7 @@ from ..vision.draw import annotate_live, mirrored
 from ..vision.pipeline import Pipeline
 from ..vision.predict import Predictor, live_predictor
 from ..vision.track import SMOOTH_S
-from ..vision.video import Frame, open_source
+from ..vision.video import Frame, native_path, open_source
 from .recording import Recording
 
 TABLE_COLUMNS = ("time", "frame", "face", "x", "y", "width", "height", "score", "emotion", *EMOTIONS)
@@ -39,6 +39,7 @@ def annotate_video(source: str | Path | int, out: str | Path, model: str | Path 
 
     if seconds is not None and not seconds > 0:
         raise ValueError(f"seconds must be above 0, got {seconds:g}")
+    out = Path(native_path(out))
     predictor = live_predictor(model, detector)
     with open_source(source) as frames, only_one(out, "another annotated video is being written into this folder"):
         left = sorted(Path(out).glob("recording-*.mkv"))

@@ -12,6 +12,7 @@ from ..data.faceset import FaceSet
 from ..labels import EMOTIONS
 from .images import read_photo
 from .track import match_boxes
+from .video import native_path
 
 CLIP_WIDTH, CLIP_HEIGHT, CLIP_FPS = 640, 480, 30
 CROWD_WIDTH, CROWD_HEIGHT = 1280, 720
@@ -38,7 +39,7 @@ def write_clip(path: Path | str, faces: int = 1, frames: int = 150, drawn: bool 
     """
     from matplotlib.cbook import get_sample_data
 
-    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"mp4v"), CLIP_FPS, (CLIP_WIDTH, CLIP_HEIGHT))
+    writer = cv2.VideoWriter(native_path(path), cv2.VideoWriter.fourcc(*"mp4v"), CLIP_FPS, (CLIP_WIDTH, CLIP_HEIGHT))
     if not writer.isOpened():
         raise OSError(f"{path}: cannot be written")
     # Out of focus, as behind a face; it also makes the clip small.

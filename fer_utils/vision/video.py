@@ -62,6 +62,19 @@ def _frame_rate(capture: cv2.VideoCapture, lowest: float, highest: float) -> flo
     return fps if lowest <= fps <= highest else FALLBACK_FPS
 
 
+def native_path(path: str | Path) -> str:
+    """Return a path for OpenCV and FFmpeg: absolute, because a relative "12:30.mp4" is taken for an address.
+
+    Raises `CameraError` where it is not UTF-8: OpenCV would end the process.
+    """
+    path = os.path.abspath(path)
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        raise CameraError(f"{path!r}: this name is not UTF-8, so OpenCV cannot open it; rename it") from None
+    return path
+
+
 class FrameSource(ABC):
     """A source of frames: iterate over it, inside a ``with``.
 
@@ -116,11 +129,7 @@ class VideoFile(FrameSource):
     """
 
     def __init__(self, path: str | Path):
-        path = self._path = os.path.abspath(path)  # FFmpeg takes a relative "12:30.mp4" for an address
-        try:
-            path.encode()
-        except UnicodeEncodeError:  # OpenCV would end the process
-            raise CameraError(f"{path!r}: this name is not UTF-8, so OpenCV cannot open it; rename the file") from None
+        path = self._path = native_path(path)
         if problem := why_unreadable(path):
             raise CameraError(f"{path}: {problem}")
         self._capture = cv2.VideoCapture(path)

@@ -307,3 +307,16 @@ class TestCommand:
         except SystemExit as stop:
             status = stop.code
         assert status == 1 and says in capsys.readouterr().err
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has names that are not UTF-8")
+def test_a_folder_that_opencv_cannot_name_is_an_error_and_one_with_a_colon_is_not(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    source = write_video(tmp_path / "in.avi", frames=3, codec="MJPG")
+    for write in (lambda out: annotate_video(source, out, FakePredictor(), progress=False),
+                  lambda out: scenes.write_clip(out, frames=1)):
+        with pytest.raises(CameraError, match="not UTF-8, so OpenCV cannot open it; rename it"):  # and no crash
+            write(os.fsdecode(b"caf\xe9"))
+    assert not os.path.exists(b"caf\xe9")
+    assert annotate_video(source, "12:30", FakePredictor(), progress=False)["frames"] == 3
+    assert (tmp_path / "12:30" / "annotated.mp4").is_file()
