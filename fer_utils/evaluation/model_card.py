@@ -55,7 +55,9 @@ def model_card(card: Card) -> str:
     copies = result["n"] - clean["n"] if clean["n"] else 0
     return pages.get_template("model_card.md").render(
         card=card, config=card.config, emotions=EMOTIONS, usage=usage, result=result, clean=clean, copies=copies,
-        real=real, drawn=drawn, faces=faces_name(card), labelled="FER2013" if real else "the faces that it learnt from",
+        # Whoever trains on faces of their own says which licence the network has; the Hub takes a page without one.
+        real=real, drawn=drawn, ours=(real or drawn) and not card.values.get("adopted"),
+        faces=faces_name(card), labelled="FER2013" if real else "the faces that it learnt from",
         weights=(card.folder / "model.keras").is_file(),
         scores=_score_rows(card), classes=_class_rows(result), weakest=_weakest(result), rarest=_rarest(result),
         metadata=_results(card), training=training_text(card), command=retrain_command(card),

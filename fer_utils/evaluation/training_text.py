@@ -32,7 +32,8 @@ _FER2013_FACES = (35_887, 28_709)
 def is_fer2013(card: Card) -> bool:
     """Return whether a network was trained on FER2013, and not on a sample of it, faces of one's own or drawn ones.
 
-    Every layout of FER2013 has one of two numbers of faces; a card says "FER2013" of all faces that are not drawn.
+    Every layout of FER2013 has one of two numbers of faces; cards of earlier versions say "FER2013" of all faces that
+    are not drawn.
     """
     return card.title.startswith("FER2013") and card.values["data"].get("faces") in _FER2013_FACES
 

@@ -2,6 +2,7 @@
 import csv
 import io
 import json
+import math
 import os
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -16,7 +17,7 @@ import pandas as pd
 
 from .. import files
 from ..errors import DataError
-from ..labels import EMOTIONS
+from ..labels import EMOTIONS, N_CLASSES
 from ..vision.predict import Face
 
 FACES, PROGRESS, SETTINGS, ERRORS = "faces.csv", "progress.jsonl", "settings.json", "errors.csv"
@@ -189,28 +190,56 @@ def _cells(face: Face) -> tuple[float, ...]:
 
 
 def _valid_records(out: Path) -> tuple[list[Record], int]:
-    """Return the journal's records up to the first that does not fit faces.csv, and their length in bytes."""
+    """Return the journal's records up to the first that does not fit faces.csv, and their length in bytes.
+
+    A line that was cut off is the last one, and does not count; `DataError` names another that is damaged.
+    """
     faces, progress = out / FACES, out / PROGRESS
     size = faces.stat().st_size if faces.is_file() else 0
-    records, length = [], 0
-    for line in progress.read_bytes().splitlines(keepends=True) if progress.is_file() else ():
+    records: list[Record] = []
+    lines = progress.read_bytes().splitlines(keepends=True) if progress.is_file() else []
+    if lines and not lines[-1].endswith(b"\n"):
+        lines.pop()
+    for number, line in enumerate(lines, 1):
         try:
-            record = Record(**json.loads(line))
-        except (ValueError, TypeError):
-            break
-        if record.bytes > size or not line.endswith(b"\n"):
-            break
-        records.append(record)
-        length += len(line)
-    return records, length
+            records.append(_record(json.loads(line), records))
+        except (ValueError, TypeError) as error:
+            raise DataError(f"{progress}, line {number}: is damaged ({error}); put back a copy of this file, or "
+                            "collect into a new folder") from error
+    fit = sum(record.bytes <= size for record in records)  # the first ones, since their bytes only rise
+    return records[:fit], sum(map(len, lines[:fit]))
+
+
+def _record(values: dict[str, Any], before: Sequence[Record]) -> Record:
+    """Return a line of the journal as a record; TypeError: it has other fields, or values that cannot be."""
+    record = Record(**values)
+    if not all(isinstance(text, str) for text in (record.source, record.kind, record.state, record.note)):
+        raise TypeError("source, kind, state and note must be texts")
+    counts = (record.position, record.faces, record.bytes, record.rows)
+    if not all(type(count) is int and count >= 0 for count in counts):
+        raise TypeError("position, faces, bytes and rows must be whole numbers from 0")
+    if before and (record.bytes < before[-1].bytes or record.rows < before[-1].rows):
+        raise TypeError("bytes and rows must not fall")
+    return record
 
 
 def read_settings(out: Path | str) -> Settings:
     """Return the settings that a folder's faces were collected with; `DataError` where they cannot be read."""
     file, remedy = Path(out) / SETTINGS, "collect into a new folder"
     try:
-        return Settings(**files.read_json(file, remedy))
-    except TypeError as error:
+        settings = Settings(**files.read_json(file, remedy))
+        texts = (settings.model, settings.weights, settings.detector, settings.confusion_usage)
+        confusion = np.array(settings.confusion)
+        if not all(isinstance(text, str) for text in texts):
+            raise TypeError("model, weights, detector and confusion_usage must be texts")
+        if type(settings.every) not in (int, float) or not 0 <= settings.every < math.inf:
+            raise TypeError("every must be a number of seconds, 0 or more")
+        if confusion.shape != (N_CLASSES, N_CLASSES) or confusion.dtype.kind not in "iu" or confusion.min() < 0:
+            raise TypeError(f"confusion must be {N_CLASSES} rows of {N_CLASSES} counts")
+        return settings
+    except (TypeError, ValueError, OverflowError) as error:
+        if isinstance(error, DataError):
+            raise
         raise DataError(f"{file}: not the settings of an event ({error}); {remedy}") from error
 
 

@@ -124,6 +124,7 @@ def test_a_name_breaks_neither_metadata_nor_a_table_nor_the_code(tmp_path):
 @pytest.mark.parametrize("data, named, kind", [
     ({"title": "FER2013", "faces": 35_887}, None, "fer2013"),
     ({"title": "FER2013", "faces": 700}, "700 faces that are not the whole of FER2013", "other-faces"),
+    ({"title": "own faces", "faces": 35_887}, "own faces", "other-faces"),
     ({"title": "FER2013"}, "faces that are not the whole of FER2013", "other-faces"),
     ({"title": "drawn faces, not FER2013", "faces": 35_887}, "drawn faces, not FER2013", "other-faces")])
 @pytest.mark.parametrize("protocol", ["official", "leaky"])
@@ -132,6 +133,8 @@ def test_other_faces_are_not_called_fer2013(data, named, kind, protocol, tmp_pat
     text = model_card(Card.from_dict(values, tmp_path))
     found = metadata(text)
     assert ("datasets" in found) is (named is None) and ("Trained on" in text) is (named is not None)
+    ours = named is None or "drawn" in named
+    assert found.get("license") == ("mit" if ours else None) and ("MIT, like the project" in text) is ours
     assert named is None or (f"> **Trained on: {named}.**" in text and f"**Faces:** {named}, official" in text)
     [entry] = found["model-index"][0]["results"]
     assert entry["dataset"]["type"] == (kind if protocol == "official" else f"{kind}-leaky")

@@ -1,5 +1,7 @@
 """The table on disk: whatever stops the writing, what was finished is there, and only one process writes."""
 
+import json
+import math
 import shutil
 from dataclasses import replace
 from datetime import datetime
@@ -111,9 +113,30 @@ def test_faces_collected_differently_are_not_mixed(tmp_path):
                             ({"confusion": [[0] * 7] * 7}, r"\(confusion\)")):
         with pytest.raises(DataError, match=message), store.open_table(tmp_path, replace(SETTINGS, **change)):
             pass
-    (tmp_path / store.SETTINGS).write_text('{"model": "net"}')
-    with pytest.raises(DataError, match="not the settings of an event.*new folder"):
-        store.read_settings(tmp_path)
+    good = json.loads((tmp_path / store.SETTINGS).read_text())
+    for damaged in ({"model": "net"}, [], None, good | {"every": -1}, good | {"every": "x"}, good | {"every": math.nan},
+                    good | {"model": 3}, good | {"confusion": [[1] * 7] * 6}, good | {"confusion": [[-1] * 7] * 7},
+                    good | {"confusion": [[1], [1, 2]]}, good | {"confusion": "x"}, good | {"more": 1}):
+        (tmp_path / store.SETTINGS).write_text(json.dumps(damaged))
+        with pytest.raises(DataError, match="not the settings of an event.*new folder"):
+            store.read_settings(tmp_path)
+
+
+@pytest.mark.parametrize("damage", [
+    lambda record: [], lambda record: None, lambda record: {"source": "a"},
+    *(lambda record, change=change: record | change for change in (
+        {"bytes": "1"}, {"bytes": 1}, {"rows": -1}, {"source": 3}, {"faces": 1.5}))])
+def test_a_damaged_line_of_the_journal_is_named_and_no_face_is_lost(damage, tmp_path):
+    with store.open_table(tmp_path, SETTINGS) as table:
+        add_photo(table, "a.jpg")
+        add_photo(table, "b.jpg")
+    journal, faces = tmp_path / store.PROGRESS, (tmp_path / store.FACES).read_bytes()
+    lines = journal.read_text().splitlines()
+    journal.write_text("\n".join([lines[0], json.dumps(damage(json.loads(lines[1]))), *lines[2:]]) + "\n")
+    for use in (store.read_faces, store.read_journal, lambda out: store.open_table(out, SETTINGS).__enter__()):
+        with pytest.raises(DataError, match=r"progress\.jsonl, line 2: is damaged .*new folder"):
+            use(tmp_path)
+    assert (tmp_path / store.FACES).read_bytes() == faces
 
 
 def test_a_faces_csv_of_something_else_is_not_overwritten(tmp_path):
