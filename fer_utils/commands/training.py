@@ -1,5 +1,6 @@
-"""Commands of data and training: data, train, average, export, zoo."""
+"""Commands of data and training: data, train, average, adopt, export, zoo."""
 
+import re
 import sys
 import warnings
 from argparse import Namespace
@@ -52,6 +53,20 @@ def add_training_commands(add: Any) -> None:
     sub.add_argument("runs", nargs="+", metavar="RUN",
                      help="two or more, where one started from another's weights; who is named twice counts twice")
     sub.add_argument("--out", type=Path, required=True, metavar="DIR", help="the run folder to write")
+
+    sub = command(add, "adopt", adopt_command, needs=("tf2onnx",))
+    sub.add_argument("file", type=Path, metavar="FILE", help="a network: .onnx, .keras, .h5 or .tflite")
+    sub.add_argument("--name", required=True, help="what to call it; its run folder is models/runs/NAME")
+    sub.add_argument("--labels", required=True, metavar="NAME,NAME,…",
+                     help="a name for each of its outputs, in their order; contempt, other or - is left out")
+    sub._negative_number_matcher = re.compile(r"-\d")  # so that argparse takes -1..1 for a value, as it takes -1
+    sub.add_argument("--scale", required=True, metavar="LOW..HIGH",
+                     help="what black and white are for it: 0..1, -1..1, 0..255; or standard, or imagenet")
+    sub.add_argument("--input", metavar="HxWxC", help="its height, width and channels, such as 64x64x1; default: as "
+                                                      "the file says")
+    sub.add_argument("--logits", action="store_true", help="its outputs are logits: add a softmax")
+    sub.add_argument("--enlarge", default="linear", help="how its own code makes a face larger: linear or cubic")
+    sub.add_argument("--source", default="", metavar="TEXT", help="where it is from, for its card and tables")
 
     sub = command(add, "export", export_command, data=False, needs=("keras",))
     sub.add_argument("run", metavar="NAME_OR_RUN_DIR")
@@ -171,6 +186,39 @@ def _trained(folder: Path) -> Outcome:
     lines = [f"{card.model} on {card.title}, {card.split}: best epoch {card.best_epoch} of {card.epochs_run}, "
              f"{card.minutes:.1f} minutes",
              *(score_line(usage, part) for usage, part in card.scores.items()), f"run folder: {folder}"]
+    return Outcome({"run": folder, **card.values}, "\n".join(lines))
+
+
+def adopt_command(args: Namespace) -> Outcome:
+    """Make a run folder of a network that was trained elsewhere, and score it."""
+    from ..data import load
+    from ..networks.adopt import Adoption, adopt
+
+    shape = None
+    if args.input:
+        sizes = args.input.lower().split("x")
+        if len(sizes) != 3 or not all(size.isdecimal() for size in sizes):
+            raise ValueError(f"--input {args.input}: must be height, width and channels, such as 64x64x1")
+        shape = (int(sizes[0]), int(sizes[1]), int(sizes[2]))
+    labels = tuple(label.strip() for label in args.labels.split(","))
+    folder = adopt(Adoption(args.file, args.name, labels, args.scale, shape, args.enlarge, args.logits, args.source),
+                   load.load(args.data))
+    return _adopted(folder)
+
+
+def _adopted(folder: Path) -> Outcome:
+    from ..networks.runs import read_card
+
+    card: Card = read_card(folder)
+    known = card.adopted
+    lines = [f"{card.name}: {card.origin}",
+             f"It takes faces of {known['input']} ({known['layout']}), scaled to {known['scale']}, and gives "
+             f"{known['outputs']}"]
+    if known["dropped"]:
+        lines.append(f"Left out, the others then sum to 1: {', '.join(known['dropped'])}")
+    if known["missing"]:
+        lines.append(f"It cannot name {', '.join(known['missing'])}: the probability is always 0")
+    lines += [*(score_line(usage, part) for usage, part in card.scores.items()), f"run folder: {folder}"]
     return Outcome({"run": folder, **card.values}, "\n".join(lines))
 
 

@@ -121,6 +121,11 @@ class Card:
         return [(stage["name"], stage["seconds"]) for stage in stages]
 
     @property
+    def adopted(self) -> dict[str, Any]:
+        """What ``adopt`` knows of a network that was trained elsewhere; empty for one that was trained here."""
+        return self.values.get("adopted") or {}
+
+    @property
     def training(self) -> str:
         """What sets the training apart: "augmentation strong, seed 1", or "plain"."""
         text = ", ".join(self._differences()) or "plain"
@@ -133,6 +138,8 @@ class Card:
         return text if self.honest else text.replace("over-sampled", "leaky")
 
     def _differences(self) -> list[str]:
+        if self.adopted:
+            return ["trained elsewhere"]
         balance, augment, seed = (self.config[name] for name in ("balance", "augment", "seed"))
         words = {"none": "", "over": "over-sampled", "under": "under-sampled", "class_weights": "class weights"}
         found = ("" if augment == "none" else f"augmentation {augment}", words.get(balance, balance),
@@ -209,7 +216,7 @@ _FIELDS: _Fields = {
     "temperature": _TEMPERATURE, "mflops": _NUMBER, "seconds": _NUMBER}
 # Cards of earlier versions, and of networks that were scored less, lack these.
 _OPTIONAL_FIELDS: _Fields = {
-    "averaged": _NAMES, "recipe": _MAPPING, "recipe.commit": _STRING, "recipe.stages": _STAGES,
+    "averaged": _NAMES, "adopted": _MAPPING, "recipe": _MAPPING, "recipe.commit": _STRING, "recipe.stages": _STAGES,
     "config.teachers": _NAMES, "precision": _TEXT, "versions": _MAPPING,
     "data.train": _WHOLE, "data.faces": _WHOLE,
     **dict.fromkeys(("config.start", "config.weights", "config.optimizer", "config.schedule"), _TEXT),

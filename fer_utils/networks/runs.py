@@ -12,7 +12,8 @@ from ..labels import N_CLASSES
 from ..metrics import scores
 from .backend import import_keras
 from .card import Card, pack_answers
-from .checked import check_shapes
+from .checked import check_answers, check_shapes
+from .onnx_network import OnnxNetwork
 from .spec import FaceSpec, face_to_tensor
 
 if TYPE_CHECKING:  # the webcam starts without Keras and pandas
@@ -27,14 +28,20 @@ def run_folder(name: Path | str, weights: bool = True) -> Path:
     `weights=False` also finds a card without weights, which are too large to share. DataError lists the networks.
     """
     for folder in (Path(name), paths.MODELS / str(name), paths.RUNS / str(name)):
-        if (folder / "card.json").is_file() and (not weights or (folder / "model.keras").is_file()):
+        if (folder / "card.json").is_file() and (not weights or network_file(folder)):
             return folder
     if (Path(name) / "state.json").is_file():
         raise DataError(f"{name}: training has not finished; run the same train command again, it goes on")
-    known = sorted(p.parent.name for root in (paths.MODELS, paths.RUNS) for p in root.glob("*/model.keras"))
+    known = sorted(p.parent.name for root in (paths.MODELS, paths.RUNS) for p in root.glob("*/card.json")
+                   if network_file(p.parent))
     raise DataError(f"no trained network {str(name)!r} (a folder with model.keras and card.json): "
                     f"{'there are ' + ', '.join(known) if known else 'there is none yet'}; "
                     "train one with: python -m fer_utils train --model cnn3")
+
+
+def network_file(folder: Path) -> Path | None:
+    """Return the file that holds a network's weights: model.keras, else model.onnx (an adopted network); None: none."""
+    return next((file for file in (folder / "model.keras", folder / "model.onnx") if file.is_file()), None)
 
 
 def read_card(name: Path | str) -> Card:
@@ -50,7 +57,7 @@ def trained_cards(names: Sequence[Path | str] = (), fingerprint: str | None = No
     """
     folders = [run_folder(name, weights=False) for name in names] or sorted(
         p.parent for root in (paths.MODELS, paths.RUNS) for p in root.glob("*/card.json")
-        if root == paths.MODELS or (p.parent / "model.keras").is_file())
+        if root == paths.MODELS or network_file(p.parent))
     cards = [Card.read(folder) for folder in folders]
     cards = [card for card in cards if fingerprint in (None, card.fingerprint)]
     if not cards:
@@ -70,8 +77,15 @@ def best_card(cards: Iterable[Card]) -> Card:
 
 
 def load_model(name: Path | str) -> "tuple[keras.Model, Card]":
-    """Read a trained network and its card; DataError if there is none of that name or a file is damaged."""
+    """Read a trained network and its card; DataError if there is none of that name or a file is damaged.
+
+    A network that has only model.onnx (`adopt`) is an `OnnxNetwork`: it answers, but has no layers.
+    """
     folder, card = run_folder(name), read_card(name)
+    if not (folder / "model.keras").is_file():
+        network = OnnxNetwork(folder / "model.onnx")
+        check_answers(network, card.spec, folder / "model.onnx")
+        return network, card
     keras = import_keras()
     try:
         model = keras.saving.load_model(folder / "model.keras", compile=False, safe_mode=True)
