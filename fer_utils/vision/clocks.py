@@ -13,7 +13,7 @@ _EXIF = ((36867, 36881, "exif"), (36868, 36882, "exif digitized"), (306, 36880, 
 """Tags of a moment (DateTimeOriginal, DateTimeDigitized, DateTime), those of its zone (OffsetTime…), what to call it.
 
 The best evidence comes first: DateTime is the last change by a camera or an editor."""
-_DATE = re.compile(r"(\d{4})[-:/.](\d\d?)[-:/.](\d\d?)[T ]+(\d\d?):(\d\d)(?::(\d\d))?(?:[.,]\d+)?"
+_DATE = re.compile(r"(\d{4})[-:/.](\d\d?)[-:/.](\d\d?)[T ]+(\d\d?):(\d\d?)(?::(\d\d?))?(?:[.,]\d+)?"
                    r"\s*(Z|[+-]\d\d:?\d\d)?")
 _HEADER = 1 << 26  # bytes of an MP4's header; those of other videos are within the first of them
 _HEAD = 1 << 20
