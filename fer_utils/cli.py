@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from contextlib import nullcontext, redirect_stdout
 from typing import NoReturn
 
-from . import errors, files
+from . import errors
 from .commands import faces, lab, scores, training
 
 
@@ -56,6 +56,8 @@ def _sentence(error: Exception) -> str:
     place = isinstance(error, OSError) and (error.filename2 or error.filename)
     if not isinstance(error, OSError) or not error.strerror or not isinstance(place, (str, bytes, os.PathLike)):
         return str(error)
+    from . import files  # which loads numpy
+
     name = files.PART.sub("", os.fsdecode(place))
     return (f"{name}: {error.strerror}; is this the right place, may you read and write there, and is there room on "
             "the disk?")

@@ -109,7 +109,7 @@ class FaceSet:
         return digest.hexdigest()
 
 
-def is_fer2013(emotion: np.ndarray) -> bool:
+def has_fer2013_counts(emotion: np.ndarray) -> bool:
     """Return whether labels, int (N,), are those of all of FER2013 or of some of its parts, by the faces of each class.
 
     Its layouts hold the same faces, but some in another order, or compressed as JPEG.

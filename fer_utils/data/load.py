@@ -15,7 +15,7 @@ from .. import paths
 from ..errors import DataError
 from ..files import cached_arrays
 from .drawn import draw_faces
-from .faceset import FaceSet, is_fer2013
+from .faceset import FaceSet, has_fer2013_counts
 from .layouts import Found, NoLayoutError, recognise_layout
 from .parse import read_found
 from .places import MAX_FACES, reading_errors
@@ -76,7 +76,7 @@ def _load_found(found: Found, cache: bool) -> FaceSet:
         arrays = read_found(found)
     found.place.leave_out("copies of faces in the other files", *map(str, arrays.pop("left_out")))
     return FaceSet(arrays["pixels"], arrays["emotion"], arrays["usage"], str(found.source), found.layout,
-                   is_fer2013(arrays["emotion"]), found.place.notes())
+                   has_fer2013_counts(arrays["emotion"]), found.place.notes())
 
 
 def _source_key(found: Found) -> str:
