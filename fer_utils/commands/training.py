@@ -54,6 +54,15 @@ def add_training_commands(add: Any) -> None:
                      help="two or more, where one started from another's weights; who is named twice counts twice")
     sub.add_argument("--out", type=Path, required=True, metavar="DIR", help="the run folder to write")
 
+    _add_adopt(add)
+
+    sub = command(add, "export", export_command, data=False, needs=("keras",))
+    sub.add_argument("run", metavar="NAME_OR_RUN_DIR")
+
+    command(add, "zoo", zoo_command, data=False, needs=("keras",))
+
+
+def _add_adopt(add: Any) -> None:
     sub = command(add, "adopt", adopt_command, needs=("tf2onnx",))
     sub.add_argument("file", type=Path, metavar="FILE", help="a network: .onnx, .keras, .h5 or .tflite")
     sub.add_argument("--name", required=True, help="what to call it; its run folder is models/runs/NAME")
@@ -67,11 +76,6 @@ def add_training_commands(add: Any) -> None:
     sub.add_argument("--logits", action="store_true", help="its outputs are logits: add a softmax")
     sub.add_argument("--enlarge", default="linear", help="how its own code makes a face larger: linear or cubic")
     sub.add_argument("--source", default="", metavar="TEXT", help="where it is from, for its card and tables")
-
-    sub = command(add, "export", export_command, data=False, needs=("keras",))
-    sub.add_argument("run", metavar="NAME_OR_RUN_DIR")
-
-    command(add, "zoo", zoo_command, data=False, needs=("keras",))
 
 
 def data_command(args: Namespace) -> Outcome:

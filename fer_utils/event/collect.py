@@ -24,7 +24,7 @@ from ..vision.predict import Face, Predictor
 from ..vision.sources import Source, find_sources, public_address
 from ..vision.video import FALLBACK_FPS, Frame, VideoFile, every_moment, open_source
 from .shares import known_confusion
-from .store import EventTable, Recording, Settings, count_kinds, open_table, read_errors
+from .store import EventTable, Footage, Settings, count_kinds, open_table, read_errors
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -170,12 +170,12 @@ def _collect_video(path: str, table: EventTable, workers: _Workers, bar: tqdm) -
             pipeline.follow(faces, seconds)  # the same faces in the same order get the same numbers
     state, problems = "done", []
 
-    def looked() -> Iterator[tuple[Recording, int, float, dict[int, Face]]]:
+    def looked() -> Iterator[tuple[Footage, int, float, dict[int, Face]]]:
         """Give what is to be written of each frame; an error in here is the video's, and not the table's."""
         nonlocal state
         try:
             with VideoFile(path) as video:
-                recording = Recording(path, "video", *video_time(path, video.duration or 0))
+                recording = Footage(path, "video", *video_time(path, video.duration or 0))
                 last = position / video.fps
                 wanted = video.frames(position, every_moment(every))
                 for frame, look in workers.ahead(lambda frame: pipeline.look(frame.image), wanted):
@@ -221,7 +221,7 @@ def _collect_camera(source: Source, table: EventTable, workers: _Workers, bar: t
     with open_source(source) as camera:
         began = datetime.now()
         name = f"camera {public_address(source.address)}, {began:%Y-%m-%d %H:%M:%S}"
-        recording = Recording(name, "camera", began, "camera")
+        recording = Footage(name, "camera", began, "camera")
         try:
             for frame, look in workers.ahead(lambda frame: pipeline.look(frame.image), frames()):
                 try:

@@ -52,7 +52,7 @@ class Record:
 
 
 @dataclass(frozen=True)
-class Recording:
+class Footage:
     """A video or a camera's recording."""
 
     source: str
@@ -132,7 +132,7 @@ class EventTable:
                      for face in faces])
         self.mark(source, "photo", "done", faces=len(faces))
 
-    def add_frame(self, recording: Recording, index: int, seconds: float, faces: Mapping[int, Face]) -> None:
+    def add_frame(self, recording: Footage, index: int, seconds: float, faces: Mapping[int, Face]) -> None:
         """Write the faces of a frame, by track: the frame's number, and its seconds from the recording's start."""
         when = (recording.began + timedelta(seconds=seconds)).isoformat(" ", "milliseconds")
         self._write([(recording.source, recording.kind, when, recording.clock, index, seconds, track, *_cells(face))

@@ -67,7 +67,7 @@ def test_a_full_disk_ends_it_and_loses_nothing_finished(tmp_path, limited_files,
 
 
 def test_a_frames_faces_come_back_in_their_order_under_their_time(tmp_path):
-    recording = store.Recording("walk.avi", "video", datetime(2024, 6, 1, 18), "file")
+    recording = store.Footage("walk.avi", "video", datetime(2024, 6, 1, 18), "file")
     wide, small = (Face((0, 0, side, side), 0.5, np.eye(7, dtype=np.float32)[side % 7]) for side in (90, 30))
     with store.open_table(tmp_path, SETTINGS) as table:
         add_photo(table, "photo.jpg")
