@@ -50,6 +50,9 @@ def add_faces_commands(add: Any) -> None:
     sub.add_argument("--host", default="127.0.0.1", help="another address opens it to others, who then need a token")
     sub.add_argument("--port", type=int, default=8866)
     sub.add_argument("--no-browser", dest="browser", action="store_false", help="do not open a browser")
+    sub.add_argument("--name", action="append", default=[], metavar="NAME",
+                     help="the name under which a proxy serves it to others, as photos.example.org; may be given again")
+    sub.add_argument("--visitors", type=int, default=8, help="at most so many pages at a time; default: 8")
 
 
 def _add_network(sub: argparse.ArgumentParser) -> None:
@@ -174,15 +177,8 @@ def event_command(args: Namespace) -> Outcome:
 
 def photo_app_command(args: Namespace) -> Outcome:
     """Serve the photo app (notebook 07) by Voilà, on this machine only."""
-    import subprocess
+    from ..live import server
 
-    from ..live import widgets
-
-    print("Starting the photo app; Voilà says its address. Ctrl-C ends it.", file=sys.stderr)
-    server = subprocess.Popen(widgets.app_command(args.host, args.port, args.browser))
-    try:
-        server.wait()
-    except KeyboardInterrupt:
-        server.terminate()
-        server.wait()  # it ends its kernels first
-    return Outcome({}, "The photo app has ended.", server.returncode != 0)
+    print("Starting the photo app. Ctrl-C ends it.", file=sys.stderr)
+    server.serve(args.host, args.port, args.browser, args.name, args.visitors)
+    return Outcome({}, "The photo app has ended.")

@@ -3,7 +3,6 @@
 Pictures travel in messages and never in traits, because Jupyter may save those in the notebook file. The browser asks
 and the kernel answers, one answer to each question, so no more is sent than can be dealt with.
 """
-import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,7 +13,6 @@ from typing import Any
 import anywidget
 import numpy as np
 
-from .. import paths
 from ..errors import DataError
 from ..labels import COLOURS, EMOTIONS
 from ..vision.emoji import draw_emoji
@@ -193,23 +191,3 @@ class PhotoApp(_AnsweringWidget):
 
 
 browser_camera, photo_app = BrowserCamera, PhotoApp  # as notebooks call them
-
-
-def app_command(host: str = "127.0.0.1", port: int = 8866, browser: bool = True) -> list[str]:
-    """Return the command that serves the photo app, for `subprocess.run`: notebook 07 by Voilà.
-
-    A `host` to listen on other than this computer also asks visitors for a token, which Voilà prints. Raises
-    `DataError` where the notebook is not here.
-    """
-    notebook = paths.NOTEBOOKS / "07_photos.ipynb"
-    if not notebook.is_file():
-        raise DataError(f"{notebook}: not there; run this in the project's folder, or name that in FER_ROOT")
-    # voila.json: a page may talk to its own server alone, so what it shows cannot go elsewhere, and it waits for no
-    # fonts that Voilà would fetch; cells for readers are left out; kernels that no page uses for 30 minutes end.
-    # A page that is left ends its kernel at once. That is Voilà's only POST, which its pages send without the XSRF
-    # token that Jupyter Server would ask for (instead the request needs the kernel's id, which cannot be guessed).
-    command = [sys.executable, "-m", "voila", str(notebook), f"--Voila.ip={host}", f"--port={port}",
-               f"--Voila.config_file_paths={STATIC}"]
-    if host not in ("127.0.0.1", "localhost", "::1"):
-        command.append("--token")
-    return command if browser else [*command, "--no-browser"]

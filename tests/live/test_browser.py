@@ -2,17 +2,12 @@
 
 import contextlib
 import json
-import os
 import re
 import shutil
-import signal
 import socket
-import subprocess
 import sys
 import time
-import urllib.request
 import zipfile
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -21,13 +16,12 @@ import pytest
 from matplotlib.cbook import get_sample_data
 
 from fer_utils.labels import EMOTIONS
-from fer_utils.live import photos, widgets
+from fer_utils.live import photos
+from tests.live.conftest import PATIENCE, end, free_port, serve
 
-ROOT = Path(__file__).resolve().parents[2]
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")
-PATIENCE = 120_000  # ms; a server and a kernel start, maybe beside other work
 
 CAMERA = """\
 from fer_utils.live import widgets
@@ -65,48 +59,6 @@ def page(browser):
     context.close()
 
 
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-def serve(command, port, home):
-    """Start a server with its own home, temporary folder and log; wait until it listens."""
-    for name in ("home", "tmp"):
-        (home / name).mkdir()
-    places = {"HOME": home / "home", "TMPDIR": home / "tmp", "JUPYTER_CONFIG_DIR": home / "home",
-              "FER_MODELS": ROOT / "models", "FER_ROOT": ROOT, "FER_CACHE": home / "tmp"}
-    log = open(home / "log", "w")
-    server = subprocess.Popen(command, env={**os.environ, **{k: str(v) for k, v in places.items()}}, cwd=home,
-                              stdout=log, stderr=log, start_new_session=True)
-    until = time.monotonic() + PATIENCE / 1000
-    while True:
-        try:
-            urllib.request.urlopen(f"http://127.0.0.1:{port}/voila/static/" if "voila" in command else
-                                   f"http://127.0.0.1:{port}/api", timeout=5)
-            break
-        except urllib.error.HTTPError:
-            break
-        except OSError:
-            assert server.poll() is None and time.monotonic() < until, (home / "log").read_text()
-            time.sleep(0.2)
-    return server
-
-
-def end(server):
-    os.killpg(server.pid, signal.SIGTERM)
-    server.wait(20)
-
-
-@pytest.fixture(scope="module")
-def voila(tmp_path_factory):
-    port, home = free_port(), tmp_path_factory.mktemp("voila")
-    server = serve(widgets.app_command(port=port, browser=False), port, home)
-    yield f"http://127.0.0.1:{port}/", home
-    end(server)
-
-
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory):
     port, home = free_port(), tmp_path_factory.mktemp("lab")
@@ -132,16 +84,16 @@ def wait_until(page, condition, otherwise):
 
 
 @pytest.fixture(scope="module")
-def app(browser, voila):
+def app(browser, photo_server):
     """The photo app's page, shared by its tests: its kernel takes seconds to start."""
     with contextlib.closing(browser.new_context(viewport={"width": 1280, "height": 900})) as context:
         context.set_default_timeout(PATIENCE)
-        yield open_app(context, voila)
+        yield open_app(context, photo_server)
 
 
-def open_app(context, voila):
+def open_app(context, photo_server):
     page = context.new_page()
-    page.goto(voila[0], timeout=PATIENCE)
+    page.goto(photo_server[0], timeout=PATIENCE)
     page.get_by_role("button", name="Choose photos").wait_for(timeout=PATIENCE)
     return page
 
@@ -219,7 +171,7 @@ def test_the_app_names_the_faces_and_says_what_is_wrong_with_each_bad_photo(clea
         assert page.evaluate("document.body.scrollWidth") <= width
 
 
-def test_another_visitor_does_not_see_a_photo_that_was_dropped(cleared, browser, voila, portrait):
+def test_another_visitor_does_not_see_a_photo_that_was_dropped(cleared, browser, photo_server, portrait):
     transfer = cleared.evaluate_handle("""(bytes) => {
         const data = new DataTransfer();
         data.items.add(new File([new Uint8Array(bytes)], "dropped.jpg", { type: "image/jpeg" }));
@@ -228,9 +180,56 @@ def test_another_visitor_does_not_see_a_photo_that_was_dropped(cleared, browser,
     cleared.dispatch_event(".fer-app", "drop", {"dataTransfer": transfer})
     cleared.locator(".fer-status", has_text="1 face in 1 photo").wait_for()
     with contextlib.closing(browser.new_context()) as context:
-        visitor = open_app(context, voila)
+        visitor = open_app(context, photo_server)
         assert visitor.locator(".fer-item").count() == 0
         visitor.goto("about:blank")  # a page that is left ends its kernel, a closed context does not
+
+
+def test_nothing_of_the_page_can_go_elsewhere_and_nothing_runs_that_is_not_the_apps(cleared):
+    with socket.create_server(("127.0.0.1", 0)) as elsewhere:
+        port = elsewhere.getsockname()[1]
+        came_through = cleared.evaluate("""async (port) => {
+            const through = [], blocked = [];
+            document.addEventListener("securitypolicyviolation", (event) => blocked.push(event.effectiveDirective));
+            await fetch(`http://127.0.0.1:${port}/`, { mode: "no-cors" }).then(() => through.push("fetch"), () => {});
+            try { new WebSocket(`ws://127.0.0.1:${port}/`); } catch { /* refused at once */ }
+            navigator.sendBeacon(`http://127.0.0.1:${port}/`, "photo");
+            new Image().src = `http://127.0.0.1:${port}/photo`;
+            for (const [tag, place, value] of [["script", "textContent", "window.ran = 1"], ["script", "src",
+                `http://127.0.0.1:${port}/`], ["script", "src", "data:text/javascript,window.ran = 1"],
+                ["iframe", "src", `http://127.0.0.1:${port}/`]]) {
+              const element = document.createElement(tag);
+              element[place] = value;
+              document.body.append(element);
+            }
+            const holder = document.createElement("div");
+            holder.innerHTML = "<img src=x onerror='window.ran = 1'>";
+            document.body.append(holder);
+            await new Promise((done) => setTimeout(done, 500));
+            if (window.ran) through.push("script");
+            return [through, new Set(blocked).size];
+        }""", port)
+        elsewhere.settimeout(0.1)
+        with contextlib.suppress(TimeoutError):
+            while True:  # Chromium may connect beforehand, without a word
+                caller = elsewhere.accept()[0]
+                caller.settimeout(0.1)
+                with contextlib.suppress(TimeoutError):
+                    came_through[0].extend(filter(None, [caller.recv(1000)]))
+    assert came_through[0] == [] and came_through[1] >= 4
+
+
+def test_another_website_starts_no_kernel_and_its_link_asks_first(page, photo_server):
+    address, home = photo_server
+    started = (home / "log").read_text().count("Kernel started")
+    page.route("http://elsewhere.test/", lambda route: route.fulfill(content_type="text/html", body=(
+        f"<img src={address}><iframe src={address}></iframe><script src={address}></script>"
+        f"<link rel=prefetch href={address}><a href='{address}?theme=x'>the app</a><a href={address}>here</a>")))
+    page.goto("http://elsewhere.test/")
+    page.get_by_text("here").click()
+    page.get_by_text("Another website led here").wait_for()
+    assert (home / "log").read_text().count("Kernel started") == started
+    assert page.get_by_role("link", name="Open the photo app").get_attribute("href") == "/"
 
 
 def test_the_app_takes_photos_itself(cleared):
@@ -250,10 +249,10 @@ def test_photos_beyond_fifty_are_left_out(cleared, upload):
     assert "2 photos were left out" in cleared.locator(".fer-notices").inner_text()
 
 
-def test_the_kernel_ends_with_its_page_and_nothing_of_the_photos_is_left(cleared, upload, voila, portrait):
+def test_the_kernel_ends_with_its_page_and_nothing_of_the_photos_is_left(cleared, upload, photo_server, portrait):
     upload({"hopper_private.jpg": portrait})
     cleared.locator(".fer-status", has_text="1 face in 1 photo").wait_for()
-    home = voila[1]
+    home = photo_server[1]
     assert list(home.rglob("kernel-*.json"))
     cleared.goto("about:blank")
     wait_until(cleared, lambda: not list(home.rglob("kernel-*.json")), lambda: "the kernel goes on without its page")

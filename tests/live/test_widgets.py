@@ -3,7 +3,9 @@
 import io
 import json
 import os
+import signal
 import sys
+import time
 import zipfile
 import zlib
 from pathlib import Path
@@ -15,7 +17,6 @@ import pytest
 from matplotlib.cbook import get_sample_data
 from PIL import Image
 
-from fer_utils.errors import DataError
 from fer_utils.labels import EMOTIONS
 from fer_utils.live import photos, widgets
 from fer_utils.vision import detect, images
@@ -154,6 +155,42 @@ def test_a_bad_upload_gets_its_line_and_the_next_goes_on(name):
     assert len(answer["faces"]) == 1 and len(files) == 1
 
 
+def test_a_photo_that_keeps_its_decoder_busy_is_given_up(monkeypatch):
+    monkeypatch.setattr(photos, "MAX_SECONDS", 0.3)
+    data = encoded(GRAY)
+    empty = b"\0\0\0\0abCd" + zlib.crc32(b"abCd").to_bytes(4, "big")
+    page, start = app(), time.monotonic()
+    answer, files = page.upload("1", data[:33] + empty * 1_600_000 + data[33:], part=10**8)  # for minutes
+    assert answer["note"] == "Took longer than 0.3 seconds; save it as JPEG." and not files
+    assert time.monotonic() - start < 3 and signal.getsignal(signal.SIGALRM) == signal.SIG_DFL
+    assert page.upload("2", data)[0]["note"] == ""
+
+
+def peak_of_reading(data):
+    """Return by how many MB reading a photo raises this process's memory at most, and the note."""
+    Path("/proc/self/clear_refs").write_text("5")
+    mib = [int(line.split()[1]) >> 10 for line in Path("/proc/self/status").read_text().splitlines()
+           if line.startswith(("VmRSS", "VmHWM"))]
+    note = photos.analyse_photo(data, "photo", Stub()).note
+    peak = next(int(line.split()[1]) >> 10 for line in Path("/proc/self/status").read_text().splitlines()
+                if line.startswith("VmHWM"))
+    return peak - max(mib), note
+
+
+@pytest.mark.skipif(not os.access("/proc/self/clear_refs", os.W_OK), reason="only Linux tells a peak")
+@pytest.mark.parametrize("kind,mode,side,options", [
+    ("WEBP", "RGBA", 5656, {"lossless": True, "method": 0}), ("PNG", "RGBA", 8000, {"compress_level": 1})])
+def test_a_large_photo_needs_no_more_memory_than_documented(kind, mode, side, options):
+    file = io.BytesIO()
+    Image.new(mode, (side, side)).save(file, kind, **options)
+    peak, note = peak_of_reading(file.getvalue())
+    assert note == "No face found." and peak < 520
+    file = io.BytesIO()
+    Image.new("1", (side + 9, side + 9)).save(file, kind)
+    peak, note = peak_of_reading(file.getvalue())
+    assert "pixels are too many" in note and peak < 20
+
+
 def test_an_animation_no_face_and_two_hundred_faces():
     assert "only its first" in app().upload("1", animation(), "moving.gif")[0]["note"]
     page = Page(widgets.photo_app(Stub()))
@@ -283,16 +320,3 @@ def test_the_camera_keeps_the_last_captures_and_survives_a_bad_frame():
         page.ask("capture", [encoded(GRAY, "JPEG")])
     assert len(page.widget.captures) == widgets.MAX_CAPTURES
     assert all(not isinstance(v, bytes) for v in page.widget.get_state().values())
-
-
-def test_the_app_listens_on_this_computer_unless_told_and_then_asks_for_a_token():
-    command = widgets.app_command()
-    assert "--Voila.ip=127.0.0.1" in command and "--token" not in command and "--no-browser" not in command
-    command = widgets.app_command("0.0.0.0", 9000, browser=False)
-    assert {"--Voila.ip=0.0.0.0", "--port=9000", "--token", "--no-browser"} <= set(command)
-
-
-def test_the_app_without_its_notebook_says_where_to_start_it(tmp_path, monkeypatch):
-    monkeypatch.setattr(widgets.paths, "NOTEBOOKS", tmp_path)
-    with pytest.raises(DataError, match="07_photos.ipynb: not there; run this in the project's folder"):
-        widgets.app_command()

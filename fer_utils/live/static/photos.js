@@ -13,7 +13,7 @@ function privacy() {
   const place = here ? "Photos stay on this computer"
     : `Photos go to the computer that runs this page (${location.hostname}) and nowhere else`;
   const until = document.body.dataset.voila === undefined
-    ? "until you clear them or the notebook's kernel ends" : "while this page is open";
+    ? "until you clear them or the notebook's kernel ends" : "while this page is open, and two minutes longer at most,";
   return `${place}. They are held in memory ${until} and are never written to disk, unless you download the result.`;
 }
 
