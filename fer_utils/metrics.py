@@ -134,6 +134,21 @@ def clean_same_mix(part: dict[str, Any]) -> float:
     return float("nan") if matrix is None else accuracy_on_mix(matrix, np.sum(part["confusion"], axis=1))
 
 
+def memory_gap(part: dict[str, Any]) -> tuple[float, float, float]:
+    """Return the memory gap of `scores`, and the ends of its 95 % interval; NaN where it is not known.
+
+    It is the accuracy on the faces with a copy in Training minus that on the clean ones. The interval is that of the
+    difference of two shares (normal approximation).
+    """
+    clean = np.array((part.get("clean") or {}).get("confusion") or np.zeros((N_CLASSES, N_CLASSES)), float)
+    copies = np.asarray(part["confusion"], float) - clean
+    if not (clean.any() and copies.any()):
+        return float("nan"), float("nan"), float("nan")
+    (a, m), (b, n) = ((matrix.trace() / matrix.sum(), matrix.sum()) for matrix in (copies, clean))
+    half = 1.96 * np.sqrt(a * (1 - a) / m + b * (1 - b) / n)
+    return float(a - b), float(a - b - half), float(a - b + half)
+
+
 def per_class_table(result: dict[str, Any]) -> "pd.DataFrame":
     """Return the per-class part of `scores`: precision, recall, f1, support, f1_low, f1_high for each emotion."""
     import pandas as pd

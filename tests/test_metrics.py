@@ -97,6 +97,20 @@ def test_accuracies_on_two_mixes_of_classes_are_made_to_compare(judged):
     assert np.isnan(metrics.clean_same_mix(metrics.scores(true, probabilities)))
 
 
+def test_the_memory_gap_is_the_accuracy_on_copies_less_that_on_clean_faces():
+    rng = np.random.default_rng(1)
+    true, clean = rng.integers(0, 7, 900), rng.random(900) < 0.7
+    right = rng.random(900) < np.where(clean, 0.6, 0.8)
+    answers = np.where(right, true, (true + 1) % 7)
+    gap, low, high = metrics.memory_gap(metrics.scores(true, np.eye(7)[answers], clean))
+    assert gap == pytest.approx(right[~clean].mean() - right[clean].mean())
+    draws = [right[~clean][rng.integers(0, (~clean).sum(), (~clean).sum())].mean()
+             - right[clean][rng.integers(0, clean.sum(), clean.sum())].mean() for _ in range(3000)]
+    np.testing.assert_allclose([low, high], np.percentile(draws, [2.5, 97.5]), atol=0.01)
+    for known in (None, np.zeros(900, bool), np.ones(900, bool)):  # not known, no clean face, only clean faces
+        assert np.isnan(metrics.memory_gap(metrics.scores(true, np.eye(7)[answers], known))).all()
+
+
 @pytest.mark.parametrize("true, says", [([], "no faces"), ([0, -1], "unlabelled"), ([0, 7], "0 to 6")])
 def test_what_cannot_be_scored_is_refused(true, says):
     with pytest.raises(ValueError, match=says):

@@ -21,6 +21,8 @@ def add_scores_commands(add: Any) -> None:
 
     sub = command(add, "results", results_command, needs=("keras",))
     sub.add_argument("--ensemble", action="append", default=[], metavar="NAME+NAME", help="score their mean, too")
+    sub.add_argument("--peer", action="append", default=[], metavar="RUN",
+                     help="an adopted network for the table of peers; what models/peers.csv has of others is kept")
 
     command(add, "cards", cards_command, data=False)
 
@@ -44,7 +46,10 @@ def evaluate_command(args: Namespace) -> Outcome:
              metrics.per_class_table(result).round(3).to_string()]
     if result["exhibit"]:
         lines.insert(0, "EXHIBIT: trained under the leaky protocol, so on most of these very faces.")
-    if not result["same_data"]:
+    if result["adopted"]:
+        lines.insert(1, "It was trained elsewhere, on data that are not known: where these faces are among them, the "
+                        "score flatters.")
+    elif not result["same_data"]:
         lines.insert(1, "It was trained on other data than these (another file, order or sample): where its training "
                         "faces are among these, the score flatters.")
     return Outcome(result, "\n".join(lines))
@@ -74,14 +79,18 @@ def results_command(args: Namespace) -> Outcome:
     from .. import files, paths
     from ..data import ferplus, load
     from ..evaluation import model_card, tables
+    from ..networks.runs import read_card
 
     faces = load.load(args.data)
+    peers = tables.peer_rows(map(read_card, args.peer), faces, paths.MODELS / "peers.csv")
     votes = ferplus.find_ferplus(args.data)
     ensembles = [names.split("+") for names in args.ensemble]
     table = tables.shared_table(faces, ferplus.read_ferplus(votes, faces) if votes else None, ensembles)
     files.write_csv(paths.MODELS / "results.csv", table, float_format="%.6g")
     tables.write_between(paths.ROOT / "README.md", tables.readme_table(table), "results")
     tables.write_between(paths.ROOT / "docs" / "results.md", tables.full_table(table), "results")
+    files.write_csv(paths.MODELS / "peers.csv", peers, float_format="%.6g")
+    tables.write_between(paths.ROOT / "docs" / "results.md", tables.peers_table(table, peers), "peers")
     tables.write_between(paths.MODELS / "README.md", tables.index_table(table, paths.MODELS), "networks")
     model_card.write_model_cards()
     return Outcome({"table": records(table)}, tables.full_table(table))

@@ -20,8 +20,9 @@ def evaluate_run(name: Path | str, faces: FaceSet, usage: str = "PrivateTest", f
 
     Names joined by "+" are an ensemble; with `flip` each network also sees every face mirrored. Clean scores need
     `faces` with their Training part. To `metrics.scores` the result adds what was scored, ``exhibit`` (a network was
-    trained under the leaky protocol, so on most of these faces) and ``same_data`` (False where a network was trained on
-    other data, in which some of these faces may be). DataError: the part is not there, or has no labels.
+    trained under the leaky protocol, so on most of these faces), ``same_data`` (False where a network was trained on
+    other data, in which some of these faces may be) and ``adopted`` (a network was trained elsewhere, on data that are
+    not known). DataError: the part is not there, or has no labels.
     """
     result = evaluate_networks([name] if Path(name).is_dir() else str(name).split("+"), faces, usage, flip)
     del result["answers"]
@@ -41,6 +42,7 @@ def evaluate_networks(names: Sequence[Path | str], faces: FaceSet, usage: str, f
         clean = np.zeros(len(part), bool)  # no face is known to be new to the networks
     return {"model": "+".join(card.name for card in cards), "usage": usage, "data": faces.title, "flip": flip,
             "exhibit": exhibit, "same_data": all(card.fingerprint == faces.fingerprint() for card in cards),
+            "adopted": any(card.adopted for card in cards),
             **score_faces(part, ensemble_probabilities(names, part.pixels, flip), clean)}
 
 

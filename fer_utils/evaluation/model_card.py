@@ -26,7 +26,8 @@ def write_model_cards() -> list[Path]:
 
     DataError, and no page is written: models/ holds no network, or a README.md is there that is not such a page.
     """
-    pages = {card.folder / "README.md": model_card(card) for card in shared_cards()}
+    # Of an adopted network its authors know what a page must say.
+    pages = {card.folder / "README.md": model_card(card) for card in shared_cards() if not card.adopted}
     if not pages:
         raise DataError(f"{paths.MODELS}: holds no folder with a card.json, so there is no network to write a page of; "
                         "run this in the project's folder, or name the folder of networks in FER_MODELS")

@@ -17,7 +17,7 @@ from ..data.ferplus import ferplus_labels
 from ..errors import DataError
 from ..files import write_text
 from ..labels import EMOTIONS, UNLABELLED
-from ..metrics import clean_same_mix, mcnemar, with_interval
+from ..metrics import clean_same_mix, mcnemar, memory_gap, with_interval
 from ..networks import zoo
 from ..networks.card import Card, unpack_answers
 from ..networks.export import write_onnx
@@ -25,13 +25,15 @@ from ..networks.runs import best_card
 from .evaluate import evaluate_networks
 from .markdown import escaped
 
+_GAP = ["memory_gap", "memory_gap_low", "memory_gap_high"]
+_PEER = ["name", "source", "accuracy", "low", "high", "clean_accuracy", "clean_low", "clean_high", *_GAP, "ms"]
 _TRAINED = ["name", "label", "model", "protocol", "balance", "augment", "seed", "scored_on", "accuracy", "low", "high",
             "macro_f1", "macro_f1_low", "macro_f1_high", "clean_accuracy", "clean_same_mix", "clean_macro_f1",
-            "parameters", "mflops", "epochs", "minutes", "data"]
+            "memory_gap", "parameters", "mflops", "epochs", "minutes", "data"]
 _SHARED = ["name", "model", "training", "epochs", "accuracy", "low", "high", "macro_f1", "macro_f1_low",
            "macro_f1_high", "clean_accuracy", "clean_low", "clean_high", "clean_same_mix", "clean_macro_f1",
-           "clean_macro_f1_low", "clean_macro_f1_high", *(f"f1_{name}" for name in EMOTIONS), "ferplus", "mcnemar_p",
-           "parameters", "mflops", "ms", "minutes", "exhibit"]
+           "clean_macro_f1_low", "clean_macro_f1_high", *_GAP, *(f"f1_{name}" for name in EMOTIONS), "ferplus",
+           "mcnemar_p", "parameters", "mflops", "ms", "minutes", "exhibit"]
 README_NETWORKS = ("fer_net", "fer_net_tiny", "vgg16_augmented", "cnn5_bn", "cnn5_bn_leaky")
 """The rows of the README's table: our best, our fastest, project B's best, and projects A and E's without and with
 the leak. docs/results.md has all."""
@@ -42,7 +44,7 @@ def results_table(cards: Iterable[Card]) -> pd.DataFrame:
     """Put the cards of trained networks into one table, best first, exhibits last.
 
     A row has a ``label`` that no other row has, what sets the training apart, the scores (`Card.reported`) with their
-    intervals, those on clean faces, ``clean_same_mix`` (`metrics.clean_same_mix`), and the cost.
+    intervals, those on clean faces, ``clean_same_mix`` and ``memory_gap`` (as in `metrics`), and the cost.
     """
     table = _ranked([_row(card) for card in cards], _TRAINED)
     return table.assign(label=_unique_labels(table), minutes=table["minutes"].astype(float).round(1))
@@ -68,7 +70,7 @@ def _row(card: Card) -> dict[str, Any]:
 def _score_columns(result: dict[str, Any]) -> dict[str, Any]:
     """Return the columns that every row has, of a network or an ensemble, from the result of `metrics.scores`."""
     clean = result.get("clean") or {}
-    columns: dict[str, Any] = {"clean_same_mix": clean_same_mix(result)}
+    columns: dict[str, Any] = {"clean_same_mix": clean_same_mix(result), **dict(zip(_GAP, memory_gap(result)))}
     for part, prefix in ((result, ""), (clean, "clean_")):
         for name, interval in (("accuracy", prefix), ("macro_f1", f"{prefix}macro_f1_")):
             low, high = part.get(f"{name}_interval") or (None, None)
@@ -161,10 +163,29 @@ def shared_table(faces: FaceSet, votes: np.ndarray | None = None,
     return _ranked(rows, _SHARED)
 
 
-def milliseconds(names: Iterable[str], repeats: int = 200) -> dict[str, float]:
-    """Return the median time of networks of the zoo for one face, on one CPU thread in ONNX Runtime.
+def peer_rows(cards: Iterable[Card], faces: FaceSet, file: Path) -> pd.DataFrame:
+    """Return scores, ms and source of networks that were trained elsewhere and adopted, then of others that `file` has.
 
-    They are timed in turn, so that other work on the machine slows all of them alike. Their weights are untrained.
+    DataError: a network was trained here, or scored on other faces than these.
+    """
+    chosen = {card.folder / "model.onnx": card for card in cards}
+    for card in chosen.values():
+        if not card.adopted:
+            raise DataError(f"{card.name}: was trained here; a peer is a network of the command adopt")
+        if card.fingerprint != faces.fingerprint():
+            raise DataError(f"{card.name}: was scored on other faces than {faces.source}; adopt it again with these")
+    ms = milliseconds(chosen)
+    rows = [{**_row(card), "source": card.adopted["source"], "ms": round(ms[file], 2)} for file, card in chosen.items()]
+    kept = pd.read_csv(file).to_dict("records") if file.is_file() else []
+    return pd.DataFrame([*rows, *(row for row in kept if row["name"] not in {one["name"] for one in rows})],
+                        columns=_PEER)
+
+
+def milliseconds(networks: Iterable[str | Path], repeats: int = 200) -> dict[str | Path, float]:
+    """Return the median time of networks for one face, on one CPU thread in ONNX Runtime.
+
+    A network is a name of the zoo, whose weights are untrained, or a model.onnx. They are timed in turn, so that other
+    work on the machine slows all of them alike.
     """
     import onnxruntime
 
@@ -172,13 +193,14 @@ def milliseconds(names: Iterable[str], repeats: int = 200) -> dict[str, float]:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     with tempfile.TemporaryDirectory() as folder:
-        for name in dict.fromkeys(names):
-            path = Path(folder) / f"{name}.onnx"
-            write_onnx(zoo.build(name), path)
-            session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-            face = np.zeros((1, *zoo.network(name).spec.input_shape), np.float32)
-            sessions[name] = (session, {session.get_inputs()[0].name: face})
-    spent: dict[str, list[float]] = {name: [] for name in sessions}
+        for name in dict.fromkeys(networks):
+            path = Path(name) if isinstance(name, Path) else Path(folder) / f"{name}.onnx"
+            if isinstance(name, str):
+                write_onnx(zoo.build(name), path)
+            session = onnxruntime.InferenceSession(path.read_bytes(), options, providers=["CPUExecutionProvider"])
+            taken = session.get_inputs()[0]
+            sessions[name] = (session, {taken.name: np.zeros((1, *taken.shape[1:]), np.float32)})
+    spent: dict[str | Path, list[float]] = {name: [] for name in sessions}
     for _ in range(repeats):
         for name, (session, inputs) in sessions.items():
             start = time.perf_counter()
@@ -201,8 +223,8 @@ def readme_table(table: pd.DataFrame, names: Sequence[str] = README_NETWORKS) ->
 
 def full_table(table: pd.DataFrame) -> str:
     """Return the scores and cost of a `shared_table` as Markdown, one line for each network."""
-    lines = ["| network | training | epochs | PrivateTest | macro-F1 | clean | same mix | clean macro-F1 | "
-             "FER+ | p | ms a face | minutes |", "|" + "---|" * 12]
+    lines = ["| network | training | epochs | PrivateTest | macro-F1 | clean | memory gap | same mix | "
+             "clean macro-F1 | FER+ | p | ms a face | minutes |", "|" + "---|" * 13]
     top = table.loc[~table["exhibit"], "accuracy"].max()
     for row in table.to_dict("records"):
         accuracy = _interval(row, "accuracy", "", percent=True)
@@ -211,7 +233,7 @@ def full_table(table: pd.DataFrame) -> str:
         lines.append("| " + " | ".join([
             f"*exhibit:* {name}" if row["exhibit"] else name, row["training"], row["epochs"], accuracy,
             _interval(row, "macro_f1", "macro_f1_"), _interval(row, "clean_accuracy", "clean_", percent=True),
-            _same_mix(row),
+            _gap(row), _same_mix(row),
             _interval(row, "clean_macro_f1", "clean_macro_f1_"), _number(row["ferplus"], ".1%"),
             _number(row["mcnemar_p"], ".1g"), _number(row["ms"], ".2g"), _number(row["minutes"], ".0f")]) + " |")
     return "\n".join(lines)
@@ -219,7 +241,7 @@ def full_table(table: pd.DataFrame) -> str:
 
 def index_table(table: pd.DataFrame, models: Path) -> str:
     """Return a narrow table of a `shared_table` as Markdown: one line and one link for each folder in `models`."""
-    lines = ["| network | PrivateTest | clean | weights | training |", "|" + "---|" * 5]
+    lines = ["| network | PrivateTest | clean | memory gap | weights | training |", "|" + "---|" * 6]
     for row in table.to_dict("records"):
         folder = models / str(row["name"])
         if not (folder / "card.json").is_file():
@@ -228,13 +250,32 @@ def index_table(table: pd.DataFrame, models: Path) -> str:
         lines.append("| " + " | ".join([
             f"{'*exhibit:* ' if row['exhibit'] else ''}[{escaped(row['name'])}]({quote(str(row['name']))}/README.md)",
             f"*its own leaky test:* {accuracy}" if row["exhibit"] else accuracy,
-            _interval(row, "clean_accuracy", "clean_", percent=True),
+            _interval(row, "clean_accuracy", "clean_", percent=True), _gap(row),
             "yes" if (folder / "model.keras").is_file() else "no", escaped(row["training"])]) + " |")
+    return "\n".join(lines)
+
+
+def peers_table(table: pd.DataFrame, peers: pd.DataFrame) -> str:
+    """Return the networks of a `shared_table` and those of `peer_rows` as one Markdown table, best first."""
+    ours = table[~table["exhibit"] & table["minutes"].notna()]  # without ensembles
+    ours = ours.assign(source="trained here, " + ours["training"].str.replace("plain", "no augmentation"))
+    rows = pd.concat([ours[_PEER], peers[_PEER].assign(peer=True)]).sort_values("accuracy", ascending=False)
+    lines = ["| network | from | PrivateTest | clean | memory gap | ms a face |", "|" + "---|" * 6]
+    for row in rows.to_dict("records"):
+        name = f"**`{row['name']}`**" if row["peer"] is True else f"`{row['name']}`"
+        lines.append("| " + " | ".join([
+            name, escaped(row["source"]), _interval(row, "accuracy", "", percent=True),
+            _interval(row, "clean_accuracy", "clean_", percent=True), _gap(row), _number(row["ms"], ".2g")]) + " |")
     return "\n".join(lines)
 
 
 def _interval(row: dict[Hashable, Any], name: str, ends: str, percent: bool = False) -> str:
     return with_interval(row[name], (row[f"{ends}low"], row[f"{ends}high"]), percent)
+
+
+def _gap(row: dict[Hashable, Any]) -> str:
+    """Write the memory gap with its interval, in percentage points."""
+    return with_interval(row["memory_gap"], (row["memory_gap_low"], row["memory_gap_high"]), True).replace("%", "")
 
 
 def _same_mix(row: dict[Hashable, Any]) -> str:

@@ -191,8 +191,8 @@ def _fit(wanted: Adoption, foreign: Foreign, pixels: np.ndarray) -> _Fitted:
         except Exception as error:  # it takes another layout; each library says so in its own way
             reason = error
             continue
-        # Some files leave the number of faces open and yet hold a 1 inside.
-        for one_by_one in (False, True) if foreign.shape[0] is None else (True,):
+        # Some files for one face take several, and some that leave their number open hold a 1 inside.
+        for one_by_one in (False, True):
             model = convert.wrap(foreign, shape, layout, wanted.scale, wanted.head(), one_by_one)
             try:
                 values = run_onnx(model, x)[1]

@@ -15,7 +15,7 @@ from fer_utils.evaluation import evaluate, tables
 from fer_utils.evaluation.tables import milliseconds  # which the fixture below replaces
 from fer_utils.networks import recipes, runs, train
 from fer_utils.networks.card import Card
-from tests.cards import card, scored
+from tests.cards import card, card_values, scored
 
 ROOT = Path(__file__).parents[2]
 
@@ -142,7 +142,8 @@ def test_the_readmes_hold_the_tables_of_the_shared_cards():
                                 "ferplus", "mcnemar_p", "minutes")})
     assert set(tables.README_NETWORKS) <= set(table["name"])
     for page, text in (("README.md", tables.readme_table(table)), ("docs/results.md", tables.full_table(table)),
-                       ("models/README.md", tables.index_table(table, ROOT / "models"))):
+                       ("models/README.md", tables.index_table(table, ROOT / "models")),
+                       ("docs/results.md", tables.peers_table(table, pd.read_csv(ROOT / "models" / "peers.csv")))):
         assert f"-->\n{text}\n<!--" in (ROOT / page).read_text(encoding="utf-8"), page
     cards = [Card.read(path.parent) for path in sorted((ROOT / "models").glob("*/card.json"))]
     of_cards = tables.results_table(cards)
@@ -195,6 +196,25 @@ def test_the_spread_of_seeds_is_of_runs_that_differ_in_nothing_else():
         [0.62, 0.02, 0.60, 0.64, 0.015, 0.5, 0.1])
     assert tables.seed_table([run(0.6, 0.5), run(0.7, 0.5)]).empty  # one seed twice says nothing of seeds
     assert tables.seed_table(cards, "PublicTest").empty
+
+
+def test_peers_are_measured_like_ours_and_kept_until_they_are_measured_again(measured, models, faces, tmp_path):
+    values = card_values("peer", {"PrivateTest": scored(0.99)})
+    values |= {"adopted": {"source": "a|b"}, "data": {"title": "unknown", "fingerprint": faces.fingerprint()}}
+    peer, file = Card.from_dict(values, tmp_path / "peer"), tmp_path / "peers.csv"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tables, "milliseconds", lambda files: {file: 0.5 for file in files})
+        rows = tables.peer_rows([peer], faces, file)
+        rows.assign(name="kept").to_csv(file, index=False)
+        assert tables.peer_rows([peer], faces, file)["name"].tolist() == ["peer", "kept"]
+        with pytest.raises(DataError, match="small: was trained here"):
+            tables.peer_rows([runs.read_card("small")], faces, file)
+        with pytest.raises(DataError, match="peer: was scored on other faces"):
+            tables.peer_rows([peer], faces[:-1], file)
+    lines = tables.peers_table(measured, rows).splitlines()
+    assert {line.replace("\\|", "").count("|") for line in lines} == {7} and len(lines) == 2 + 3
+    assert lines[2].startswith(r"| **`peer`** | a\|b | 99.0% [97.0, 100.0] |") and lines[2].endswith("| – | 0.5 |")
+    assert not any("mirrored" in line or "leaky" in line for line in lines), "ensembles and exhibits are no networks"
 
 
 def test_text_goes_between_its_marks_and_nowhere_else(tmp_path):

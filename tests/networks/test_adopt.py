@@ -7,10 +7,12 @@ import warnings
 import numpy as np
 import onnx
 import onnxruntime
+import pandas as pd
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from fer_utils import cli, paths
+from fer_utils.data import copies
 from fer_utils.data.faceset import FaceSet
 from fer_utils.errors import DataError
 from fer_utils.evaluation import evaluate, gradcam, tables
@@ -40,6 +42,8 @@ def striped():
 @pytest.fixture(autouse=True)
 def scratch(tmp_path, monkeypatch):
     monkeypatch.setattr(paths, "RUNS", tmp_path / "runs")
+    # The search takes seconds, and is not what is tested.
+    monkeypatch.setattr(copies, "near_duplicates", lambda *_, **__: pd.DataFrame({"i": [], "j": []}, dtype=int))
 
 
 def write(path, order=range(7), layout="NCHW", batch="N", logits=True, element=TensorProto.FLOAT, opset=17):
@@ -123,6 +127,7 @@ def test_an_adopted_network_is_used_like_any_other(striped, tmp_path, monkeypatc
     with pytest.raises(DataError, match="other: has no model.keras, only model.onnx.*Grad-CAM"):
         gradcam.grad_cam(runs.load_model("other")[0], np.zeros((1, 48, 48, 1)))
     assert cli.main(["export", "other"]) == 1 and "has no model.keras" in capsys.readouterr().err
+    assert cli.main(["push", "other", "me/net", "--dry-run"]) == 1 and "not ours to upload" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("written, options, said", [
