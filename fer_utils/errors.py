@@ -18,9 +18,9 @@ class MissingExtraError(ImportError):
 
 
 EXTRAS = {
-    "train": {"tensorflow": "TensorFlow", "keras": "Keras", "tf2onnx": "tf2onnx", "sklearn": "scikit-learn",
-              "imblearn": "imbalanced-learn", "threadpoolctl": "threadpoolctl", "kagglehub": "kagglehub",
-              "psutil": "psutil"},
+    "train": {"tensorflow": "TensorFlow", "keras": "Keras", "tf2onnx": "tf2onnx", "onnx": "ONNX",
+              "sklearn": "scikit-learn", "imblearn": "imbalanced-learn", "threadpoolctl": "threadpoolctl",
+              "kagglehub": "kagglehub", "psutil": "psutil"},
     "notebooks": {"jupyterlab": "JupyterLab", "IPython": "IPython", "ipywidgets": "ipywidgets",
                   "papermill": "papermill", "voila": "Voilà", "anywidget": "anywidget", "seaborn": "seaborn"},
     "hub": {"huggingface_hub": "huggingface_hub"},

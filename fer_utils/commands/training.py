@@ -63,7 +63,7 @@ def add_training_commands(add: Any) -> None:
 
 
 def _add_adopt(add: Any) -> None:
-    sub = command(add, "adopt", adopt_command, needs=("tf2onnx",))
+    sub = command(add, "adopt", adopt_command, needs=("onnx", "sklearn"))
     sub.add_argument("file", type=Path, metavar="FILE", help="a network: .onnx, .keras, .h5 or .tflite")
     sub.add_argument("--name", required=True, help="what to call it; its run folder is models/runs/NAME")
     sub.add_argument("--labels", required=True, metavar="NAME,NAME,…",
