@@ -215,7 +215,7 @@ def _adopted(folder: Path) -> Outcome:
 
     card: Card = read_card(folder)
     known = card.adopted
-    lines = [f"{card.name}: {card.origin}",
+    lines = [f"{card.label}: {card.origin}",
              f"It takes faces of {known['input']} ({known['layout']}), scaled to {known['scale']}, and gives "
              f"{known['outputs']}"]
     if known["dropped"]:

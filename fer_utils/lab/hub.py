@@ -26,7 +26,7 @@ def files_to_push(name: Path | str, exhibit: bool = False) -> dict[str, Path | b
     """
     card = read_card(name)
     if card.adopted:
-        raise DataError(f"{card.name} is {card.origin}: it is not ours to upload; point people to where it is from")
+        raise DataError(f"{card.name} is {card.origin}. It is not uploaded; point people to where it is from")
     if not (card.folder / "model.keras").is_file():
         raise DataError(f"{card.folder}: holds only results, no weights (model.keras), so there is nothing to upload; "
                         "its README.md says how to train it again")

@@ -8,7 +8,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(__name__, submod_attrs={
     "card": ["Card"],
     "export": ["export_onnx"],
     "recipes": ["TrainConfig"],
-    "runs": ["predict_probabilities", "run_folder", "trained_cards"],
+    "runs": ["network_file", "predict_probabilities", "run_folder", "trained_cards"],
     "spec": ["FaceSpec", "face_to_tensor", "one_hot"],
     "zoo": ["NETWORKS", "multiply_adds", "network"],
 })

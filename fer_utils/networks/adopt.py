@@ -289,7 +289,7 @@ def _scored(wanted: Adoption, foreign: Foreign, fitted: _Fitted, network: OnnxNe
     source = wanted.source or wanted.file.name
     return {
         "name": wanted.name, "model": wanted.name,
-        "origin": f"trained elsewhere ({source}); its training data is not known to us",
+        "origin": f"not ours, from {source}; its training data is not known to us",
         "config": {"model": wanted.name, "protocol": "official", "balance": "unknown", "augment": "unknown", "seed": 0},
         "spec": spec.to_dict(), "split": parts.label, "parameters": foreign.parameters,
         "mflops": convert.work(foreign.model, [fitted.shape[axis] for axis in LAYOUTS[fitted.layout]]),

@@ -83,6 +83,14 @@ def test_spec_survives_json_and_refuses_the_unknown():
     assert FaceSpec.from_dict(spec.to_dict()) == spec and spec.input_shape == (100, 100, 3)
     with pytest.raises(ValueError, match="colour"):
         FaceSpec.from_dict({"colour": True})
-    for values in ({"size": 4}, {"channels": 2}, {"scaling": "minmax"}):
+    for values in ({"size": 4}, {"channels": 2}, {"scaling": "minmax"}, {"enlarge": "area"}):
         with pytest.raises(ValueError, match=next(iter(values))):
             FaceSpec(**values)
+
+
+def test_a_network_of_others_gets_faces_enlarged_as_there(faces):
+    spec = FaceSpec(64, enlarge="linear")
+    expected = np.stack([cv2.resize(face, (64, 64)) for face in faces])  # OpenCV's default
+    np.testing.assert_array_equal(face_to_tensor(faces, spec)[..., 0], expected.astype(np.float32) / 255)
+    assert FaceSpec.from_dict(spec.to_dict()) == spec
+    assert set(FaceSpec().to_dict()) == {"size", "channels", "scaling"}, "shared cards have no more"
