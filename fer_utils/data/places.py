@@ -97,9 +97,13 @@ class Place:
             with reading_errors(str(self.base / name)):
                 archive = self._archives[name] = zipfile.ZipFile(self.base / name)
         except DataError as error:
+            problem = error
+            with suppress(OSError), open(self.base / name, "rb") as file:
+                if (kind := packed_as(file.read(512))) not in (None, "a zip archive"):
+                    problem = DataError(f"{self.base / name}: is {kind} of another name; {UNPACK}")
             if self.alone:
-                raise
-            self.problems[name] = error
+                raise problem from error
+            self.problems[name] = problem
             return []
         return [f"{name}/{inner}" for inner in archive.namelist() if not inner.endswith("/")
                 and not any(part.startswith((".", "__")) and part != ".." for part in inner.split("/"))]
@@ -202,7 +206,13 @@ def csv_columns(place: Place, name: str) -> list[str]:
         if len(first) == 1 and len(head) == _HEAD:
             raise DataError(f"{label}, row 1: is longer than {_HEAD:,} bytes, so it does not hold names of columns; "
                             "put them there, or remove the file")
-        return list(pd.read_csv(io.BytesIO(first[0]), nrows=0, encoding_errors="replace").columns)
+        columns = list(pd.read_csv(io.BytesIO(first[0]), nrows=0, encoding_errors="replace").columns)
+        # pandas calls the second of two columns of one name "emotion.1".
+        plain = [re.sub(r"\.\d+$", "", column).strip().lower() for column in columns]
+        if twice := [column for column in ("emotion", "pixels", "usage") if plain.count(column) > 1]:
+            raise DataError(f"{label}, row 1: the column {twice[0]} is there {plain.count(twice[0])} times; remove or "
+                            "rename those that are not to be read")
+        return columns
 
 
 @contextmanager
