@@ -30,12 +30,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
             errors.need(*args.needs)
             outcome = args.command(args)
     except KeyboardInterrupt as stop:
-        goes_on = ": the same command goes on from there" if args.name in ("train", "run", "event") else ""
+        goes_on = ": the same command goes on from there" if args.called in ("train", "run", "event") else ""
         said = str(stop) or f"Stopped. What was finished is kept{goes_on}."
         print(f"\n{said}", file=sys.stderr)
         return 130
     except (ValueError, OSError, RuntimeError, errors.MissingExtraError) as error:  # DataError, NotebookError too
-        print(f"fer_utils {args.name}: {_sentence(error)}", file=sys.stderr)
+        print(f"fer_utils {args.called}: {_sentence(error)}", file=sys.stderr)
         return 1
     if isinstance(sys.stdout, io.TextIOWrapper):  # a name that is not UTF-8, or not of this console, is no failure
         sys.stdout.reconfigure(errors="backslashreplace")
@@ -45,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # Python writes what is left once more when it ends, and would fail again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         if not isinstance(error, BrokenPipeError):  # `| head` has read all that it wanted
-            print(f"fer_utils {args.name}: it is done, but what it says could not be written ({error}); make room "
+            print(f"fer_utils {args.called}: it is done, but what it says could not be written ({error}); make room "
                   "there, or name another file", file=sys.stderr)
             return 1
     return 1 if outcome.failed else 0
@@ -65,7 +65,7 @@ def _sentence(error: Exception) -> str:
 
 def _parser() -> _Parser:
     parser = _Parser(prog="python -m fer_utils", description=__doc__)
-    add = parser.add_subparsers(dest="name", required=True, metavar="COMMAND")
+    add = parser.add_subparsers(dest="called", required=True, metavar="COMMAND")
     training.add_training_commands(add)
     scores.add_scores_commands(add)
     faces.add_faces_commands(add)

@@ -22,7 +22,8 @@ EXTRAS = {
               "sklearn": "scikit-learn", "imblearn": "imbalanced-learn", "threadpoolctl": "threadpoolctl",
               "kagglehub": "kagglehub", "psutil": "psutil"},
     "notebooks": {"jupyterlab": "JupyterLab", "IPython": "IPython", "ipywidgets": "ipywidgets",
-                  "papermill": "papermill", "voila": "Voilà", "anywidget": "anywidget", "seaborn": "seaborn"},
+                  "papermill": "papermill", "voila": "Voilà", "anywidget": "anywidget", "seaborn": "seaborn",
+                  "jupyter_server": "Jupyter Server", "tornado": "Tornado"},
     "hub": {"huggingface_hub": "huggingface_hub"},
     "tensorboard": {"tensorboard": "TensorBoard"},
 }
