@@ -71,6 +71,8 @@ def test_text_json_and_tables_are_read_back_as_written(tmp_path):
     assert (tmp_path / "a.txt").read_bytes() == "Größe\n".encode()
     files.write_json(tmp_path / "a.json", {"név": [1, 0.5, None]})
     assert files.read_json(tmp_path / "a.json", "") == {"név": [1, 0.5, None]}
+    files.write_json(tmp_path / "b.json", {"name": "caf\udce9"})
+    assert files.read_json(tmp_path / "b.json", "") == {"name": "caf\udce9"}
     assert "név" in (tmp_path / "a.json").read_text(encoding="utf-8")
     files.write_csv(tmp_path / "a.csv", pd.DataFrame({"source": ["caf\udce9.jpg"], "n": [1]}))
     assert (tmp_path / "a.csv").read_bytes() == b"source,n\ncaf\xe9.jpg,1\n"
