@@ -29,9 +29,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with redirect_stdout(sys.stderr) if args.json else nullcontext(), errors.naming_the_extra():
             errors.need(*args.needs)
             outcome = args.command(args)
-    except KeyboardInterrupt as stop:
+    except (KeyboardInterrupt, ImportError) as stop:
+        # Ctrl-C while a library loads may end as that library's ImportError.
+        if isinstance(stop, ImportError) and not isinstance(stop.__cause__, KeyboardInterrupt):
+            raise
         goes_on = ": the same command goes on from there" if args.called in ("train", "run", "event") else ""
-        said = str(stop) or f"Stopped. What was finished is kept{goes_on}."
+        said = isinstance(stop, KeyboardInterrupt) and str(stop) or f"Stopped. What was finished is kept{goes_on}."
         print(f"\n{said}", file=sys.stderr)
         return 130
     except (ValueError, OSError, RuntimeError, errors.MissingExtraError) as error:  # DataError, NotebookError too

@@ -36,7 +36,8 @@ def whole(path: Path | str) -> Iterator[Path]:
     """Give a temporary path to write to; the file is put in its place only when all went well.
 
     The temporary path is in the same folder, which is made if it is missing, and has the same ending (Keras and OpenCV
-    choose the format by it). After an error it is deleted, and what was at `path` before is untouched.
+    choose the format by it). After an error it is deleted, and what was at `path` before is untouched; an `OSError`
+    names `path` where it names no file.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -45,8 +46,10 @@ def whole(path: Path | str) -> Iterator[Path]:
     try:
         yield part
         os.replace(part, path)
-    except BaseException:
+    except BaseException as error:
         part.unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.filename is None:  # a full disk does not say where
+            error.filename = str(path)
         raise
 
 
@@ -139,7 +142,7 @@ def read_json(path: Path | str, remedy: str) -> Any:
     """Read a JSON file; the `DataError` of a missing or damaged one ends in `remedy`, what the user can do."""
     try:
         return json.loads(Path(path).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise DataError(f"{path}: not readable as JSON ({error}); {remedy}") from error
 
 

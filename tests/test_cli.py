@@ -158,6 +158,15 @@ def test_ctrl_c_gives_one_sentence(said_by_training, says, monkeypatch, capsys):
     assert out == "" and err == says
 
 
+def test_ctrl_c_while_a_library_loads_gives_the_same_sentence(monkeypatch, capsys):
+    def loading(*_, **__):
+        raise ImportError("initialization failed") from KeyboardInterrupt()  # as pybind11 does
+
+    monkeypatch.setattr("fer_utils.vision.predict.Predictor", loading)
+    assert main(["predict", "a.jpg"]) == 130
+    assert capsys.readouterr().err == "\nStopped. What was finished is kept.\n"
+
+
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="pipes of Windows say it otherwise")
 @pytest.mark.parametrize("arguments", [["data", "drawn:60"], ["data", "drawn:60", "--json"]])
 def test_a_reader_who_has_seen_enough_is_no_error(arguments):

@@ -66,6 +66,15 @@ def test_parts_of_killed_programs_are_deleted_at_the_next_start_and_no_others(tm
     assert set(tmp_path.iterdir()) == {tmp_path / "scores.txt", mine}
 
 
+def test_a_full_disk_is_named_and_keeps_the_old_file(tmp_path, limited_files):
+    path = tmp_path / "scores.txt"
+    path.write_text("old")
+    limited_files(100)
+    with pytest.raises(OSError, match="scores.txt"):
+        files.write_text(path, "new" * 100)
+    assert path.read_text() == "old" and list(tmp_path.iterdir()) == [path]
+
+
 def test_text_json_and_tables_are_read_back_as_written(tmp_path):
     files.write_text(tmp_path / "a.txt", "Größe\n")
     assert (tmp_path / "a.txt").read_bytes() == "Größe\n".encode()
@@ -78,7 +87,7 @@ def test_text_json_and_tables_are_read_back_as_written(tmp_path):
     assert (tmp_path / "a.csv").read_bytes() == b"source,n\ncaf\xe9.jpg,1\n"
 
 
-@pytest.mark.parametrize("content", [None, b"{", b"\xff"])
+@pytest.mark.parametrize("content", [None, b"{", b"\xff", b"[" * 100_000])
 def test_what_is_no_json_is_named_with_a_remedy(tmp_path, content):
     if content is not None:
         (tmp_path / "card.json").write_bytes(content)

@@ -112,9 +112,9 @@ def _save_annotated(image: "np.ndarray", faces: list["Face"], path: Path, taken:
     from PIL import Image
     from PIL.PngImagePlugin import PngInfo
 
+    from ..files import whole
     from ..vision.draw import annotate
 
-    path.parent.mkdir(parents=True, exist_ok=True)
     path = path.resolve()
     stem, number = path.stem, 1
     while path in taken or (path.exists() and not _is_ours(path)):
@@ -123,7 +123,8 @@ def _save_annotated(image: "np.ndarray", faces: list["Face"], path: Path, taken:
     taken.add(path)
     info = PngInfo()
     info.add_text("Software", _SOFTWARE)
-    Image.fromarray(annotate(image, faces)).save(path, pnginfo=info)
+    with whole(path) as part:
+        Image.fromarray(annotate(image, faces)).save(part, pnginfo=info)
     return path
 
 

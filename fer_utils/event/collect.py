@@ -181,8 +181,9 @@ def _collect_video(path: str, table: EventTable, workers: _Workers, bar: tqdm) -
                 for frame, look in workers.ahead(lambda frame: pipeline.look(frame.image), wanted):
                     last = round(frame.time, 3)
                     yield recording, frame.index, last, pipeline.follow(look(), last)
-                # Headers count up to a second too much, and after the last look there may be `every` seconds.
-                if video.cut_short(last + every + 1):
+                # Headers count up to a second too much, after the last look there may be `every` seconds, and the last
+                # frame of a time lapse lasts for many.
+                if video.cut_short(last + max(every, 1 / video.fps) + 1):
                     problems.append(f"{path}: cut short, {last:.0f} of {video.duration:.0f} seconds could be read")
                 if video.skipped:
                     frames, were = ("1 frame", "was") if video.skipped == 1 else (f"{video.skipped} frames", "were")

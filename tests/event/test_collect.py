@@ -180,6 +180,8 @@ def test_a_folder_that_another_process_writes_is_left_alone(tmp_path):
 def test_a_video_cut_short_is_reported_and_a_whole_one_is_not(tmp_path):
     path = video(tmp_path / "cut.avi", frames=150, step=0)
     assert collect(path, tmp_path / "whole", every=6)["errors"] == 0
+    lapse = video(tmp_path / "lapse.mp4", frames=4, rate=0.25, step=0)  # its last frame lasts for four seconds
+    assert collect(lapse, tmp_path / "lapse")["errors"] == 0
     data = path.read_bytes()
     path.write_bytes(data[:len(data) // 3])
     assert collect(path, tmp_path / "out", every=6)["errors"] == 1

@@ -109,7 +109,8 @@ def test_errors_name_the_remedy(tmp_path, monkeypatch):
 
 
 def test_a_missing_onnx_is_written_on_first_use_and_computes_what_keras_does(tmp_path, portrait, capsys):
-    folder = shutil.copytree(SHARED / "fer_net", tmp_path / "net")
+    odd = os.fsdecode(b"n\xe9t") if sys.platform == "linux" else "net"
+    folder = shutil.copytree(SHARED / "fer_net", tmp_path / odd)
     (folder / "model.onnx").unlink()
     (face,) = predict.Predictor(folder, "haar").faces(portrait)  # which writes model.onnx, for it is not there
     assert "writing it, once" in capsys.readouterr().err
@@ -183,6 +184,14 @@ class TestCommand:
             assert [file.read_bytes() for file in files] == before
             written = sorted(p.name for p in folder.glob("*.png") if p not in files)
             assert written == ["a-2-2.png", "a-3.png", "a-4.png"]
+
+    def test_a_full_disk_is_named_and_the_picture_before_is_kept(self, folder, limited_files, capsys):
+        call = ["predict", str(folder / "a.png"), "--save", str(folder / "out"), *self.OPTIONS]
+        assert main(call) == 0
+        before = (folder / "out" / "a.png").read_bytes()
+        limited_files(len(before) // 2)
+        assert main(call) == 1 and "a.png: File too large" in capsys.readouterr().err
+        assert [path.read_bytes() for path in (folder / "out").iterdir()] == [before]
 
     def test_a_file_of_the_users_own_is_not_replaced(self, folder, portrait, capsys):
         Image.fromarray(portrait).save(folder / "face.jpg")
