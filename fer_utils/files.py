@@ -80,7 +80,7 @@ def write_bytes(path: Path | str, data: bytes) -> None:
 
 
 def write_text(path: Path | str, text: str) -> None:
-    """Write text as UTF-8, whole or not at all; of a name that is not UTF-8 it has the bytes as ``\\udce9``, as JSON."""
+    """Write text as UTF-8, whole or not at all; bytes of a name that is not UTF-8 become ``\\udce9``, as in JSON."""
     write_bytes(path, text.encode("utf-8", "backslashreplace"))
 
 

@@ -108,6 +108,8 @@ class EventTable:
     def __init__(self, out: Path, settings: Settings):
         self.out, self.settings = out, settings
         records, journal_bytes = _valid_records(out)
+        if records:
+            _finished_rows(out / FACES, records[-1])  # which raises where an editor changed it, before it is cut
         size, self.rows = (records[-1].bytes, records[-1].rows) if records else (0, 0)
         self.records = {record.source: record for record in records}
         self._faces, self._progress = (open(out / name, "ab", buffering=0) for name in (FACES, PROGRESS))
@@ -256,10 +258,27 @@ def read_faces(out: Path | str) -> pd.DataFrame:
     records = _valid_records(Path(out))[0]
     if not records:
         return pd.DataFrame({name: pd.Series(dtype=object) for name in COLUMNS})
-    dtype: Any = {"source": str, "frame": "Int64", "track": "Int64"}
-    with open(Path(out) / FACES, "rb") as file:
-        return pd.read_csv(io.BytesIO(file.read(records[-1].bytes)), encoding_errors="surrogateescape", dtype=dtype,
-                           keep_default_na=False, na_values={name: [""] for name in COLUMNS if name != "source"})
+    return _finished_rows(Path(out) / FACES, records[-1])
+
+
+def _finished_rows(faces: Path, record: Record) -> pd.DataFrame:
+    """Return the rows that faces.csv had at a record; `DataError` where they are damaged, or a spreadsheet saved it."""
+    dtype: Any = {"source": str, "frame": "Int64", "track": "Int64", "seconds": float, "score": float,
+                  **dict.fromkeys(("x", "y", "width", "height"), int), **dict.fromkeys(EMOTIONS, float)}
+    with open(faces, "rb") as file:
+        data = file.read(record.bytes)
+    try:
+        rows = pd.read_csv(io.BytesIO(data), encoding_errors="surrogateescape", dtype=dtype, keep_default_na=False,
+                           na_values={name: [""] for name in COLUMNS if name != "source"})
+        if tuple(rows) != COLUMNS or len(rows) != record.rows or not data.endswith(b"\n"):
+            raise ValueError(f"its {record.rows} rows of {len(COLUMNS)} columns are not as they were written")
+        pd.to_datetime(rows["time"], format="ISO8601")
+        if not rows[[*EMOTIONS]].apply(lambda column: column.between(0, 1)).all(axis=None):
+            raise ValueError("a probability is not from 0 to 1")
+    except (ValueError, TypeError) as error:
+        raise DataError(f"{faces}: was changed or is damaged ({str(error).splitlines()[0]}); put back a copy of it, or "
+                        "collect into a new folder") from error
+    return rows
 
 
 def count_kinds(records: Iterable[Record]) -> dict[str, int]:

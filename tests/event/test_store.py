@@ -139,6 +139,22 @@ def test_a_damaged_line_of_the_journal_is_named_and_no_face_is_lost(damage, tmp_
     assert (tmp_path / store.FACES).read_bytes() == faces
 
 
+@pytest.mark.parametrize("change", [
+    lambda data: b"\0" * len(data), lambda data: data.replace(b"\n", b"\r\n"), lambda data: b"\xef\xbb\xbf" + data,
+    lambda data: data.replace(b"1.0", b"2.0"), lambda data: data.replace(b"1.0", b"nan"),
+    lambda data: data.replace(b",10,", b",x,"), lambda data: data.replace(b"2024-06-01", b"2024-xx-01"),
+    lambda data: data.replace(b",", b";")])
+def test_a_faces_csv_that_was_changed_is_named_and_left_as_it_is(change, four_photos, tmp_path):
+    folder = shutil.copytree(four_photos, tmp_path / "photos")
+    changed = change((folder / store.FACES).read_bytes())
+    (folder / store.FACES).write_bytes(changed)
+    with pytest.raises(DataError, match=r"faces\.csv: was changed or is damaged .*new folder"):
+        store.read_faces(folder)
+    with pytest.raises(DataError, match=r"faces\.csv: was changed"), store.open_table(folder, SETTINGS):
+        pass
+    assert (folder / store.FACES).read_bytes() == changed
+
+
 def test_a_faces_csv_of_something_else_is_not_overwritten(tmp_path):
     (tmp_path / "faces.csv").write_text("do not overwrite me")
     with pytest.raises(DataError, match="choose another folder"), store.open_table(tmp_path, SETTINGS):
