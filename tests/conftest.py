@@ -41,6 +41,5 @@ def limited_files():
 
 def pytest_collection_modifyitems(items):
     """Begin with the files that take minutes: of two processes neither is then left with one of them at the end."""
-    slow = ["test_executed_notebooks.py", "test_notebooks_challenge.py", "test_copies.py",
-            "test_notebooks_solutions.py", "test_train.py", "test_collect.py", "test_browser.py"]
+    slow = ["test_executed_notebooks.py", "test_copies.py", "test_train.py", "test_collect.py", "test_browser.py"]
     items.sort(key=lambda item: slow.index(item.path.name) if item.path.name in slow else len(slow))

@@ -1,39 +1,139 @@
-"""Every notebook, executed on drawn faces with the parameters of the quick run."""
+"""Every notebook, executed: on drawn faces, on the challenge's files, and with the answers to its exercises.
 
+All in one kernel, in which TensorFlow loads once; 04 once more by papermill, as `python -m fer_utils run` executes it.
+"""
+
+import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import nbformat
+import pandas as pd
+import pytest
+from nbclient import NotebookClient
+from nbformat.v4 import new_code_cell, new_notebook
 
 import fer_utils as fer
+from fer_utils.data.drawn import draw_faces
 from fer_utils.lab import notebooks
-from tests.lab.executing import ROOT, execute_in_one_kernel, outputs, places, run, text
 
-PARAMETERS = {"model": "mini_xception", "epochs": 1, "by_hand": 64, "pictures": 20}
+ROOT = Path(__file__).resolve().parents[2]
+SMALL = {"epochs": 1, "by_hand": 64, "pictures": 20}
+ANSWERS = sorted((ROOT / "notebooks" / "solutions").glob("*.ipynb"))
 
 
-def test_every_notebook_runs_on_drawn_faces(tmp_path, monkeypatch):
-    """03, once for each training, and 04 by papermill; the others in one kernel."""
-    given = [word for pair in PARAMETERS.items() if pair[0] != "pictures" for word in ("-p", *pair)]
-    result = run(tmp_path, "--only", "03,04", "--data", "drawn:300", *given)
-    assert result["done"] == 3 and [row["protocol"] for row in result["table"]] == ["official", "leaky"]
-    executed = {path.name: nbformat.read(path, 4) for path in Path(result["executed"]).glob("*.ipynb")}
-    for name, value in places(tmp_path).items():
-        monkeypatch.setenv(name, value)
-    monkeypatch.setenv("FER_FIGURES", result["figures"])
-    jobs = [job for job in notebooks.plan("quick", None, PARAMETERS, "drawn:300").jobs
-            if job.source.name not in ("03_train.ipynb", "04_compare.ipynb")]
-    others = execute_in_one_kernel([(job.source, job.parameters) for job in jobs], ROOT / "notebooks")
-    executed |= {job.source.name: other for job, other in zip(jobs, others)}
-    assert sorted(name[:2] for name in executed) == ["01", "02", "03", "03", "04", "05", "06", "07", "08"]
-    for name, notebook in executed.items():
+def execute_in_one_kernel(jobs, environment):
+    """Execute notebooks (`notebooks.Job`) one after the other, and return the executed ones.
+
+    The names of a notebook are deleted before the next one begins.
+    """
+    cells, ends = [], []
+    for job in jobs:
+        cells.append(new_code_cell(f"%reset -f\n%cd -q {job.source.parent}"))
+        for cell in nbformat.read(job.source, 4).cells:
+            if cell.cell_type == "code":
+                cells.append(new_code_cell(f"# {job.source.name}\n{cell.source}"))
+                if "parameters" in cell.metadata.get("tags", ()):
+                    given = [f"{name} = {value!r}" for name, value in job.parameters.items()]
+                    cells.append(new_code_cell("\n".join(given)))
+        ends.append(len(cells))
+    whole = new_notebook(cells=cells)
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in environment.items():
+            patch.setenv(name, value)
+        NotebookClient(whole, timeout=300, kernel_name="python3", store_widget_state=False,
+                       extra_arguments=["--IPKernelApp.log_level=40"]).execute()
+    return [new_notebook(cells=whole.cells[start:end]) for start, end in zip([0, *ends], ends)]
+
+
+def challenge_files(folder):
+    """Write train.csv, and test.csv, whose faces have no labels; return how many these are."""
+    faces = draw_faces(400, seed=2)
+    rows = [" ".join(map(str, face.ravel())) for face in faces.pixels]
+    training = faces.usage == "Training"
+    folder.mkdir()
+    table = pd.DataFrame({"emotion": faces.emotion, "pixels": rows})
+    table[training].to_csv(folder / "train.csv", index=False)
+    table.loc[~training, ["pixels"]].to_csv(folder / "test.csv", index=False)
+    return (~training).sum()
+
+
+@pytest.fixture(scope="module")
+def places(tmp_path_factory):
+    """Where notebooks read and write: in a folder, except for the shared networks."""
+    root = tmp_path_factory.mktemp("executed")
+    inside = {f"FER_{name}": str(root / name.lower()) for name in ("CACHE", "RUNS", "FIGURES", "EXECUTED")}
+    return inside | {"FER_MODELS": str(ROOT / "models"), "JUPYTER_PREFER_ENV_PATH": "1"}
+
+
+@pytest.fixture(scope="module")
+def executed(places, tmp_path_factory):
+    """The executed notebooks: those on drawn faces, on the challenge's files, and the answers; and what was planned."""
+    data = tmp_path_factory.mktemp("data") / "challenge"
+    unlabelled = challenge_files(data)
+    drawn = notebooks.plan("quick", None, {**SMALL, "model": "mini_xception"}, "drawn:300")
+    # 07 reads no faces of the data set.
+    challenge = notebooks.plan("quick", ["01", "02", "03", "04", "05", "06", "08"],
+                               {**SMALL, "model": "fer_net_tiny"}, str(data))
+    answers = [notebooks.Job(path, path, {"data": "drawn:100"} if "data" in notebooks.notebook_parameters(path) else {})
+               for path in ANSWERS]
+    done = execute_in_one_kernel([*drawn.jobs, *challenge.jobs, *answers], places)
+    n, m = len(drawn.jobs), len(drawn.jobs) + len(challenge.jobs)
+    return {"drawn": list(zip(drawn.jobs, done[:n])), "runs": drawn.runs, "answers": done[m:],
+            "submitted": challenge.runs, "faces": unlabelled}
+
+
+def outputs(notebook):
+    for cell in notebook.cells:
+        yield from cell.get("outputs", [])
+
+
+def text(notebook):
+    return "\n".join(str(o.get("text", "")) + str(o.get("data", {}).get("text/markdown", ""))
+                     + str(o.get("data", {}).get("text/html", "")) for o in outputs(notebook))
+
+
+def test_every_notebook_runs_on_drawn_faces(executed, places):
+    names = [job.source.name for job, _ in executed["drawn"]]
+    assert [name[:2] for name in names] == ["01", "02", "03", "03", "04", "05", "06", "07", "08"]
+    for name, (_, notebook) in zip(names, executed["drawn"]):
         said = text(notebook)
         assert name > "06" or "drawn faces, not FER2013" in said, f"{name} does not say what its faces are"
         assert not [o for o in outputs(notebook) if o.get("name") == "stderr"], name
-        assert "widgets" not in notebook.metadata
-    figures = {p.stem for p in Path(result["figures"]).glob("*.png")}
+    figures = {p.stem for p in Path(places["FER_FIGURES"]).glob("*.png")}
     assert {"01_class_balance", "02_leak", "03_network_mini_xception", "04_comparison", "05_confusion",
             "05_gradcam"} <= figures
-    assert figures == {p.stem for p in Path(result["figures"]).glob("*.pdf")}
+    assert figures == {p.stem for p in Path(places["FER_FIGURES"]).glob("*.pdf")}
+
+
+def test_papermill_compares_the_networks_that_were_trained(executed, places):
+    command = [sys.executable, "-m", "fer_utils", "run", "--quick", "--json", "--only", "04", "--data", "drawn:300",
+               "-p", "runs", json.dumps(executed["runs"])]
+    done = subprocess.run(command, cwd=ROOT, env={**os.environ, **places}, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-4000:]
+    result = json.loads(done.stdout)
+    assert result["done"] == 1 and "quick" in result["figures"]
+    [path] = Path(result["executed"]).glob("*.ipynb")
+    executed_by_papermill = nbformat.read(path, 4)
+    assert "drawn faces, not FER2013" in text(executed_by_papermill)
+    assert "widgets" not in executed_by_papermill.metadata
+
+
+def test_the_challenges_files_give_a_submission(executed, places):
+    [run] = executed["submitted"]
+    folder = Path(places["FER_RUNS"]) / run
+    assert list(fer.read_card(folder).scores) == ["validation"]
+    answers = pd.read_csv(folder / "submission.csv")
+    assert len(answers) == executed["faces"] and answers["emotion"].between(0, 6).all()
+
+
+def test_every_worked_answer_runs(executed):
+    assert [path.name for path in ANSWERS] == [path.name for path in sorted((ROOT / "notebooks").glob("*.ipynb"))]
+    warned = [cell.source for each in executed["answers"] for cell in each.cells for o in cell.get("outputs", ())
+              if o.get("name") == "stderr"]
+    assert sum(len(each.cells) for each in executed["answers"]) > 60 and not warned, warned
 
 
 def test_a_leaky_runs_curves_are_not_called_publictest():

@@ -16,7 +16,7 @@ from fer_utils.data.drawn import draw_faces
 from fer_utils.data.load import load
 from fer_utils.errors import DataError
 from fer_utils.lab import figures
-from tests.lab.executing import ROOT
+from fer_utils.paths import ROOT
 
 REAL = not load().drawn
 

@@ -1,6 +1,7 @@
 """Recipes: their files, and a miniature of each."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -9,9 +10,9 @@ from fer_utils.data.drawn import draw_faces
 from fer_utils.errors import DataError
 from fer_utils.networks import runs, stages, train, zoo
 from fer_utils.networks.recipes import TrainConfig
-from tests.lab.executing import ROOT
 from tests.networks.quick import speck_network
 
+ROOT = Path(__file__).resolve().parents[2]
 SHARED = sorted(file.parent.name for file in (ROOT / "models").glob("*/card.json"))
 TWO = """
 [[stage]]
