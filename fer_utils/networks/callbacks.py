@@ -22,6 +22,7 @@ else:
 
 Progress = str | Callable[[Sequence[Row], str], None]
 """How a training is shown: see `ShowProgress`."""
+_HEADERS = 1 << 18  # bytes of a file of weights that are no weights, at most
 
 
 class MacroF1(_keras.metrics.F1Score):
@@ -120,11 +121,21 @@ class BackUpWeights(_keras.callbacks.Callback):
         for kind, number in wanted.items():
             if number == epoch + 1:
                 with whole(weights_file(self.folder, kind, number)) as part:
+                    self._take_room(part)
                     self.model.save_weights(part)
         for kind, number in wanted.items():
             for old in kept_epochs(self.folder, kind):
                 if old != number:
                     weights_file(self.folder, kind, old).unlink()
+
+
+    def _take_room(self, part: Path) -> None:
+        """Fill a file with as many bytes as the weights take: HDF5 itself crashes where a disk becomes full."""
+        variables = [*self.model.variables, *self.model.optimizer.variables]
+        size = _HEADERS + 4 * sum(math.prod(variable.shape) for variable in variables)
+        with open(part, "wb", buffering=0) as file:
+            while (left := size - file.tell()) > 0:
+                file.write(bytes(min(left, 1 << 20)))
 
 
 class ShowProgress(_keras.callbacks.Callback):

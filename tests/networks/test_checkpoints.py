@@ -12,6 +12,7 @@ from fer_utils.data.faceset import USAGES, FaceSet
 from fer_utils.errors import DataError
 from fer_utils.networks import checkpoints, train
 from fer_utils.networks.backend import import_keras
+from fer_utils.networks.callbacks import BackUpWeights
 from fer_utils.networks.recipes import TrainConfig
 from tests.networks.quick import QUICK, same_result
 
@@ -150,3 +151,19 @@ def test_damaged_weights_and_those_of_another_network_are_named(tmp_path):
     for file in (folder / name for name in ("last-2.weights.h5", "best-1.weights.h5", "no-1.weights.h5")):
         with pytest.raises(DataError, match=f"{file.name}: no weights of this network, or damaged"):
             checkpoints.load_weights(one, file)
+
+
+def test_a_full_disk_is_named_before_hdf5_crashes(tmp_path, limited_files):
+    keras = import_keras()
+    model = keras.Sequential([keras.Input((400,)), keras.layers.Dense(7)])
+    model.compile("adam")
+    model.optimizer.build(model.trainable_variables)
+    back_up = BackUpWeights(tmp_path, [{"epoch": 1, "val_accuracy": 0.5}])
+    back_up.set_model(model)
+    limited_files(5000)
+    with pytest.raises(OSError, match="File too large: .*best-1.weights.h5"):
+        back_up.on_epoch_end(0)
+    assert not list(tmp_path.iterdir())
+    limited_files(10**9)
+    back_up.on_epoch_end(0)
+    assert checkpoints.kept_epochs(tmp_path, "best") == checkpoints.kept_epochs(tmp_path, "last") == [1]
