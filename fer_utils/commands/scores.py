@@ -11,7 +11,10 @@ def add_scores_commands(add: Any) -> None:
     usages = ["Training", "PublicTest", "PrivateTest"]
     sub = command(add, "evaluate", evaluate_command, needs=("keras",))
     sub.add_argument("run", metavar="NAME_OR_RUN_DIR", help="names joined by + are an ensemble")
-    sub.add_argument("--flip", action="store_true", help="show each face mirrored too (test-time augmentation)")
+    sub.add_argument("--views", type=int, default=1, choices=[1, 2, 10],
+                     help="take the mean of its answers to so many views of a face (test-time augmentation): 2 with its "
+                          "mirror image, 10 with both also shifted to four sides; default: 1")
+    sub.add_argument("--flip", dest="views", action="store_const", const=2, help="the same as --views 2")
     sub.add_argument("--usage", default="PrivateTest", choices=usages)
 
     sub = command(add, "robustness", robustness_command, needs=("sklearn",))
@@ -40,9 +43,9 @@ def evaluate_command(args: Namespace) -> Outcome:
     from ..data import load
     from ..evaluation import evaluate
 
-    result = evaluate.evaluate_run(args.run, load.load(args.data), args.usage, args.flip)
-    flipped = ", each face also mirrored" if args.flip else ""
-    lines = [f"{result['model']} on {result['data']}{flipped}", score_line(args.usage, result), "",
+    result = evaluate.evaluate_run(args.run, load.load(args.data), args.usage, args.views)
+    shown = {1: "", 2: ", each face also mirrored", 10: ", ten views of each face"}[args.views]
+    lines = [f"{result['model']} on {result['data']}{shown}", score_line(args.usage, result), "",
              metrics.per_class_table(result).round(3).to_string()]
     if result["exhibit"]:
         lines.insert(0, "EXHIBIT: trained under the leaky protocol, so on most of these very faces.")

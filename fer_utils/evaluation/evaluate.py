@@ -15,21 +15,21 @@ from ..labels import EMOTIONS
 from ..networks.runs import ensemble_probabilities, read_card, score_faces
 
 
-def evaluate_run(name: Path | str, faces: FaceSet, usage: str = "PrivateTest", flip: bool = False) -> dict[str, Any]:
+def evaluate_run(name: Path | str, faces: FaceSet, usage: str = "PrivateTest", views: int = 1) -> dict[str, Any]:
     """Score a trained network, or the mean of several, on one part: "Training", "PublicTest" or "PrivateTest".
 
-    Names joined by "+" are an ensemble; with `flip` each network also sees every face mirrored. Clean scores need
+    Names joined by "+" are an ensemble; each network sees so many `runs.face_views`. Clean scores need
     `faces` with their Training part. To `metrics.scores` the result adds what was scored, ``exhibit`` (a network was
     trained under the leaky protocol, so on most of these faces), ``same_data`` (False where a network was trained on
     other data, in which some of these faces may be) and ``adopted`` (a network was trained elsewhere, on data that are
     not known). DataError: the part is not there, or has no labels.
     """
-    result = evaluate_networks([name] if Path(name).is_dir() else str(name).split("+"), faces, usage, flip)
+    result = evaluate_networks([name] if Path(name).is_dir() else str(name).split("+"), faces, usage, views)
     del result["answers"]
     return result
 
 
-def evaluate_networks(names: Sequence[Path | str], faces: FaceSet, usage: str, flip: bool) -> dict[str, Any]:
+def evaluate_networks(names: Sequence[Path | str], faces: FaceSet, usage: str, views: int) -> dict[str, Any]:
     """Return the result of `evaluate_run` for an ensemble, and its ``answers`` as a card keeps them."""
     part = faces.of(usage)
     if not part.labelled.all():
@@ -40,10 +40,11 @@ def evaluate_networks(names: Sequence[Path | str], faces: FaceSet, usage: str, f
     clean = clean_mask(faces, usage)
     if exhibit or clean is None:
         clean = np.zeros(len(part), bool)  # no face is known to be new to the networks
-    return {"model": "+".join(card.name for card in cards), "usage": usage, "data": faces.title, "flip": flip,
+    return {"model": "+".join(card.name for card in cards), "usage": usage, "data": faces.title,
+            "flip": views > 1, "views": views,
             "exhibit": exhibit, "same_data": all(card.fingerprint == faces.fingerprint() for card in cards),
             "adopted": any(card.adopted for card in cards),
-            **score_faces(part, ensemble_probabilities(names, part.pixels, flip), clean)}
+            **score_faces(part, ensemble_probabilities(names, part.pixels, views), clean)}
 
 
 def write_submission(path: Path | str, faces: FaceSet, probabilities: np.ndarray) -> Path:

@@ -153,7 +153,7 @@ def shared_table(faces: FaceSet, votes: np.ndarray | None = None,
                      **(compared(card.answers(part), card is not best) if card.honest else {})})
     for names in ensembles:
         chosen = [cards[name] for name in names]
-        result = evaluate_networks([card.folder for card in chosen], faces, "PrivateTest", flip=True)
+        result = evaluate_networks([card.folder for card in chosen], faces, "PrivateTest", views=2)
         rows.append({"name": f"{'+'.join(names)} mirrored", "model": " + ".join(names),
                      "training": "mean, each face also mirrored", "epochs": "", "exhibit": False,
                      **_score_columns(result), **compared(unpack_answers(result["answers"])),

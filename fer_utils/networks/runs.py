@@ -111,17 +111,37 @@ def predict_probabilities(model: "keras.Model", pixels: np.ndarray, spec: FaceSp
     return np.concatenate(parts)[:len(pixels)]
 
 
-def ensemble_probabilities(names: Sequence[Path | str], pixels: np.ndarray, flip: bool = False) -> np.ndarray:
+VIEWS = (1, 2, 10)
+"""How many views of each face a network can be shown in a test: see `face_views`."""
+_SHIFT = 2  # pixels
+
+
+def face_views(pixels: np.ndarray, views: int) -> list[np.ndarray]:
+    """Return views of faces, uint8 (N, H, W), for a network to answer (test-time augmentation).
+
+    1 is the face alone, 2 are it and its mirror image, 10 are these two of the face as it is and shifted by two pixels
+    to the left, right, top and bottom, where the edge is repeated.
+    """
+    if views not in VIEWS:
+        raise ValueError(f"views must be one of {', '.join(map(str, VIEWS))}, got {views!r}")
+    wide = np.pad(pixels, ((0, 0), (_SHIFT, _SHIFT), (_SHIFT, _SHIFT)), mode="edge")
+    places = [(1, 1), (0, 1), (2, 1), (1, 0), (1, 2)] if views == 10 else [(1, 1)]
+    height, width = pixels.shape[1:]
+    shown = [wide[:, top * _SHIFT:top * _SHIFT + height, left * _SHIFT:left * _SHIFT + width] for top, left in places]
+    return [np.ascontiguousarray(view[:, :, ::step]) for view in shown for step in ((1, -1) if views > 1 else (1,))]
+
+
+def ensemble_probabilities(names: Sequence[Path | str], pixels: np.ndarray, views: int = 1) -> np.ndarray:
     """Return the mean of the probabilities, float32 (N, 7), that trained networks give to faces, uint8 (N, 48, 48).
 
-    With `flip` each network also sees every face mirrored (test-time augmentation), at twice the cost.
+    Each network sees so many `face_views`, at as many times the cost.
     """
-    views = [pixels, np.ascontiguousarray(pixels[:, :, ::-1])] if flip else [pixels]
+    shown = face_views(pixels, views)
     total = np.zeros((len(pixels), N_CLASSES), np.float32)
     for name in names:
         model, card = load_model(name)
-        total += sum(predict_probabilities(model, view, card.spec) for view in views)
-    return total / (len(names) * len(views))
+        total += sum(predict_probabilities(model, view, card.spec) for view in shown)
+    return total / (len(names) * len(shown))
 
 
 def score_faces(faces: "FaceSet", probabilities: np.ndarray, clean: np.ndarray | None = None) -> dict[str, Any]:

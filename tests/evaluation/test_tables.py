@@ -78,7 +78,7 @@ def test_the_table_holds_every_network_and_scikit_learns_numbers(measured, share
     assert table.loc["large", "accuracy"] == pytest.approx(accuracy_score(part.emotion, shared[1]), abs=1e-4)
     assert table.loc["large", "ferplus"] == pytest.approx((shared[1] == 3).mean())
     # A network and itself, mirrored: the mean of two equal ones.
-    both = evaluate.evaluate_run("small", faces, flip=True)
+    both = evaluate.evaluate_run("small", faces, views=2)
     assert table.loc["small+small mirrored", "accuracy"] == both["accuracy"]
     alone, twice = (evaluate.evaluate_run(name, faces)["confusion"] for name in ("small", "small+small"))
     assert alone == twice

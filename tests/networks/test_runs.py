@@ -175,3 +175,18 @@ def test_batches_do_not_change_predictions():
     np.testing.assert_allclose(runs.predict_probabilities(model, pixels, FaceSpec(), batch_size=4), whole,
                                atol=1e-6)
     assert runs.predict_probabilities(model, pixels[:0], FaceSpec()).shape == (0, 7)
+
+
+def test_views_are_mirrored_and_shifted_by_two_pixels():
+    rng = np.random.default_rng(0)
+    face = rng.integers(0, 256, (3, 48, 48), np.uint8)
+    assert [v.shape for v in runs.face_views(face, 1)] == [(3, 48, 48)] and (runs.face_views(face, 1)[0] == face).all()
+    views = runs.face_views(face, 10)
+    assert len(views) == 10 and len({view.tobytes() for view in views}) == 10
+    for view, mirrored in zip(views[::2], views[1::2]):
+        assert (view[:, :, ::-1] == mirrored).all()
+    rows, columns = np.mgrid[:48, :48]
+    for view, (down, right) in zip(views[::2], [(0, 0), (-2, 0), (2, 0), (0, -2), (0, 2)]):
+        assert (view == face[:, (rows + down).clip(0, 47), (columns + right).clip(0, 47)]).all()
+    with pytest.raises(ValueError, match="1, 2, 10, got 3"):
+        runs.face_views(face, 3)
