@@ -12,8 +12,8 @@ def add_scores_commands(add: Any) -> None:
     sub = command(add, "evaluate", evaluate_command, needs=("keras",))
     sub.add_argument("run", metavar="NAME_OR_RUN_DIR", help="names joined by + are an ensemble")
     sub.add_argument("--views", type=int, default=1, choices=[1, 2, 10],
-                     help="take the mean of its answers to so many views of a face (test-time augmentation): 2 with its "
-                          "mirror image, 10 with both also shifted to four sides; default: 1")
+                     help="take the mean of its answers to so many views of a face (test-time augmentation): 2 with "
+                          "its mirror image, 10 with both also shifted to four sides; default: 1")
     sub.add_argument("--flip", dest="views", action="store_const", const=2, help="the same as --views 2")
     sub.add_argument("--usage", default="PrivateTest", choices=usages)
 
