@@ -29,6 +29,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with redirect_stdout(sys.stderr) if args.json else nullcontext(), errors.naming_the_extra():
             errors.need(*args.needs)
             outcome = args.command(args)
+    except (ValueError, OSError, RuntimeError, errors.MissingExtraError) as error:  # DataError, NotebookError too
+        print(f"fer_utils {args.called}: {_sentence(error)}", file=sys.stderr)
+        return 1
     except (KeyboardInterrupt, ImportError) as stop:
         # Ctrl-C while a library loads may end as that library's ImportError.
         if isinstance(stop, ImportError) and not isinstance(stop.__cause__, KeyboardInterrupt):
@@ -37,9 +40,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         said = isinstance(stop, KeyboardInterrupt) and str(stop) or f"Stopped. What was finished is kept{goes_on}."
         print(f"\n{said}", file=sys.stderr)
         return 130
-    except (ValueError, OSError, RuntimeError, errors.MissingExtraError) as error:  # DataError, NotebookError too
-        print(f"fer_utils {args.called}: {_sentence(error)}", file=sys.stderr)
-        return 1
     if isinstance(sys.stdout, io.TextIOWrapper):  # a name that is not UTF-8, or not of this console, is no failure
         sys.stdout.reconfigure(errors="backslashreplace")
     try:

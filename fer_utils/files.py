@@ -48,7 +48,7 @@ def whole(path: Path | str) -> Iterator[Path]:
         os.replace(part, path)
     except BaseException as error:
         part.unlink(missing_ok=True)
-        if isinstance(error, OSError) and error.filename is None:  # a full disk does not say where
+        if isinstance(error, OSError) and error.errno and error.filename is None:  # a full disk does not say where
             error.filename = str(path)
         raise
 

@@ -80,7 +80,7 @@ class Place:
                 continue
             kind = _kind(entry)
             if kind == "folder":
-                if entry.name.startswith("__") or Path(entry).resolve() == paths.CACHE.resolve():
+                if entry.name.startswith("__") or _is_cache(Path(entry)):
                     continue
                 if _far_down(names):
                     self.leave_out("too far down to be looked into", "/".join(names))
@@ -150,6 +150,10 @@ def listed(names: Sequence[str], most: int = 3) -> str:
     """Return some names and how many more there are; signs that no screen shows become "?"."""
     shown = ", ".join("".join(sign if sign.isprintable() else "?" for sign in name[-100:]) for name in names[:most])
     return f"{shown} and {len(names) - most:,} more" if len(names) > most else shown
+
+
+def _is_cache(folder: Path) -> bool:
+    return folder.resolve() in (paths.CACHE.resolve(), (paths.DATA / "cache").resolve())
 
 
 def _kind(entry: os.DirEntry[str]) -> str:
