@@ -282,6 +282,8 @@ def run_first_cell(page):
 
     def has_run():
         nonlocal pressed
+        if (asked := page.locator(".jp-Dialog .jp-mod-accept")).count():
+            asked.first.click()  # which kernel to take, where none is up yet
         if not re.search(r"[*\d]", prompt.inner_text()) and time.monotonic() - pressed > 2:
             page.locator(".jp-Notebook .jp-Cell .cm-content").first.click()
             page.locator("[data-command='notebook:run-cell-and-select-next']").first.click()
