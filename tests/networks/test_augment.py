@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from fer_utils.networks.augment import AUGMENTATIONS, Augmentation, affine_matrices, augment_faces, mixup
+from fer_utils.networks.augment import AUGMENTATIONS, Augmentation, affine_matrices, augment_faces, mixup, random_crops
 
 
 @pytest.fixture
@@ -80,3 +80,15 @@ def test_mixup_blends_faces_and_labels_alike():
     np.testing.assert_allclose(mixed_x.ravel(), mixed_y @ np.arange(8), atol=1e-5)
     assert (mixed_y[np.arange(8), np.arange(8)] >= 0.5).all() and (mixed_y < 1).any()
     assert mixup(x, y, 0, rng())[0] is x
+
+
+def test_random_crops_are_squares_of_the_face_from_all_places():
+    x = np.arange(200 * 48 * 48 * 2, dtype=np.float32).reshape(200, 48, 48, 2)
+    cut = random_crops(x, 46, rng())
+    places = set()
+    for face, square in zip(x, cut):
+        [place] = [(top, left) for top in range(3) for left in range(3)
+                   if np.array_equal(square, face[top:top + 46, left:left + 46])]
+        places.add(place)
+    assert cut.shape == (200, 46, 46, 2) and len(places) == 9
+    assert random_crops(x, 0, rng()) is x
