@@ -3,6 +3,7 @@
 Pictures travel in messages and never in traits, because Jupyter may save those in the notebook file. The browser asks
 and the kernel answers, one answer to each question, so no more is sent than can be dealt with.
 """
+import re
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -33,6 +34,15 @@ Answer = tuple[Message, Files]
 
 def _static(*names: str) -> str:
     return "\n".join((STATIC / name).read_text(encoding="utf-8") for name in names)
+
+
+def _script(*names: str) -> str:
+    """Return modules as one, because a widget is one: each after those that it imports from, in one scope.
+
+    So the lines "import … from" and the words "export" go, but the last module's "export default" stays.
+    """
+    modules = _static("words.js", "common.js", "webcam.js", "kernel.js", *names)
+    return re.sub(r"^export (?!default)", "", re.sub(r"^import .+;\n", "", modules, flags=re.M), flags=re.M)
 
 
 class _AnsweringWidget(anywidget.AnyWidget):
@@ -101,7 +111,7 @@ class BrowserCamera(_AnsweringWidget):
     A kernel that is busy with a cell answers no frame until it is done.
     """
 
-    _esm = _static("common.js", "camera.js")
+    _esm = _script("camera.js")
 
     def __init__(self, predictor: Predictor, mirror: bool = True):
         super().__init__(predictor)
@@ -134,7 +144,7 @@ class PhotoApp(_AnsweringWidget):
     called unsure; a slider changes that. The app's `photos` hold what was looked at.
     """
 
-    _esm = _static("common.js", "photos.js")
+    _esm = _script("photos.js")
 
     def __init__(self, predictor: Predictor, unsure: float = 0.4):
         super().__init__(predictor)

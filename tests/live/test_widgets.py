@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import re
 import signal
 import sys
 import time
@@ -267,6 +268,14 @@ def test_a_page_loaded_anew_finds_its_photos():
     answer, files = page.ask("show", photo="1")
     assert answer["name"] == "a.png" and len(files) == 1
     assert len(page.ask("hello")[1]) == 7  # the emoji
+
+
+@pytest.mark.parametrize("widget", [widgets.BrowserCamera, widgets.PhotoApp])
+def test_a_widgets_modules_are_joined_to_one_in_which_each_name_is_declared_once(widget):
+    script = widget(Stub(SURE))._esm
+    assert re.findall(r"^(?:import|export) .*", script, re.M) == ["export default { render };"]
+    declared = re.findall(r"^(?:async )?(?:function|const|let) (\w+)", script, re.M)
+    assert len(declared) == len(set(declared)) and {"make", "openCamera", "connect", "render"} <= set(declared)
 
 
 _written = []

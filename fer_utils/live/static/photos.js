@@ -1,12 +1,11 @@
 // The photo app: photos go to the kernel in parts, one photo at a time.
+import { drawBoxes, dropZone, faceCards, keys, make, named, noticeOf, percent, picture, saveFile } from "./common.js";
+import { connect, followTheme, greet } from "./kernel.js";
+import { closeCamera, grab, jpegOf, openCamera } from "./webcam.js";
+import { ENGLISH } from "./words.js";
 
 const PART = 1 << 20;
-
-const LIMITS = "A network names the expression that people would see in a picture. That is not what somebody feels: " +
-  "a posed or caught expression is not a feeling (Barrett et al. 2019), and the network errs, more on some people " +
-  "than on others. Use photos only of people who know and agree. In the European Union the AI Act, Article 5(1)(f), " +
-  "forbids inferring emotions at work and in education except for medical or safety reasons: check with your own " +
-  "institution.";
+const TAKE = "Take a photo";
 
 function privacy() {
   const here = ["localhost", "127.0.0.1", "[::1]"].includes(location.hostname);
@@ -32,7 +31,7 @@ function render({ model, el }) {
   const input = make("input", { type: "file", multiple: true, class: "fer-hidden", tabindex: "-1",
     "aria-hidden": "true", onchange: () => { add([...input.files]); input.value = ""; } });
   const choose = make("button", { type: "button", class: "fer-main", onclick: () => input.click() }, "Choose photos");
-  const shoot = make("button", { type: "button", onclick: openBooth }, "Take a photo");
+  const shoot = make("button", { type: "button", onclick: openBooth }, TAKE);
   const hint = make("p", { class: "fer-hint", id: `fer-${mark}` });
   choose.setAttribute("aria-describedby", hint.id);
   const drop = make("div", { class: "fer-drop" }, make("p", { class: "fer-lead" }, "Drop photos here"), input,
@@ -225,12 +224,7 @@ function render({ model, el }) {
     const progress = (done, of) => { status.textContent = `Drawing photo ${done} of ${of}`; };
     try {
       const answer = await kernel.ask({ kind, unsure: slider.value / 100 }, [], progress);
-      const address = URL.createObjectURL(new Blob(answer.buffers, { type }));
-      const link = make("a", { href: address, download: name });
-      root.append(link);
-      link.click();
-      link.remove();
-      setTimeout(() => URL.revokeObjectURL(address), 60000);
+      saveFile(answer.buffers, name, type);
     } catch (error) {
       notice(error.message);
     }
@@ -238,9 +232,7 @@ function render({ model, el }) {
   }
 
   function notice(text) {
-    trouble.append(make("p", { class: "fer-trouble" }, text,
-      make("button", { type: "button", class: "fer-remove", "aria-label": "Dismiss",
-        onclick: (event) => event.target.parentNode.remove() }, "✕")));
+    trouble.append(noticeOf(text, "Dismiss"));
   }
 
   // One photo from the camera.
@@ -248,10 +240,10 @@ function render({ model, el }) {
     trouble.replaceChildren();
     shoot.disabled = true;  // until the camera is closed: opened twice, the first stream would stay on
     try {
-      await openCamera(video);
+      await openCamera(video, ENGLISH, TAKE);
     } catch (error) {
       shoot.disabled = false;
-      return notice(error.message.replace("press Start", "press Take a photo"));
+      return notice(error.message);
     }
     if (!root.isConnected) return closeCamera(video);
     booth.hidden = false;
@@ -270,37 +262,18 @@ function render({ model, el }) {
   function takePhoto() {
     if (booth.hidden || snap.disabled) return false;
     snap.disabled = true;  // a double click is one photo
-    grab(video, 1600, false).finally(() => { snap.disabled = false; }).then(({ jpeg }) => {
+    jpegOf(grab(video, 1600, false)).finally(() => { snap.disabled = false; }).then((jpeg) => {
       closeBooth();
       const time = new Date().toTimeString().slice(0, 8).replaceAll(":", "-");
       add([new File([jpeg], `camera-${time}.jpg`, { type: "image/jpeg" })]);
     });
   }
 
-  // Photos may be dropped anywhere on the app.
-  let over = 0;
-  const dragging = (change) => (event) => {
-    if (!settings || ![...event.dataTransfer.types].includes("Files")) return;
-    event.preventDefault();
-    event.stopPropagation();
-    over = Math.max(over + change, 0);
-    root.classList.toggle("fer-over", over > 0);
-  };
-  root.addEventListener("dragenter", dragging(1));
-  root.addEventListener("dragover", dragging(0));
-  root.addEventListener("dragleave", dragging(-1));
-  root.addEventListener("drop", (event) => {
-    if (!settings || !event.dataTransfer.files.length) return;
-    event.preventDefault();
-    event.stopPropagation();
-    over = 0;
-    root.classList.remove("fer-over");
-    add([...event.dataTransfer.files]);
-  });
   keys(root, { " ": takePhoto, Escape: closeBooth });
 
   greet(kernel, root).then(async (answer) => {
     settings = answer;
+    dropZone(root, add);  // photos may be dropped anywhere on the app
     const kinds = ["image/jpeg", "image/png", "image/webp", ...(settings.heic ? ["image/heic", "image/heif"] : [])];
     input.accept = kinds.join();
     hint.textContent = `JPEG, PNG, WebP${settings.heic ? ", HEIC" : ""}. Up to ${settings.max_bytes >> 20} MB each, ` +
@@ -313,7 +286,7 @@ function render({ model, el }) {
     root.append(make("h2", {}, "Expressions in your photos"), make("p", { class: "fer-purpose fer-hint" },
       "Add photos: every face is found, and named by the expression that a network sees in it."), drop, booth, trouble,
       make("p", { class: "fer-hint fer-privacy" }, privacy()), tools, status, list, all,
-      make("p", { class: "fer-limits" }, LIMITS));
+      make("p", { class: "fer-limits" }, ENGLISH.limits));
     for (const photo of settings.photos) {  // the page was loaded anew; the kernel still has them
       const item = Object.assign(newItem("…"), { id: photo });
       const shown = await kernel.ask({ kind: "show", photo });
