@@ -1,4 +1,4 @@
-"""Commands of the project itself: run, figures, demo, bench."""
+"""Commands of the project itself: run, figures, demo, site, bench."""
 
 import json
 from argparse import Namespace
@@ -26,6 +26,9 @@ def add_lab_commands(add: Any) -> None:
     sub = command(add, "demo", demo_command, data=False, needs=("sklearn",))
     sub.add_argument("--out", type=Path, metavar="FILE", help="default: docs/demo.webp")
     sub.add_argument("--frames", type=int, metavar="N", help="so many in its ten seconds; default: 150")
+
+    sub = command(add, "site", site_command, data=False)
+    sub.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="index.html and fer.html go there")
 
     sub = command(add, "bench", bench_command, needs=("keras",))
     sub.add_argument("what", choices=["data", "train", "live", "event"])
@@ -78,6 +81,16 @@ def demo_command(args: Namespace) -> Outcome:
     path = args.out or paths.ROOT / "docs" / "demo.webp"
     demo.write_demo(path, demo.FRAMES if args.frames is None else args.frames)
     return Outcome({"file": path, "bytes": path.stat().st_size}, f"{path}: {path.stat().st_size / 1e6:.1f} MB")
+
+
+def site_command(args: Namespace) -> Outcome:
+    """Build the page that needs no server: a folder for a web host, and one file for a double click."""
+    from ..lab import webpage
+
+    built = webpage.build_page(args.out)
+    lines = [f"{built['folder'] / 'index.html'}: for a web host; loads {built['start_bytes'] / 1e6:.1f} MB",
+             f"{built['file']}: the same in one file, {built['file_bytes'] / 1e6:.1f} MB; open it by a double click"]
+    return Outcome(built, "\n".join(lines))
 
 
 def bench_command(args: Namespace) -> Outcome:

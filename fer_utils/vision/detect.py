@@ -28,6 +28,7 @@ TILED_FROM, TILED_AT, TILE, TILE_OVERLAP = 6400, 3, 1600, 320
 many pixels: its smaller faces are too small for the network only when it is shrunk as a whole."""
 FACE_SIDE = 128  # a picture of at most so many pixels, as those of data sets, may be a face already
 MIN_YUNET_SCORE = 0.7
+MAX_OVERLAP = 0.3  # of two boxes (intersection over union); of those that overlap more, the surest is kept
 MIN_HAAR_FACE = 24  # pixels; smaller ones are mostly mistakes
 LIVE_SIDE = 640  # pixels on the longer side at which live frames are searched for faces
 
@@ -115,7 +116,7 @@ class YuNetDetector(Detector):
         try:
             # Not by its path: on Windows OpenCV opens none with letters beyond ASCII.
             self._network = cv2.FaceDetectorYN.create("onnx", np.fromfile(path, np.uint8), np.empty(0, np.uint8),
-                                                      (320, 320), MIN_YUNET_SCORE, 0.3, 5000)
+                                                      (320, 320), MIN_YUNET_SCORE, MAX_OVERLAP, 5000)
             self._search(np.zeros((64, 64, 3), np.uint8))  # another network fails only when it is asked
         except (cv2.error, OSError) as error:
             named = "FER_YUNET names" if os.environ.get("FER_YUNET") == str(path) else "this is"
@@ -141,7 +142,8 @@ class YuNetDetector(Detector):
                 parts.append(rows / np.array([scale, scale, scale, scale, 1], np.float32))
         found = np.vstack(parts)
         if len(parts) > 1 and len(found):  # where several searches found one face, the surest is kept
-            found = found[np.reshape(cv2.dnn.NMSBoxes(found[:, :4].tolist(), found[:, 4].tolist(), 0.0, 0.3), -1)]
+            kept = cv2.dnn.NMSBoxes(found[:, :4].tolist(), found[:, 4].tolist(), 0.0, MAX_OVERLAP)
+            found = found[np.reshape(kept, -1)]
         return sorted((Detection((x, y, width, height), score) for x, y, width, height, score in found.tolist()),
                       key=lambda d: -d.box[2])
 

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 RGB = {name: tuple(int(colour[i:i + 2], 16) for i in (1, 3, 5)) for name, colour in COLOURS.items()}
 """`labels.COLOURS` as (red, green, blue), 0 to 255."""
 _SUPERSAMPLE = 4  # pixels drawn for each pixel of an emoji, both ways: smooth edges after INTER_AREA
-_LETTERS = "😠😝😧😄😢😲😐"  # as `EMOTIONS`
+LETTERS = "😠😝😧😄😢😲😐"
+"""The emoji, in the order of `EMOTIONS`."""
 _SKINS = {"angry": (240, 96, 60), "disgust": (140, 190, 70), "fear": (150, 190, 235)}  # the others: _YELLOW
 _YELLOW, _INK, _WHITE = (255, 205, 60), (70, 42, 16), (255, 255, 255)
 
@@ -44,7 +45,7 @@ def draw_emoji(emotion: str | int, size: int) -> np.ndarray:
         raise ValueError(f"emoji: no emotion {emotion!r}; choose one of {', '.join(EMOTIONS)}")
     if size < 1:
         raise ValueError(f"emoji: size is {size}; it must be at least 1 pixel")
-    side, letter, skin = size * _SUPERSAMPLE, _LETTERS[label], _SKINS.get(EMOTIONS[label], _YELLOW)
+    side, letter, skin = size * _SUPERSAMPLE, LETTERS[label], _SKINS.get(EMOTIONS[label], _YELLOW)
     font = bold_font(round(1.2 * side))
     left, top, right, bottom = font.getbbox(letter)
     drawing = Image.new("L", (side, side))

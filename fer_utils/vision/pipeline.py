@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from .predict import Face, Predictor
-from .track import HOLD_S, SEARCH_EVERY, SMOOTH_S, FaceFollower, Tracker
+from .track import HOLD_S, OVERLAP, PATIENCE_S, SEARCH_EVERY, SMOOTH_S, FaceFollower, Tracker
 from .video import Frame
 
 
@@ -16,7 +16,7 @@ class Pipeline:
     """
 
     def __init__(self, predictor: Predictor, *, search_every: int = SEARCH_EVERY, smooth_seconds: float = SMOOTH_S,
-                 patience: float = 1.0, overlap: float = 0.2, on_stage: Callable[[str], None] | None = None):
+                 patience: float = PATIENCE_S, overlap: float = OVERLAP, on_stage: Callable[[str], None] | None = None):
         self.predictor, self.on_stage = predictor, on_stage
         self._follower = FaceFollower(predictor.detector, search_every)
         self._tracker = Tracker(smooth_seconds, patience, overlap)

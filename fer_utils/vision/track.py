@@ -12,6 +12,7 @@ from .predict import Face
 
 SEARCH_EVERY = 5  # frames from one search of the whole frame to the next, while there are faces to follow in between
 NEAR_SIDE, NEAR_MARGIN = 128, 2.0  # a followed face's surroundings: side in pixels, and that over the face's
+PATIENCE_S, OVERLAP = 1.0, 0.2  # a face away for longer, or with less overlap from frame to frame, is another one
 SMOOTH_S = 0.4  # time constant of the probabilities' mean, in seconds: longer is calmer, shorter follows faster
 HOLD_S = 0.25  # a face that the detector misses for a moment stays on the screen
 
@@ -104,7 +105,7 @@ class Tracker:
     exponential mean, so that the answer does not flicker; 0 is for none.
     """
 
-    def __init__(self, smooth_seconds: float = SMOOTH_S, patience: float = 1.0, overlap: float = 0.2):
+    def __init__(self, smooth_seconds: float = SMOOTH_S, patience: float = PATIENCE_S, overlap: float = OVERLAP):
         self.smooth_seconds, self.patience, self.overlap = smooth_seconds, patience, overlap
         self._seen: dict[int, tuple[Face, float]] = {}  # number: (averaged face, time it was last seen)
         self._new_numbers = itertools.count()
