@@ -120,8 +120,7 @@ def find_node() -> Node:
 
 def _is_new(node: str) -> bool:
     said = subprocess.run([node, "--version"], text=True, capture_output=True).stdout
-    version = re.match(r"v(\d+)\.(\d+)", said)
-    return bool(version) and tuple(map(int, version.groups())) >= NODE
+    return tuple(map(int, re.findall(r"\d+", said)[:2])) >= NODE
 
 
 def install_packages(node: Node) -> None:
