@@ -38,6 +38,7 @@ export async function createEngine({ network = "tiny", onProgress = () => {} } =
   await engine.load(names, (bytes) => onProgress({ loaded: Math.min(loaded += bytes, total), total }));
   await engine.start();
   onProgress({ loaded: total, total });
+  globalThis.ferEngine = engine; // for the browser's console, the tests and the benchmark
   return engine;
 }
 
