@@ -74,7 +74,7 @@ const oneRuntime = {
 };
 
 function licences() {
-  const parts = [["ONNX Runtime Web", "licences/onnxruntime.txt"], ["YuNet", "licences/yunet.txt"]];
+  const parts = [["ONNX Runtime Web", "licences/onnxruntime.txt"], ["YuNet", "licences/yunet.txt"], ["fflate", "licences/fflate.txt"]];
   const texts = parts.map(([name, path]) => `${name}\n\n${readFileSync(join(HERE, path), "utf-8").trim()}\n`);
   return [`This page and its networks\n\n${readFileSync(join(HERE, "../LICENSE"), "utf-8").trim()}\n`, ...texts]
     .join(`\n${"-".repeat(80)}\n\n`);
@@ -148,6 +148,7 @@ export default defineConfig(({ mode }) => {
   return {
     root: HERE,
     base: "./",
+    resolve: { alias: { "@input": INPUT } }, // pictures that Python draws
     publicDir: single ? false : "public",
     define: { __SINGLE__: JSON.stringify(single) },
     plugins: [...shared, single ? singleFile(files) : folder(files)],

@@ -21,6 +21,7 @@ from ..networks.export import onnx_file
 from ..networks.runs import read_card
 from ..vision import detect, track
 from ..vision.emoji import LETTERS
+from .page_pictures import write_pictures
 
 SITE = Path(__file__).resolve().parents[2] / "site"
 """The page's sources: a checkout has them, an installed package has not."""
@@ -61,7 +62,7 @@ def _network_values(card: Card) -> dict[str, Any]:
 
 
 def write_inputs(folder: Path) -> None:
-    """Write what the page's sources read: ``shared.json``, and the detector and the networks as ONNX files."""
+    """Write what the page's sources read: ``shared.json``, the detector and the networks as ONNX files, and pictures."""
     yunet = detect.yunet_file()
     if yunet is None:
         raise DataError("no YuNet file: the page finds faces by it, and it could not be fetched; put "
@@ -70,6 +71,7 @@ def write_inputs(folder: Path) -> None:
     for name, network in NETWORKS.items():
         write_bytes(folder / f"{name}.onnx", onnx_file(network).read_bytes())
     write_json(folder / "shared.json", shared_values())
+    write_pictures(folder)
 
 
 def any_size(model: bytes) -> bytes:
@@ -97,10 +99,11 @@ class Node:
     def run(self, command: tuple[str, ...], **environment: str) -> None:
         """Run a command in the page's sources; `RuntimeError` with the end of what it said, where it fails."""
         path = os.pathsep.join([str(Path(self.node[0]).parent), os.environ.get("PATH", "")])
-        done = subprocess.run(command, cwd=SITE, env={**os.environ, "PATH": path, **environment}, text=True,
+        done = subprocess.run(command, cwd=SITE, env={**os.environ, "PATH": path, "NO_COLOR": "1", **environment}, text=True,
                               encoding="utf-8", errors="replace", capture_output=True)
         if done.returncode:
-            said = "\n".join((done.stdout + done.stderr).strip().splitlines()[-12:])
+            lines = [line for line in (done.stdout + done.stderr).strip().splitlines() if not line.startswith("    at ")]
+            said = "\n".join(lines[-20:])
             raise RuntimeError(f"building the page failed at {' '.join(map(str, command[1:]))}:\n{said}")
 
 

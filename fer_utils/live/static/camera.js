@@ -1,5 +1,5 @@
 // The live camera of a notebook: frames go to the kernel one at a time, its answers are drawn over the video.
-import { drawBoxes, faceCards, make } from "./common.js";
+import { drawBoxes, make, showCards } from "./common.js";
 import { connect, followTheme, greet } from "./kernel.js";
 import { jpegOf, liveCamera } from "./webcam.js";
 import { ENGLISH } from "./words.js";
@@ -36,12 +36,13 @@ function render({ model, el }) {
     const image = make("img", { src: address, alt: "The captured picture", onload: () => URL.revokeObjectURL(address) });
     const layer = make("div", { class: "fer-boxes", "aria-hidden": "true" });
     drawBoxes(layer, answer.faces, canvas.width, canvas.height, settings);
-    const cards = faceCards(answer.faces, settings);
-    const nothing = make("p", { class: "fer-hint" }, "No face was found in this picture.");
+    const cards = make("div", { class: "fer-faces" });
+    if (answer.faces.length) showCards(cards, answer.faces, settings);
+    else cards.append(make("p", { class: "fer-hint" }, "No face was found in this picture."));
     captures.prepend(make("figure", { class: "fer-photo fer-capture" },
       make("div", { class: "fer-picture" }, image, layer),
       make("figcaption", {}, make("p", { class: "fer-file" }, `Captured at ${new Date().toLocaleTimeString()}`),
-        make("div", { class: "fer-faces" }, ...(cards.length ? cards : [nothing])))));
+        cards)));
     while (captures.children.length > 6) captures.lastChild.remove();
   }
 
@@ -52,7 +53,7 @@ function render({ model, el }) {
     live.say("Pictures go to this notebook's Python and nowhere else; captures stay in its memory.");
   }, (error) => root.append(make("p", { class: "fer-trouble" }, error.message)));
   return () => {
-    live?.close();
+    live?.remove();
     kernel.close();
     forget();
   };

@@ -26,55 +26,81 @@ export function named(face, settings, unsure = 0) {
   return { index, confidence, sure, name: sure ? settings.emotions[index] : settings.words.unsure };
 }
 
+// An emotion's picture, or a question mark, as `showPicture` last said.
 export function picture(index, settings, sure = true) {
-  if (!sure) return make("span", { class: "fer-emoji fer-question", "aria-hidden": "true" }, "?");
-  return make("img", { class: "fer-emoji", src: settings.pictures[index], alt: "" });
+  const emoji = make("span", { class: "fer-emoji", "aria-hidden": "true" }, make("img", { alt: "" }));
+  showPicture(emoji, index, settings, sure);
+  return emoji;
+}
+
+function showPicture(emoji, index, settings, sure) {
+  emoji.classList.toggle("fer-question", !sure);
+  const image = emoji.firstChild;
+  if (image.getAttribute("src") !== settings.pictures[index]) image.src = settings.pictures[index];
+}
+
+// What shows faces is changed and not made anew: a live picture does that many times a second.
+function haveChildren(element, n, child) {
+  while (element.children.length > n) element.lastChild.remove();
+  while (element.children.length < n) element.append(child());
+  return [...element.children];
 }
 
 // Draw boxes over a picture, each with its number and name; sizes are in percent of the picture's.
 export function drawBoxes(layer, faces, width, height, settings, unsure = 0) {
   const crowd = faces.length > 12;  // then numbers alone: the cards say the rest
-  layer.replaceChildren(
-    ...faces.map((face, i) => {
-      const [x, y, w, h] = face.box;
-      const { index, sure, name } = named(face, settings, unsure);
-      const spelt = faces.length === 1 || w > 0.1 * width;
-      const label = make("span", { class: "fer-label" }, crowd ? null : picture(index, settings, sure),
-        [faces.length > 1 && i + 1, spelt && name].filter(Boolean).join(" "));
-      // No room above: the label goes below the face, and on it only where it fills the picture.
-      const place = y >= 0.15 * height ? "" : y + h < 0.85 * height ? " fer-below" : " fer-top";
-      const box = make("div", { class: `fer-box${sure ? "" : " fer-unsure"}${place}` }, label);
-      box.style.cssText = `left:${(100 * x) / width}%;top:${(100 * y) / height}%;width:${(100 * w) / width}%;` +
-        `height:${(100 * h) / height}%;--colour:${sure ? settings.colours[index] : "#8a8a8a"}`;
-      if (x + w / 2 > (spelt ? 0.6 : 0.85) * width) box.classList.add("fer-right");
-      return box;
-    }),
-  );
+  const boxes = haveChildren(layer, faces.length, () => make("div", {}, make("span", { class: "fer-label" },
+    picture(0, settings), make("span"))));
+  faces.forEach((face, i) => {
+    const [x, y, w, h] = face.box;
+    const { index, sure, name } = named(face, settings, unsure);
+    const spelt = faces.length === 1 || w > 0.1 * width;
+    const [emoji, text] = boxes[i].firstChild.children;
+    emoji.hidden = crowd;
+    showPicture(emoji, index, settings, sure);
+    text.textContent = [faces.length > 1 && i + 1, spelt && name].filter(Boolean).join(" ");
+    // No room above: the label goes below the face, and on it only where it fills the picture.
+    const place = y >= 0.15 * height ? "" : y + h < 0.85 * height ? " fer-below" : " fer-top";
+    const right = x + w / 2 > (spelt ? 0.6 : 0.85) * width ? " fer-right" : "";
+    boxes[i].className = `fer-box${sure ? "" : " fer-unsure"}${place}${right}`;
+    boxes[i].style.cssText = `left:${(100 * x) / width}%;top:${(100 * y) / height}%;width:${(100 * w) / width}%;` +
+      `height:${(100 * h) / height}%;--colour:${sure ? settings.colours[index] : "#8a8a8a"}`;
+  });
 }
 
 // The seven probabilities as a list with bars.
-export function bars(probabilities, settings) {
+export function barList(settings) {
   return make("ul", { class: "fer-bars" }, ...settings.emotions.map((emotion, i) => {
     const bar = make("span", { class: "fer-bar", "aria-hidden": "true" }, make("span"));
-    bar.firstChild.style.cssText = `width:${100 * probabilities[i]}%;background:${settings.colours[i]}`;
-    return make("li", {}, make("span", { class: "fer-emotion" }, emotion), bar,
-      make("span", { class: "fer-share" }, percent(probabilities[i])));
+    bar.firstChild.style.background = settings.colours[i];
+    return make("li", {}, make("span", { class: "fer-emotion" }, emotion), bar, make("span", { class: "fer-share" }));
   }));
 }
 
-// Describe one face in words and bars.
-export function faceCard(face, number, settings, unsure = 0) {
-  const { index, confidence, sure, name } = named(face, settings, unsure);
-  const share = percent(confidence);
-  const heading = make("p", { class: "fer-name" }, picture(index, settings, sure),
-    number ? make("span", { class: "fer-number" }, `${number}`) : null,
-    make("strong", { class: "fer-answer" }, name), " ",
-    make("span", { class: "fer-share" }, sure ? share : fill(settings.words.atMost, { share })));
-  return make("div", { class: `fer-face${sure ? "" : " fer-unsure"}` }, heading, bars(face.probabilities, settings));
+export function showBars(list, probabilities) {
+  probabilities.forEach((share, i) => {
+    const [, bar, text] = list.children[i].children;
+    bar.firstChild.style.width = `${100 * share}%`;
+    text.textContent = percent(share);
+  });
 }
 
-export function faceCards(faces, settings, unsure = 0) {
-  return faces.map((face, i) => faceCard(face, faces.length > 1 ? i + 1 : 0, settings, unsure));
+// Describe faces in words and bars.
+export function showCards(element, faces, settings, unsure = 0) {
+  const cards = haveChildren(element, faces.length, () => make("div", {},
+    make("p", { class: "fer-name" }, picture(0, settings), make("span", { class: "fer-number" }),
+      make("strong", { class: "fer-answer" }), " ", make("span", { class: "fer-share" })), barList(settings)));
+  faces.forEach((face, i) => {
+    const { index, confidence, sure, name } = named(face, settings, unsure);
+    const [emoji, number, answer, share] = cards[i].firstChild.children;
+    showPicture(emoji, index, settings, sure);
+    number.hidden = faces.length === 1;
+    number.textContent = `${i + 1}`;
+    answer.textContent = name;
+    share.textContent = sure ? percent(confidence) : fill(settings.words.atMost, { share: percent(confidence) });
+    cards[i].className = `fer-face${sure ? "" : " fer-unsure"}`;
+    showBars(cards[i].lastChild, face.probabilities);
+  });
 }
 
 // Offer bytes as a file.
@@ -116,11 +142,9 @@ export function noticeOf(text, dismiss) {
     "aria-label": dismiss, onclick: (event) => event.currentTarget.parentNode.remove() }, "✕"));
 }
 
-// Let Space and Esc act on the element that has the focus. On a button Space presses the button.
-export function keys(root, actions) {
-  root.setAttribute("tabindex", "-1");
-  root.dataset.lmSuppressShortcuts = "true";
-  root.addEventListener("keydown", (event) => {
+// Let Space and Esc act on the element that has the focus. On a button Space presses the button. Returns what ends that.
+export function keys(element, actions) {
+  const press = (event) => {
     const action = actions[event.key];
     const typing = event.key === " " && event.target.closest("button, input, select, summary, a, label");
     if (!action || typing || event.repeat || event.ctrlKey || event.metaKey || event.altKey) return;
@@ -128,5 +152,7 @@ export function keys(root, actions) {
       event.preventDefault();
       event.stopPropagation();
     }
-  });
+  };
+  element.addEventListener("keydown", press);
+  return () => element.removeEventListener("keydown", press);
 }

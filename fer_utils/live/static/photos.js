@@ -1,5 +1,5 @@
 // The photo app: photos go to the kernel in parts, one photo at a time.
-import { drawBoxes, dropZone, faceCards, keys, make, named, noticeOf, percent, picture, saveFile } from "./common.js";
+import { drawBoxes, dropZone, keys, make, named, noticeOf, percent, picture, saveFile, showCards } from "./common.js";
 import { connect, followTheme, greet } from "./kernel.js";
 import { closeCamera, grab, jpegOf, openCamera } from "./webcam.js";
 import { ENGLISH } from "./words.js";
@@ -158,7 +158,7 @@ function render({ model, el }) {
     if (item.sides === sides) return;
     item.sides = sides;
     if (item.layer) drawBoxes(item.layer, item.faces, item.width, item.height, settings, unsure);
-    item.cards?.replaceChildren(...faceCards(item.faces, settings, unsure));
+    if (item.cards) showCards(item.cards, item.faces, settings, unsure);
     item.rows.replaceChildren(...item.faces.map((face, i) => {
       const { index, name, sure, confidence } = named(face, settings, unsure);
       return make("tr", { class: sure ? null : "fer-unsure" }, make("td", { class: "fer-file" }, item.name),
@@ -269,6 +269,7 @@ function render({ model, el }) {
     });
   }
 
+  root.setAttribute("tabindex", "-1");
   keys(root, { " ": takePhoto, Escape: closeBooth });
 
   greet(kernel, root).then(async (answer) => {

@@ -1,5 +1,5 @@
 // The browser's camera: opened, closed, and shown live with boxes and cards of the faces.
-import { drawBoxes, faceCards, keys, make } from "./common.js";
+import { drawBoxes, keys, make, named, showCards } from "./common.js";
 import { fill } from "./words.js";
 
 function cameraTrouble(words, button, error) {
@@ -45,17 +45,22 @@ export function jpegOf(canvas, quality = 0.85) {
 }
 
 // Build the live camera into `root`. `look(canvas, say)` answers with the faces of a frame, `capture(canvas)` keeps one;
-// where they fail, the error's message is shown. Returns what the owner needs: `begin` and `close`.
-export function liveCamera(root, settings, { look, capture, start: button = settings.words.startCamera, ended = () => {} }) {
+// where they fail, the error's message is shown. Space and Esc are heard by `listen`; `ended` is called after Stop.
+export function liveCamera(root, settings, options) {
   const { words } = settings;
+  const { look, capture, listen = root, ended = () => {} } = options;
+  const button = words.startCamera;
   let mirror = settings.mirror;
   let running = false;
+  let lastHeard = 0;
   const video = make("video", { playsinline: true, muted: true, "aria-label": words.cameraSees });
   video.muted = true;
   const boxes = make("div", { class: "fer-boxes", "aria-hidden": "true" });
   const still = make("p", { class: "fer-off" }, words.cameraOff);
   const stage = make("div", { class: "fer-stage" }, video, boxes, still);
   const faces = make("div", { class: "fer-faces" });
+  const nobody = make("p", { class: "fer-hint", hidden: true }, words.noFace);
+  const heard = make("p", { class: "fer-hidden", role: "status" });  // for who hears the page: not more than it can say
   const status = make("p", { class: "fer-status", role: "status" });
   const rate = make("span", { class: "fer-rate" });
   const start = make("button", { type: "button", class: "fer-main", onclick: begin }, button);
@@ -63,9 +68,10 @@ export function liveCamera(root, settings, { look, capture, start: button = sett
     `${words.capture} `, make("kbd", {}, words.space));
   const stop = make("button", { type: "button", onclick: end }, `${words.stop} `, make("kbd", {}, "Esc"));
   const turn = make("button", { type: "button", "aria-pressed": String(mirror), onclick: flip }, words.mirror);
-  root.append(make("div", { class: "fer-live-row" }, stage, faces),
-    make("div", { class: "fer-buttons" }, start, take, stop, turn, rate), status);
-  keys(root, { " ": () => running && void keep(), Escape: end });
+  root.append(make("div", { class: "fer-live-row" }, stage, make("div", {}, faces, nobody)),
+    make("div", { class: "fer-buttons" }, start, take, stop, turn, rate), status, heard);
+  root.setAttribute("tabindex", "-1");
+  const deaf = keys(listen, { " ": () => running && void keep(), Escape: end });
   show();
 
   async function begin() {
@@ -104,6 +110,7 @@ export function liveCamera(root, settings, { look, capture, start: button = sett
     closeCamera(video);
     boxes.replaceChildren();
     faces.replaceChildren();
+    nobody.hidden = true;
     rate.textContent = "";
     show();
   }
@@ -114,6 +121,13 @@ export function liveCamera(root, settings, { look, capture, start: button = sett
     still.hidden = running;
     stage.classList.toggle("fer-live", running);
     video.classList.toggle("fer-mirror", mirror);
+  }
+
+  function announce(found) {
+    const text = found.map((face) => named(face, settings, settings.unsure).name).join(", ") || words.noFace;
+    if (text === heard.textContent || performance.now() - lastHeard < 4000) return;
+    heard.textContent = text;
+    lastHeard = performance.now();
   }
 
   function flip() {
@@ -143,8 +157,9 @@ export function liveCamera(root, settings, { look, capture, start: button = sett
       if (!running) return;
       if (shown === mirror) {
         drawBoxes(boxes, found, canvas.width, canvas.height, settings, settings.unsure);
-        faces.replaceChildren(...faceCards(found, settings, settings.unsure).slice(0, 4));
-        if (!found.length) faces.append(make("p", { class: "fer-hint" }, words.noFace));
+        showCards(faces, found.slice(0, 4), settings, settings.unsure);
+        nobody.hidden = found.length > 0;
+        announce(found);
       }
       times.push(performance.now());
       while (times[0] < performance.now() - 2000) times.shift();
@@ -165,5 +180,5 @@ export function liveCamera(root, settings, { look, capture, start: button = sett
     }
   }
 
-  return { begin, close, say };
+  return { begin, say, remove: () => { close(); deaf(); } };
 }

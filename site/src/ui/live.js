@@ -1,0 +1,36 @@
+// The camera: frames go to the worker one at a time; what Space captures becomes a photo among the others.
+import { make } from "../../../fer_utils/live/static/common.js";
+import { jpegOf, liveCamera } from "../../../fer_utils/live/static/webcam.js";
+
+export function livePart(app, photos, { closed }) {
+  const { words, word } = app;
+  const element = make("section", { class: "fer-camera page-live", "aria-label": words.camera, hidden: true });
+  let live = null;
+
+  async function look(canvas) {
+    const engine = await app.engineReady;
+    return engine.frame(await createImageBitmap(canvas), performance.now() / 1000);
+  }
+
+  async function capture(canvas) {
+    const jpeg = await jpegOf(canvas, 0.92);
+    const time = new Date().toTimeString().slice(0, 8).replaceAll(":", "-");
+    photos.add([new File([jpeg], word("cameraFile", { time }), { type: "image/jpeg" })]);
+    live.say(words.captured);
+  }
+
+  function close() {
+    element.hidden = true;
+    app.engine?.forget().catch(() => {});
+    closed();
+  }
+
+  function open() {
+    live ??= liveCamera(element, app.look, { look, capture, listen: document, ended: close });
+    element.hidden = false;
+    element.scrollIntoView({ block: "nearest" });
+    return live.begin();
+  }
+
+  return { element, open, remove: () => live?.remove() };
+}
