@@ -62,7 +62,7 @@ def _network_values(card: Card) -> dict[str, Any]:
 
 
 def write_inputs(folder: Path) -> None:
-    """Write what the page's sources read: ``shared.json``, the detector and the networks as ONNX files, and pictures."""
+    """Write what the page's sources read: ``shared.json``, detector and networks as ONNX files, and pictures."""
     yunet = detect.yunet_file()
     if yunet is None:
         raise DataError("no YuNet file: the page finds faces by it, and it could not be fetched; put "
