@@ -16,6 +16,7 @@ import { fill, languageFor, WORDS } from "./words.js";
 const root = document.getElementById("page");
 const prefersDark = matchMedia("(prefers-color-scheme: dark)");
 const app = {
+  root,
   shared,
   language: remembered("language", Object.keys(WORDS)) ?? languageFor(navigator.languages),
   theme: remembered("theme", ["light", "dark"]) ?? "system",

@@ -6,7 +6,7 @@ const en = {
   ...ENGLISH,
   language: "English",
   emotions: ["angry", "disgust", "fear", "happy", "sad", "surprise", "neutral"],
-  valences: ["negative", "neutral", "positive"],
+  valences: ["negative in all", "neutral in all", "positive in all"],
   title: "Expressions in your photos",
   purpose: "Add photos or start the camera: every face is found, and named by the expression that a network sees in it.",
   privacy: "All of it happens in this browser. Your photos are sent nowhere, and are gone when you close the page.",
@@ -23,7 +23,6 @@ const en = {
   exampleName: "drawn-{n}.png",
   exampleButton: { one: "Example with {n} drawn face", other: "Example with {n} drawn faces" },
   loading: "Loading the network: {share}",
-  ready: "Ready.",
   network: "Network",
   networkTiny: "Small and fast",
   networkFull: "Larger, errs less",
@@ -55,7 +54,6 @@ const en = {
   "error.unknown-network": "This page does not have that network. Load the page again.",
   cameraAddress: "This page may not use the camera here: browsers allow it only on pages of https and of localhost. Open the " +
     "page by its https address, or choose photos instead.",
-  offline: "This page now works offline, too.",
   // The photos.
   photos: "Photos",
   faceCount: { one: "{n} face", other: "{n} faces" },
@@ -65,25 +63,20 @@ const en = {
   noFaces: "No face found.",
   remove: "Remove {name}",
   faceOf: "Face {n}",
-  showAll: "all seven",
   cameraFile: "camera-{time}.jpg",
   captured: "Captured: the photo is below.",
-  closeCamera: "Close the camera",
   // The summary.
   summary: "All faces together",
   expression: "Expression",
   faces: "Faces",
-  counted: "Counted",
-  corrected: "Corrected",
-  interval: "95 % interval",
+  corrected: "Corrected share",
   between: "{low} to {high}",
-  estimating: "Estimating…",
   summaryCaption: "How often each expression was seen",
   unsureCount: { one: "{n} face is unsure. It counts under its strongest expression.",
     other: "{n} faces are unsure. Each counts under its strongest expression." },
   correctedMeans: "Counting answers gives wrong shares, because the network takes some expressions for others. The corrected " +
-    "shares make up for the errors that it makes on faces with known labels ({faces}). The interval says how far they may be " +
-    "off, if these photos were picked by chance: with few photos, far.",
+    "shares make up for the errors that it makes on faces with known labels ({faces}). The dot is the corrected " +
+    "share, and the line where the true one lies with 95 % probability, if these photos were picked by chance.",
   // Results to take along.
   downloadCsv: "Download CSV",
   downloadZip: "Download ZIP",
@@ -99,7 +92,7 @@ const en = {
 const de = {
   language: "Deutsch",
   emotions: ["wütend", "angeekelt", "ängstlich", "fröhlich", "traurig", "überrascht", "neutral"],
-  valences: ["negativ", "neutral", "positiv"],
+  valences: ["negativ gesamt", "neutral gesamt", "positiv gesamt"],
   title: "Gesichtsausdrücke in Ihren Fotos",
   purpose: "Fügen Sie Fotos hinzu oder starten Sie die Kamera: Jedes Gesicht wird gefunden und nach dem Ausdruck benannt, den " +
     "ein Netz darin sieht.",
@@ -116,7 +109,6 @@ const de = {
   exampleName: "gezeichnet-{n}.png",
   exampleButton: { one: "Beispiel mit {n} gezeichneten Gesicht", other: "Beispiel mit {n} gezeichneten Gesichtern" },
   loading: "Das Netz wird geladen: {share}",
-  ready: "Bereit.",
   network: "Netz",
   networkTiny: "Klein und schnell",
   networkFull: "Größer, irrt seltener",
@@ -146,7 +138,6 @@ const de = {
   "error.no-start": "Das Netz startet in diesem Browser nicht. Laden Sie die Seite neu; hilft das nicht, nehmen Sie einen anderen Browser.",
   "error.closed": "Die Seite wurde geschlossen. Laden Sie sie neu.",
   "error.unknown-network": "Dieses Netz hat die Seite nicht. Laden Sie die Seite neu.",
-  offline: "Die Seite funktioniert jetzt auch ohne Verbindung.",
   noFace: "Kein Gesicht im Bild.",
   limits: "Ein Netz benennt den Ausdruck, den Menschen in einem Bild sehen würden. Das ist nicht, was jemand fühlt: Ein gestellter " +
     "oder zufällig erfasster Ausdruck ist kein Gefühl (Barrett u. a. 2019), und das Netz irrt sich, bei manchen Menschen mehr als " +
@@ -181,24 +172,19 @@ const de = {
   noFaces: "Kein Gesicht gefunden.",
   remove: "{name} entfernen",
   faceOf: "Gesicht {n}",
-  showAll: "alle sieben",
   cameraFile: "kamera-{time}.jpg",
   captured: "Aufgenommen: Das Foto steht weiter unten.",
-  closeCamera: "Kamera schließen",
   summary: "Alle Gesichter zusammen",
   expression: "Ausdruck",
   faces: "Gesichter",
-  counted: "Gezählt",
-  corrected: "Berichtigt",
-  interval: "95-%-Intervall",
+  corrected: "Berichtigter Anteil",
   between: "{low} bis {high}",
-  estimating: "Wird geschätzt …",
   summaryCaption: "Wie oft jeder Ausdruck zu sehen war",
   unsureCount: { one: "{n} Gesicht ist unsicher. Es zählt bei seinem stärksten Ausdruck.",
     other: "{n} Gesichter sind unsicher. Jedes zählt bei seinem stärksten Ausdruck." },
   correctedMeans: "Zählt man nur Antworten, werden die Anteile falsch, weil das Netz manche Ausdrücke für andere hält. Die " +
-    "berichtigten Anteile gleichen die Fehler aus, die es bei Gesichtern mit bekannter Antwort macht ({faces}). Das Intervall sagt, " +
-    "wie weit sie danebenliegen können, wenn diese Fotos zufällig ausgewählt sind: bei wenigen Fotos weit.",
+    "berichtigten Anteile gleichen die Fehler aus, die es bei Gesichtern mit bekannter Antwort macht ({faces}). Der Punkt ist der " +
+    "berichtigte Anteil, und die Linie zeigt, wo der wahre mit 95 % Wahrscheinlichkeit liegt, wenn diese Fotos zufällig ausgewählt sind.",
   downloadCsv: "CSV speichern",
   downloadZip: "ZIP speichern",
   zipHolds: "Die Fotos mit eingezeichneten Namen und die Tabelle",
@@ -213,7 +199,7 @@ const de = {
 const fr = {
   language: "Français",
   emotions: ["colère", "dégoût", "peur", "joie", "tristesse", "surprise", "neutre"],
-  valences: ["négatif", "neutre", "positif"],
+  valences: ["total négatif", "total neutre", "total positif"],
   title: "Les expressions dans vos photos",
   purpose: "Ajoutez des photos ou lancez la caméra : chaque visage est trouvé et reçoit le nom de l’expression qu’un réseau y voit.",
   privacy: "Tout se passe dans ce navigateur. Vos photos ne sont envoyées nulle part et disparaissent quand vous fermez la page.",
@@ -229,7 +215,6 @@ const fr = {
   exampleName: "dessin-{n}.png",
   exampleButton: { one: "Exemple avec {n} visage dessiné", other: "Exemple avec {n} visages dessinés" },
   loading: "Chargement du réseau : {share}",
-  ready: "Prêt.",
   network: "Réseau",
   networkTiny: "Petit et rapide",
   networkFull: "Plus grand, se trompe moins",
@@ -259,7 +244,6 @@ const fr = {
   "error.no-start": "Le réseau n’a pas démarré dans ce navigateur. Rechargez la page ; si cela ne suffit pas, essayez un autre navigateur.",
   "error.closed": "La page a été fermée. Rechargez-la.",
   "error.unknown-network": "Cette page n’a pas ce réseau. Rechargez la page.",
-  offline: "Cette page fonctionne désormais aussi hors connexion.",
   noFace: "Aucun visage dans l’image.",
   limits: "Un réseau nomme l’expression que des gens verraient dans une image. Ce n’est pas ce que quelqu’un ressent : une expression " +
     "posée ou saisie au vol n’est pas un sentiment (Barrett et al. 2019), et le réseau se trompe, plus sur certaines personnes que " +
@@ -294,24 +278,19 @@ const fr = {
   noFaces: "Aucun visage trouvé.",
   remove: "Retirer {name}",
   faceOf: "Visage {n}",
-  showAll: "les sept",
   cameraFile: "camera-{time}.jpg",
   captured: "C’est pris : la photo est plus bas.",
-  closeCamera: "Fermer la caméra",
   summary: "Tous les visages ensemble",
   expression: "Expression",
   faces: "Visages",
-  counted: "Compté",
-  corrected: "Corrigé",
-  interval: "Intervalle à 95 %",
+  corrected: "Part corrigée",
   between: "{low} à {high}",
-  estimating: "Estimation…",
   summaryCaption: "Combien de fois chaque expression a été vue",
   unsureCount: { one: "{n} visage est incertain. Il compte avec son expression la plus forte.",
     other: "{n} visages sont incertains. Chacun compte avec son expression la plus forte." },
   correctedMeans: "Compter les réponses donne des parts fausses, car le réseau prend certaines expressions pour d’autres. Les parts " +
-    "corrigées compensent les erreurs qu’il fait sur des visages dont la réponse est connue ({faces}). L’intervalle dit de combien elles " +
-    "peuvent être fausses si ces photos sont prises au hasard : avec peu de photos, de beaucoup.",
+    "corrigées compensent les erreurs qu’il fait sur des visages dont la réponse est connue ({faces}). Le point est la part corrigée, " +
+    "et la ligne dit où se trouve la vraie avec une probabilité de 95 %, si ces photos ont été choisies au hasard.",
   downloadCsv: "Enregistrer le CSV",
   downloadZip: "Enregistrer le ZIP",
   zipHolds: "Les photos avec les noms dessinés, et le tableau",

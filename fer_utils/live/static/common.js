@@ -50,21 +50,24 @@ function haveChildren(element, n, child) {
 export function drawBoxes(layer, faces, width, height, settings, unsure = 0) {
   const crowd = faces.length > 12;  // then numbers alone: the cards say the rest
   const boxes = haveChildren(layer, faces.length, () => make("div", {}, make("span", { class: "fer-label" },
-    picture(0, settings), make("span"))));
+    picture(0, settings), make("span"), make("span", { class: "fer-word" }))));
   faces.forEach((face, i) => {
     const [x, y, w, h] = face.box;
     const { index, sure, name } = named(face, settings, unsure);
     const spelt = faces.length === 1 || w > 0.1 * width;
-    const [emoji, text] = boxes[i].firstChild.children;
+    const [emoji, number, word] = boxes[i].firstChild.children;
     emoji.hidden = crowd;
     showPicture(emoji, index, settings, sure);
-    text.textContent = [faces.length > 1 && i + 1, spelt && name].filter(Boolean).join(" ");
+    number.hidden = faces.length === 1;
+    number.textContent = `${i + 1}`;
+    word.hidden = !spelt;
+    word.textContent = name;
     // No room above: the label goes below the face, and on it only where it fills the picture.
     const place = y >= 0.15 * height ? "" : y + h < 0.85 * height ? " fer-below" : " fer-top";
     const right = x + w / 2 > (spelt ? 0.6 : 0.85) * width ? " fer-right" : "";
-    boxes[i].className = `fer-box${sure ? "" : " fer-unsure"}${place}${right}`;
+    boxes[i].className = `fer-box${faces.length > 1 ? " fer-one-of-many" : ""}${sure ? "" : " fer-unsure"}${place}${right}`;
     boxes[i].style.cssText = `left:${(100 * x) / width}%;top:${(100 * y) / height}%;width:${(100 * w) / width}%;` +
-      `height:${(100 * h) / height}%;--colour:${sure ? settings.colours[index] : "#8a8a8a"}`;
+      `height:${(100 * h) / height}%;z-index:${faces.length - i};--colour:${sure ? settings.colours[index] : "#8a8a8a"}`;
   });
 }
 

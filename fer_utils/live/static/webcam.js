@@ -68,8 +68,9 @@ export function liveCamera(root, settings, options) {
     `${words.capture} `, make("kbd", {}, words.space));
   const stop = make("button", { type: "button", onclick: end }, `${words.stop} `, make("kbd", {}, "Esc"));
   const turn = make("button", { type: "button", "aria-pressed": String(mirror), onclick: flip }, words.mirror);
-  root.append(make("div", { class: "fer-live-row" }, stage, make("div", {}, faces, nobody)),
-    make("div", { class: "fer-buttons" }, start, take, stop, turn, rate), status, heard);
+  root.append(make("div", { class: "fer-live-row" },
+    make("div", {}, stage, make("div", { class: "fer-buttons" }, start, take, stop, turn, rate), status, heard),
+    make("div", {}, faces, nobody)));
   root.setAttribute("tabindex", "-1");
   const deaf = keys(listen, { " ": () => running && void keep(), Escape: end });
   show();

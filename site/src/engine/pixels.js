@@ -165,20 +165,23 @@ export function asPicture(image) {
   };
 }
 
-/** Weights of the source pixels near each target pixel, as whole numbers of 1/2048: OpenCV's fixed point. */
+/**
+ * The source pixels near each target pixel, and their weights. Linear ones are whole numbers of 1/2048, OpenCV's fixed
+ * point; its cubic way computes with exact numbers (measured on OpenCV 4.14 for x86).
+ */
 function tapTable(from, to, cubic) {
   const taps = cubic ? 4 : 2;
-  const places = new Int32Array(to * taps), weights = new Int32Array(to * taps);
+  const places = new Int32Array(to * taps), weights = new Float64Array(to * taps);
   for (let i = 0; i < to; i++) {
     let part = Math.fround((i + 0.5) * (from / to) - 0.5);
     let place = Math.floor(part);
     part = Math.fround(part - place);
     if (!cubic && place < 0) part = 0, place = 0;
     if (!cubic && place >= from - 1) part = 0, place = from - 1;
-    const shares = cubic ? cubicShares(part) : [1 - part, part];
+    const shares = cubic ? cubicShares(part) : [1 - part, part].map((share) => round(share * 2048));
     for (let k = 0; k < taps; k++) {
       places[i * taps + k] = Math.min(Math.max(place + k - (cubic ? 1 : 0), 0), from - 1);
-      weights[i * taps + k] = round(shares[k] * 2048);
+      weights[i * taps + k] = shares[k];
     }
   }
   return { taps, places, weights };
@@ -197,7 +200,7 @@ export function enlarge(image, side, cubic) {
   const { channels } = image;
   const across = tapTable(image.width, side, cubic), down = tapTable(image.height, side, cubic);
   const { taps } = across;
-  const lines = new Int32Array(image.height * side * channels);
+  const lines = new Float64Array(image.height * side * channels);
   for (let y = 0, to = 0; y < image.height; y++) {
     for (let x = 0; x < side; x++) {
       for (let c = 0; c < channels; c++, to++) {
@@ -215,10 +218,9 @@ export function enlarge(image, side, cubic) {
       let total = 0;
       for (let k = y * taps; k < (y + 1) * taps; k++) {
         const value = lines[down.places[k] * width + i];
-        // OpenCV's linear way drops bits on the way; its cubic way keeps them all.
-        total += cubic ? value * down.weights[k] : ((value >> 4) * down.weights[k]) >> 16;
+        total += cubic ? value * down.weights[k] : ((value >> 4) * down.weights[k]) >> 16; // linear: drops bits
       }
-      out.data[to] = cubic ? Math.floor((total + 2097152) / 4194304) : (total + 2) >> 2;
+      out.data[to] = cubic ? total : (total + 2) >> 2;
     }
   }
   return out;

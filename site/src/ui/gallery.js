@@ -87,7 +87,8 @@ export function galleryPart(app, photos, { emptied }) {
   function tile(item, i) {
     const number = item.faces.length > 1 ? make("span", { class: "fer-number" }, `${i + 1}`) : null;
     const element = make("details", { class: "page-tile" },
-      make("summary", {}, make("span", { class: "page-thumb" }, make("img", { src: item.thumbs[i], alt: "", loading: "lazy" }), number),
+      make("summary", {}, make("span", { class: "page-thumb" }, make("img", { src: item.thumbs[i], alt: "", loading: "lazy" }), number,
+        make("span", { class: "page-emoji" })),
         make("span", { class: "page-hidden" }, word("faceOf", { n: i + 1 })), make("span", { class: "page-names" })));
     // The seven bars come when they are asked for: with 200 photos most never are.
     element.addEventListener("toggle", () => {
@@ -100,12 +101,13 @@ export function galleryPart(app, photos, { emptied }) {
   }
 
   function fillTile(tile, face) {
-    const { sure, name } = named(face, app.look, app.unsure);
-    const line = (k, i) => make("span", { class: sure && i === 0 ? "fer-answer" : "" }, picture(k, app.look),
+    const { index, sure, name } = named(face, app.look, app.unsure);
+    const line = (k, i) => make("span", { class: sure && i === 0 ? "fer-answer" : "" },
       make("span", { class: "page-name" }, words.emotions[k]), " ", make("span", { class: "fer-share" }, percent(face.probabilities[k])));
     tile.classList.toggle("fer-unsure", !sure);
+    tile.querySelector(".page-emoji").replaceChildren(picture(index, app.look, sure));
     tile.querySelector(".page-names").replaceChildren(
-      ...(sure ? [] : [make("span", { class: "fer-answer" }, picture(0, app.look, false), make("span", { class: "page-name" }, name))]),
+      ...(sure ? [] : [make("span", { class: "fer-answer" }, make("span", { class: "page-name" }, name))]),
       ...strongest(face.probabilities).map(line));
   }
 

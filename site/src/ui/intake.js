@@ -6,12 +6,13 @@ export function intakePart(app, photos, { openCamera }) {
   const { words, word } = app;
   const limits = { photos: app.shared.photos.max_photos, pixels: Math.round(app.shared.photos.max_pixels / 1e6) };
 
+  const megabytes = new Intl.NumberFormat(app.language, { minimumFractionDigits: 1, maximumFractionDigits: 1 });
   const input = make("input", { type: "file", multiple: true, accept: "image/*", class: "fer-hidden", tabindex: "-1",
     "aria-hidden": "true", onchange: () => { photos.add([...input.files]); input.value = ""; } });
   const hint = make("p", { class: "fer-hint", id: "formats" }, word("formats", limits));
   const choose = make("button", { type: "button", class: "fer-main", "aria-describedby": hint.id, onclick: () => input.click() },
     words.choosePhotos);
-  const camera = make("button", { type: "button", onclick: openCamera }, words.startCamera);
+  const camera = make("button", { type: "button", class: "page-start", onclick: openCamera }, words.startCamera);
   const examples = EXAMPLES.map(({ address, faces }, i) => make("button", { type: "button", class: "page-example",
     "aria-label": app.count("exampleButton", faces), onclick: () => photos.addExample(address, word("exampleName", { n: i + 1 })) },
   make("img", { src: address, alt: "" })));
@@ -60,7 +61,7 @@ export function intakePart(app, photos, { openCamera }) {
       const radio = make("input", { type: "radio", name: "network", value: name, checked: name === app.network,
         onchange: () => change(name) });
       return make("label", {}, radio, make("span", {}, make("strong", {}, titleOf(name)), make("span", { class: "fer-hint" },
-        word("networkFacts", { megabytes: (bytes / 1e6).toFixed(1), accuracy: percent(accuracy) }))));
+        word("networkFacts", { megabytes: megabytes.format(bytes / 1e6), accuracy: percent(accuracy) }))));
     }));
   }
 

@@ -20,17 +20,22 @@ export function livePart(app, photos, { closed }) {
   }
 
   function close() {
-    element.hidden = true;
+    show(false);
     app.engine?.forget().catch(() => {});
     closed();
   }
 
-  function open() {
-    live ??= liveCamera(element, app.look, { look, capture, listen: document, ended: close });
-    element.hidden = false;
-    element.scrollIntoView({ block: "nearest" });
-    return live.begin();
+  function show(open) {
+    element.hidden = !open;
+    app.root.classList.toggle("page-filming", open);
   }
 
-  return { element, open, remove: () => live?.remove() };
+  async function open() {
+    live ??= liveCamera(element, app.look, { look, capture, listen: document, ended: close });
+    show(true);
+    await live.begin();
+    element.scrollIntoView({ block: "nearest" });
+  }
+
+  return { element, open, remove: () => { live?.remove(); show(false); } };
 }

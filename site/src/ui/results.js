@@ -11,6 +11,7 @@ export function resultsPart(app, photos) {
     .filter((k) => k >= 0));
   let asked = ""; // what the last estimate was made of
   let drawing = false;
+  let before = photos.items.length; // so many photos were there
 
   const status = make("p", { class: "fer-status", role: "status" });
   const bar = make("progress", { max: "1", value: "0", "aria-hidden": "true", hidden: true });
@@ -26,7 +27,7 @@ export function resultsPart(app, photos) {
   const body = make("tbody");
   const means = make("p", { class: "fer-hint" });
   const unsure = make("p", { class: "fer-hint" });
-  const head = [[words.expression, ""], ["", "page-wide"], [words.faces, ""], [words.corrected, ""], [words.interval, ""]];
+  const head = [[words.expression, ""], ["", "page-wide"], [words.faces, ""], [words.corrected, ""]];
   const element = make("section", { class: "page-summary", hidden: true, "aria-labelledby": "summary" },
     make("h2", { id: "summary" }, words.summary),
     make("table", {}, make("caption", { class: "page-hidden" }, words.summaryCaption),
@@ -51,6 +52,8 @@ export function resultsPart(app, photos) {
         (read < done.length ? `; ${word("notRead", { n: done.length - read })}` : "");
     }
     element.hidden = !faces.length || working;
+    if (photos.items.length && !before) tools.scrollIntoView({ block: "nearest" });
+    before = photos.items.length;
     if (!element.hidden) summarise(done, faces);
   }
 
@@ -76,12 +79,12 @@ export function resultsPart(app, photos) {
     body.replaceChildren(...names.map(({ name, of, group }, i) => {
       const faces = of.reduce((total, k) => total + counts[k], 0);
       const { corrected } = rows?.[i] ?? {};
-      const texts = corrected ? [percent(corrected.at), word("between", { low: percent(corrected.low), high: percent(corrected.high) })]
-        : [words.estimating, ""];
+      const interval = corrected && word("between", { low: Math.round(100 * corrected.low), high: percent(corrected.high) });
       return make("tr", { class: group ? "page-valence" : null },
         make("th", { scope: "row" }, group ? null : picture(of[0], app.look), make("span", {}, name)),
         make("td", { class: "page-wide" }, shareBar(faces / all, corrected, group ? null : app.look.colours[of[0]])),
-        make("td", {}, `${faces}`), make("td", {}, texts[0]), make("td", {}, texts[1]));
+        make("td", {}, `${faces}`), make("td", {}, corrected ? percent(corrected.at) : "…",
+          corrected && make("span", { class: "page-between" }, interval)));
     }));
   }
 
