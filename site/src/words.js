@@ -86,7 +86,6 @@ const en = {
   cleared: "All photos are cleared.",
   noRoomZip: "Too little memory for the ZIP file. Remove some photos, then try again.",
   licences: "Licences",
-  noScript: "This page needs JavaScript: it runs in your browser and nowhere else.",
 };
 
 const de = {
@@ -193,7 +192,6 @@ const de = {
   cleared: "Alle Fotos sind entfernt.",
   noRoomZip: "Zu wenig Speicher für die ZIP-Datei. Entfernen Sie einige Fotos, und versuchen Sie es noch einmal.",
   licences: "Lizenzen",
-  noScript: "Diese Seite braucht JavaScript: Sie läuft in Ihrem Browser und nirgendwo sonst.",
 };
 
 const fr = {
@@ -299,7 +297,6 @@ const fr = {
   cleared: "Toutes les photos sont effacées.",
   noRoomZip: "Trop peu de mémoire pour le fichier ZIP. Retirez des photos, puis réessayez.",
   licences: "Licences",
-  noScript: "Cette page a besoin de JavaScript : elle fonctionne dans votre navigateur et nulle part ailleurs.",
 };
 
 export { fill };

@@ -3,19 +3,10 @@
 import { strToU8, Zip, ZipDeflate, ZipPassThrough } from "fflate";
 import { largest, make } from "../../../fer_utils/live/static/common.js";
 import { PICTURES } from "../pictures.js";
+import { escapeFormula, safeStem } from "./names.js";
 
-const BLANKS = "[ \\t\\x00-\\x08\\x0e-\\x1f\\x7f-\\x84\\xa0\\xad\\u2000-\\u200f\\u2060\\u3000\\ufeff]*";
-const SIGNS = "[=+\\-@\\u2212\\ufe62-\\ufe66\\ufe6b\\uff0b\\uff0d\\uff1d\\uff20]"; // the last ones are full-width and small forms
-const FORMULA = new RegExp(`(^|[\\n\\r\\v\\f\\x85\\u2028\\u2029])(?=${BLANKS}${SIGNS})`, "g");
-const NUMBER = /^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$/;
 const JPEG_QUALITY = 0.88;
 const UNSURE_COLOUR = "#6e6e6e";
-
-/** Put a quote before a text, or a line of it, that a spreadsheet would take for a formula and run. */
-export function escapeFormula(text) {
-  if (NUMBER.test(text)) return text;
-  return text.replace(FORMULA, "$1'").replace(/^(?=[\t\r\n])/, "'");
-}
 
 const field = (text) => (/[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text);
 const shown = (face, { shared, unsure }) => {
@@ -42,12 +33,6 @@ function noteOf(item, { words, word, shared }) {
   const values = { pixels: Math.round(shared.photos.max_pixels / 1e6), reason: item.error?.message };
   if (item.error) return word(words[`error.${item.error.code}`] ? `error.${item.error.code}` : "error.other", values);
   return item.faces.length ? "" : words.noFaces;
-}
-
-/** Return a file name's stem in characters that any system takes; the number before it makes it unique. */
-export function safeStem(name) {
-  const stem = name.split(/[/\\]/).at(-1).replace(/\.[\p{L}\p{N}_]{1,5}$/u, "");
-  return [...stem.replace(/[^\p{L}\p{N}_-]+/gu, "_").replace(/^_+|_+$/g, "")].slice(0, 60).join("") || "photo";
 }
 
 /** Return the parts of a ZIP file of ``faces.csv`` and the annotated photos; `progress` hears of each photo. */
