@@ -385,17 +385,28 @@ def test_a_jpeg_of_thousands_of_scans_is_refused(one_file):
 
 
 @needs_chromium
+@pytest.mark.parametrize("error, replaced", [("RangeError", False), ("WebAssembly.RuntimeError", True)])
+def test_a_photo_without_room_is_a_sentence_and_the_rest_goes_on(error, replaced, one_file, photos):
+    page, _ = one_file
+    [worker] = page.workers
+    worker.evaluate("() => { const { prototype } = OffscreenCanvasRenderingContext2D, kept = prototype.getImageData; "
+                    "prototype.getImageData = () => { prototype.getImageData = kept; "
+                    f"throw new {error}('Array buffer allocation failed'); }} }}")
+    said = see(page, photos["large"])
+    assert said["code"] == "no-room" and "not enough memory" in said["message"]
+    assert len(see(page, photos["large"])["faces"]) == 2
+    assert (page.workers != [worker]) == replaced and len(page.workers) == 1
+
+
+@needs_chromium
 def test_a_worker_that_broke_is_replaced_without_a_request(one_file, photos):
     page, asked = one_file
     before, [old] = len(asked), page.workers
-    waiting = page.evaluate_handle("() => { globalThis.broken = ferEngine.photo(new Blob(['x'.repeat(9)]))"
-                                   ".catch(({ code }) => code); }")
     old.evaluate("() => { setTimeout(() => { throw new Error('out of memory'); }); }")
     page.wait_for_timeout(300)
     assert len(see(page, photos["portrait"])["faces"]) == 1
     [new] = page.workers
     assert new != old and all(url.startswith(("blob:", "file:")) for url in asked[before:])
-    waiting.dispose()
 
 
 @needs_chromium
