@@ -20,14 +20,17 @@ app: .venv/.installed
 figures: .venv/.installed
 	$(BIN)/python -m fer_utils figures
 
-# The committed notebooks, the docs and the model cards as web pages in _site/. A warning, such as a dead link, fails.
+# The committed notebooks, the docs and the model cards as web pages in _site/; a warning, such as a dead link, fails.
+# And the page without a server: in _site/fer/, and as one file, _site/fer.html.
 site: build/site-env/.installed
 	build/site-env/bin/python -m sphinx --fail-on-warning --quiet --jobs auto -c docs -d build/site-cache . _site
-	@echo "Look at it: $(PYTHON) -m http.server --directory _site, then http://localhost:8000"
+	build/site-env/bin/python -m fer_utils site --out _site/fer
+	mv _site/fer/fer.html _site/fer.html
+	@echo "Look at it: $(PYTHON) -m http.server --directory _site, then http://localhost:8000 and http://localhost:8000/fer/"
 
-build/site-env/.installed: docs/requirements.txt
+build/site-env/.installed: docs/requirements.txt pyproject.toml
 	$(PYTHON) -m venv build/site-env
-	build/site-env/bin/python -m pip install --quiet --requirement docs/requirements.txt
+	build/site-env/bin/python -m pip install --quiet --requirement docs/requirements.txt --editable .
 	touch $@
 
 # The checks of the code run beside the tests, which leave a part of two cores idle.
@@ -67,4 +70,4 @@ lock:
 		--custom-compile-command "make lock" --extra test --output-file requirements-lock.txt pyproject.toml
 
 clean:
-	rm -rf .venv executed models/runs data/cache build _site
+	rm -rf .venv executed models/runs data/cache build _site site/node_modules

@@ -155,7 +155,7 @@ def build_page(out: Path | str) -> dict[str, Any]:
         places = {"FER_PAGE_INPUT": str(work / "page"), "FER_PAGE_OUT": str(built)}
         node.run(vite, **places)
         node.run((*vite, "--mode", "file"), **places)
-        if (out / "fer.html").is_file():
+        if (out / "licences.txt").is_file():  # an earlier build, whose files have other names
             shutil.rmtree(out / "assets", ignore_errors=True)
         shutil.copytree(built, out, dirs_exist_ok=True)
     start = [path for path in (out / "assets").iterdir() if not path.name.startswith("full-")]
