@@ -92,9 +92,13 @@ def app(browser, photo_server):
 
 
 def open_app(context, photo_server):
-    page = context.new_page()
+    page, elsewhere = context.new_page(), []
+    page.on("request", lambda request: elsewhere.append(request.url) if not request.url.startswith(
+        (photo_server[0], "data:", "blob:")) else None)
     page.goto(photo_server[0], timeout=PATIENCE)
     page.get_by_role("button", name="Choose photos").wait_for(timeout=PATIENCE)
+    assert elsewhere == [] and page.title() == "Expressions in your photos"
+    assert page.locator("body").inner_text().startswith("Expressions in your photos")  # nothing above it
     return page
 
 
