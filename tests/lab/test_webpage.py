@@ -438,7 +438,7 @@ def test_what_both_languages_share_is_what_python_uses(monkeypatch):
     monkeypatch.setattr(paths, "MODELS", ROOT / "models")
     shared = json.loads(json.dumps(webpage.shared_values()))
     assert shared["emotions"] == list(EMOTIONS) == list(shared["colours"]) == list(shared["emoji"])
-    for name, folder in webpage.NETWORKS.items():
+    for name, folder in webpage.PAGE_NETWORKS.items():
         card = json.loads((ROOT / "models" / folder / "card.json").read_text())
         ours = shared["networks"][name]
         assert ours["temperature"] == card["temperature"]
