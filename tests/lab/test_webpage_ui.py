@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import json
 import re
 import shutil
 import time
@@ -352,6 +353,22 @@ def test_another_network_looks_at_the_photos_once_more(browser, page_server, dra
         page.locator(".page-tools .fer-status", has_text="1 face in 1 photo; 1 not read").wait_for()
         seen = photos.analyse_photo(drawn[1], "one.png", Predictor(ROOT / "models" / "fer_net", "yunet"))
         assert f"{round(100 * float(seen.faces[0].confidence))} %" in page.locator(".page-names").inner_text()
+
+
+def test_it_opens_and_answers_without_a_connection_once_it_was_open(browser, page_server, built_page, drawn):
+    address, asked = page_server
+    with opened(browser, address) as page:
+        until(page, "navigator.serviceWorker.ready.then((worker) => worker.active?.state === 'activated')")
+        page.context.set_offline(True)
+        asked.clear()
+        page.reload()
+        until(page, "Boolean(globalThis.ferEngine)")
+        add(page, **{"one.png": drawn[1]})
+        assert page.locator(".page-tile").count() == 1
+        assert set(asked) <= {"/sw.js"}  # the browser itself looks for a newer one
+    manifest = json.loads((built_page / "manifest.webmanifest").read_text())
+    for icon in manifest["icons"]:
+        assert "x".join(map(str, Image.open(built_page / icon["src"]).size)) == icon["sizes"]
 
 
 # Shares.
