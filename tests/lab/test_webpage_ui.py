@@ -173,6 +173,16 @@ def test_dropped_and_pasted_photos_come_in_and_pasted_text_does_not(page, drawn)
     assert page.locator(".fer-notices").inner_text() == ""
 
 
+def test_a_dropped_folder_is_a_sentence(page):
+    page.evaluate("""() => {
+        const folder = new File([], "Holidays");
+        folder.slice = () => ({ arrayBuffer: () => Promise.reject(new DOMException("no file", "NotFoundError")) });
+        const dataTransfer = { files: [folder], types: ["Files"] };
+        document.getElementById("page").dispatchEvent(Object.assign(new Event("drop"), { dataTransfer }));
+    }""")
+    page.locator(".fer-failed", has_text="If it is a folder, choose the photos in it.").wait_for()
+
+
 def test_photos_beyond_two_hundred_are_left_out(page):
     add(page, **{f"{i}.jpg": b"no" for i in range(203)})
     page.locator(".page-tools .fer-status", has_text="200 not read").wait_for()

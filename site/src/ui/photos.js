@@ -51,6 +51,7 @@ export function createPhotos(app, changed) {
     const network = app.network;
     try {
       const engine = await app.engineReady;
+      await item.file.slice(0, 1).arrayBuffer(); // fails for a folder, and for a file that is no longer there
       const seen = await engine.photo(item.file, { maxPixels: app.shared.photos.max_pixels });
       if (!item.gone) await keep(item, seen);
       seen.bitmap?.close();
