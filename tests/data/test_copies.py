@@ -1,9 +1,7 @@
 """Copies planted by hand must be found, and nothing else."""
 
-import os
 import sys
 from itertools import combinations
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -270,8 +268,13 @@ def test_known_numbers_of_fer2013(fer2013):
     assert copies.blank_faces(fer2013.pixels).sum() == 14
 
 
-def test_a_quarter_of_the_test_faces_of_fer2013_stands_in_training(fer2013, monkeypatch):
-    monkeypatch.setattr(paths, "CACHE", Path(os.environ["FER_CACHE"]))  # other tests need them too
-    pairs = copies.near_duplicates(fer2013.pixels, cache=True)
-    for usage in USAGES[1:]:
-        assert 990 < copies.seen_in_training(fer2013, usage, pairs=pairs).sum() < 1_030
+def test_a_third_of_fer2013_has_the_near_copies_that_a_search_of_all_faces_finds_in_it(fer2013):
+    """Among all faces 12,647 pairs are found, 1,347 of them between every third face (`near_duplicates(fer2013)`).
+
+    The search of a third measures its faces by eigenfaces of its own, so a few pairs may differ.
+    """
+    third = fer2013[::3]
+    pairs = copies.near_duplicates(third.pixels)
+    assert len(pairs) == pytest.approx(1_347, rel=0.01)
+    for usage, known in {"PublicTest": 176, "PrivateTest": 153}.items():
+        assert copies.seen_in_training(third, usage, pairs=pairs).sum() == pytest.approx(known, rel=0.01)

@@ -253,4 +253,4 @@ def test_a_short_dropout_is_no_end(fake_camera, monkeypatch):
         time.sleep(0.1)
         FakeCapture.made[0].left = 5
         while source.read().index < 4:
-            pass
+            time.sleep(0.001)
