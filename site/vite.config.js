@@ -76,6 +76,8 @@ const oneRuntime = {
 function licences() {
   const parts = [["ONNX Runtime Web", "licences/onnxruntime.txt"], ["YuNet", "licences/yunet.txt"], ["fflate", "licences/fflate.txt"]];
   const texts = parts.map(([name, path]) => `${name}\n\n${readFileSync(join(HERE, path), "utf-8").trim()}\n`);
+  texts.push("ONNX Runtime contains other libraries, listed with their licences in the file ThirdPartyNotices.txt of "
+    + "github.com/microsoft/onnxruntime.\n");
   return [`This page and its networks\n\n${readFileSync(join(HERE, "../LICENSE"), "utf-8").trim()}\n`, ...texts]
     .join(`\n${"-".repeat(80)}\n\n`);
 }

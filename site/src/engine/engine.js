@@ -15,7 +15,7 @@ async function read(name, onBytes = () => {}) {
     const parts = [];
     for (const reader = response.body.getReader(); ;) {
       const { done, value } = await reader.read();
-      if (done) return await new Blob(parts).arrayBuffer();
+      if (done) return asked(await new Blob(parts).arrayBuffer());
       parts.push(value);
       onBytes(value.length);
     }
@@ -23,6 +23,12 @@ async function read(name, onBytes = () => {}) {
     throw problem("no-load", `A part of this page (${name}) could not be loaded: ${error.message}. Check the connection `
       + "and reload the page.");
   }
+}
+
+/** Some networks answer each address with a page of their own, until one has logged in. */
+function asked(data) {
+  if (new Uint8Array(data)[0] === 0x3c) throw new Error("a web page came instead");
+  return data;
 }
 
 /** Start the engine with a network; see site/README.md for what it offers. */

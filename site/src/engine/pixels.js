@@ -76,7 +76,7 @@ export function memoryPicture(width, height, data) {
 }
 
 /** What each target pixel covers of the source, along one axis: OpenCV's computeResizeAreaTab. */
-function areaTable(from, to) {
+function areaTable(from, to, whole) {
   const scale = from / to;
   const starts = new Int32Array(to + 1), places = [], weights = [];
   for (let i = 0; i < to; i++) {
@@ -87,18 +87,19 @@ function areaTable(from, to) {
     if (high - last > 1e-3) places.push(last), weights.push(Math.min(high - last, 1, cell) / cell);
     starts[i + 1] = places.length;
   }
-  return { starts, places: Int32Array.from(places), weights: Float32Array.from(weights) };
+  // In whole steps: sums of whole numbers, which are divided once, at the end.
+  return { starts, places: Int32Array.from(places), weights: Float32Array.from(weights, (w) => (whole ? 1 : w)) };
 }
 
 /**
  * Shrink by averaging areas (OpenCV's INTER_AREA). `read(top, rows)` gives rows of the source with `channels` values a
- * pixel, of which the first `kept` are used; so a large photo need not be in memory as a whole.
+ * pixel, of which the first `kept`, 3 or 1, are used; so a large photo need not be in memory as a whole.
  */
 export function resizeArea(read, from, to, channels, kept = Math.min(channels, 3)) {
-  const across = areaTable(from.width, to.width), down = areaTable(from.height, to.height);
   const whole = from.width % to.width === 0 && from.height % to.height === 0;
+  const across = areaTable(from.width, to.width, whole), down = areaTable(from.height, to.height, whole);
   const area = whole ? (from.width / to.width) * (from.height / to.height) : 1;
-  const unit = whole ? 1 : 0; // whole steps: sums of whole numbers, divided once
+  const shrinkLine = kept === 3 ? shrinkColours : shrinkGrays;
   const out = pixels(to.width, to.height, kept);
   const line = new Float64Array(to.width * kept), sum = new Float64Array(to.width * kept);
   let strip = null, stripTop = 0, stripRows = 0, lineOf = -1;
@@ -112,9 +113,9 @@ export function resizeArea(read, from, to, channels, kept = Math.min(channels, 3
         stripRows = Math.min(rowsAtOnce, from.height - row);
         strip = read(stripTop, stripRows);
       }
-      if (row !== lineOf) shrinkLine(strip, (row - stripTop) * from.width * channels, across, line, channels, kept, unit);
+      if (row !== lineOf) shrinkLine(strip, (row - stripTop) * from.width * channels, across, line, channels);
       lineOf = row;
-      const weight = unit || down.weights[k];
+      const weight = down.weights[k];
       for (let i = 0; i < sum.length; i++) sum[i] += line[i] * weight;
     }
     // Halves: OpenCV rounds them to even, but means of 2 × 2 pixels up. A clamped array rounds to even by itself.
@@ -124,25 +125,49 @@ export function resizeArea(read, from, to, channels, kept = Math.min(channels, 3
   return out;
 }
 
-function shrinkLine(data, offset, { starts, places, weights }, line, channels, kept, unit) {
-  for (let x = 0, to = 0; x < starts.length - 1; x++, to += kept) {
-    for (let c = 0; c < kept; c++) {
-      let total = 0;
-      for (let k = starts[x]; k < starts[x + 1]; k++) {
-        total += data[offset + places[k] * channels + c] * (unit || weights[k]);
-      }
-      line[to + c] = total;
+/** Shrink one row along its length into `line`: three colours, of `channels` values a pixel. */
+function shrinkColours(data, offset, { starts, places, weights }, line, channels) {
+  for (let x = 0, to = 0; to < line.length; x++, to += 3) {
+    let red = 0, green = 0, blue = 0;
+    for (let k = starts[x]; k < starts[x + 1]; k++) {
+      const at = offset + places[k] * channels, weight = weights[k];
+      red += data[at] * weight;
+      green += data[at + 1] * weight;
+      blue += data[at + 2] * weight;
     }
+    line[to] = red;
+    line[to + 1] = green;
+    line[to + 2] = blue;
+  }
+}
+
+function shrinkGrays(data, offset, { starts, places, weights }, line) {
+  for (let x = 0; x < line.length; x++) {
+    let total = 0;
+    for (let k = starts[x]; k < starts[x + 1]; k++) total += data[offset + places[k]] * weights[k];
+    line[x] = total;
   }
 }
 
 /** Shrink a picture to at most `side` pixels on its longer side; {image (RGB), scale}, the scale at most 1. */
 export function shrunk(picture, side) {
-  const scale = Math.min(side / Math.max(picture.width, picture.height), 1);
-  const size = (value) => (scale < 1 ? Math.max(round(value * scale), 1) : value);
+  const scale = side / Math.max(picture.width, picture.height);
+  if (scale >= 1) return { image: colours(picture), scale: 1 };
+  const size = (value) => Math.max(round(value * scale), 1);
   const to = { width: size(picture.width), height: size(picture.height) };
   const image = resizeArea((top, rows) => picture.rgba(0, top, picture.width, rows), picture, to, 4);
   return { image, scale };
+}
+
+/** A whole picture as an RGB image. */
+function colours(picture) {
+  const out = pixels(picture.width, picture.height, 3), data = picture.rgba(0, 0, picture.width, picture.height);
+  for (let from = 0, to = 0; to < out.data.length; from += 4, to += 3) {
+    out.data[to] = data[from];
+    out.data[to + 1] = data[from + 1];
+    out.data[to + 2] = data[from + 2];
+  }
+  return out;
 }
 
 /** An image in memory as a picture, so that it can be shrunk again. */
