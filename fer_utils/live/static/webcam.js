@@ -44,6 +44,29 @@ export function jpegOf(canvas, quality = 0.85) {
   return new Promise((done) => canvas.toBlob(done, "image/jpeg", quality));
 }
 
+// Return a function that waits until the video shows a picture which it has not waited for yet; half a second at most,
+// because a page that is not seen gets none.
+function newPictures(video) {
+  let fresh = false;
+  let wake = () => {};
+  const note = () => {
+    fresh = true;
+    wake();
+    video.requestVideoFrameCallback(note);
+  };
+  if (!video.requestVideoFrameCallback) return () => new Promise((done) => setTimeout(done, document.hidden ? 500 : 16));
+  video.requestVideoFrameCallback(note);
+  return async () => {
+    if (!fresh) {
+      await new Promise((done) => {
+        wake = done;
+        setTimeout(done, 500);
+      });
+    }
+    fresh = false;
+  };
+}
+
 // Build the live camera into `root`. `look(canvas, say)` answers with the faces of a frame, `capture(canvas)` keeps one;
 // where they fail, the error's message is shown. Space and Esc are heard by `listen`; `ended` is called after Stop.
 export function liveCamera(root, settings, options) {
@@ -55,6 +78,7 @@ export function liveCamera(root, settings, options) {
   let lastHeard = 0;
   const video = make("video", { playsinline: true, muted: true, "aria-label": words.cameraSees });
   video.muted = true;
+  const newPicture = newPictures(video);
   const boxes = make("div", { class: "fer-boxes", "aria-hidden": "true" });
   const still = make("p", { class: "fer-off" }, words.cameraOff);
   const stage = make("div", { class: "fer-stage" }, video, boxes, still);
@@ -166,7 +190,7 @@ export function liveCamera(root, settings, options) {
       while (times[0] < performance.now() - 2000) times.shift();
       const speed = Math.round((1000 * (times.length - 1)) / (times.at(-1) - times[0]));
       rate.textContent = times.length > 2 ? fill(words.framesPerSecond, { rate: speed }) : "";
-      await new Promise((next) => (document.hidden ? setTimeout(next, 500) : requestAnimationFrame(next)));
+      await newPicture();
     }
   }
 
