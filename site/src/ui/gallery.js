@@ -85,11 +85,11 @@ export function galleryPart(app, photos, { emptied }) {
   }
 
   function tile(item, i) {
-    const number = item.faces.length > 1 ? make("span", { class: "fer-number" }, `${i + 1}`) : null;
+    const number = item.faces.length > 1 ? make("span", { class: "fer-number", "aria-hidden": "true" }, `${i + 1}`) : null;
     const element = make("details", { class: "page-tile" },
       make("summary", {}, make("span", { class: "page-thumb" }, make("img", { src: item.thumbs[i], alt: "", loading: "lazy" }), number,
         make("span", { class: "page-emoji" })),
-        make("span", { class: "page-hidden" }, word("faceOf", { n: i + 1 })), make("span", { class: "page-names" })));
+        make("span", { class: "page-hidden" }, word("faceOf", { n: i + 1 }), " "), make("span", { class: "page-names" })));
     // The seven bars come when they are asked for: with 200 photos most never are.
     element.addEventListener("toggle", () => {
       if (!element.open || element.querySelector(".fer-bars")) return;

@@ -26,15 +26,14 @@ export function intakePart(app, photos, { openCamera }) {
   trouble, make("p", { class: "fer-hint fer-privacy" }, words.privacy), make("div", { class: "page-loading" }, state, bar));
 
   // The settings.
-  const level = make("output", { for: "unsure" });
+  const level = make("output", { for: "unsure", "aria-live": "off" }); // the slider says it itself
   const slider = make("input", { type: "range", id: "unsure", min: "15", max: "95", step: "1", value: Math.round(100 * app.unsure),
     oninput: () => { app.unsure = slider.value / 100; showLevel(); photos.changed(); } });
   const networks = make("fieldset", { class: "page-networks" }, make("legend", {}, words.network));
-  const settings = make("section", { class: "page-settings", "aria-label": words.network }, networks,
+  const settings = make("div", { class: "page-settings" }, networks,
     make("div", { class: "fer-slider" }, make("label", { for: "unsure" }, `${words.unsureBelow} `, level), slider));
 
   function showLevel() {
-    level.textContent = slider.getAttribute("aria-valuetext") ?? "";
     slider.setAttribute("aria-valuetext", percent(app.unsure));
     level.textContent = percent(app.unsure);
   }

@@ -21,7 +21,7 @@ export function resultsPart(app, photos) {
   const zip = make("button", { type: "button", title: words.zipHolds, onclick: saveZip }, words.downloadZip);
   const clear = make("button", { type: "button", onclick: () => { photos.remove(photos.items); status.textContent = words.cleared; } },
     words.clearAll);
-  const tools = make("section", { class: "page-tools", hidden: true, "aria-label": words.photos },
+  const tools = make("div", { class: "page-tools", hidden: true },
     make("div", { class: "page-progress" }, status, bar, steps), make("div", { class: "fer-buttons" }, csv, zip, clear));
 
   const body = make("tbody");
