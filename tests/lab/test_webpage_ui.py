@@ -352,6 +352,21 @@ def test_a_refused_camera_is_a_sentence_and_photos_go_on(browser, built_page, dr
         assert page.locator(".page-tile").count() == 1
 
 
+def test_a_camera_that_is_taken_away_and_a_frame_that_fails_are_told(browser, built_page):
+    with opened(browser, (built_page / "fer.html").as_uri()) as page:
+        page.get_by_role("button", name="Start camera").click()
+        page.locator(".page-live .fer-box").first.wait_for()
+        page.evaluate("document.querySelector('video').srcObject.getTracks()[0].dispatchEvent(new Event('ended'))")
+        assert "unplugged or taken away" in page.locator(".page-live .fer-trouble").inner_text()
+        assert page.evaluate("document.querySelector('video').srcObject") is None
+        page.evaluate("""() => { ferEngine.frame = () =>
+            Promise.reject(Object.assign(new Error("full"), { code: "no-room" })); }""")
+        page.get_by_role("button", name="Start camera").click()
+        page.locator(".page-live .fer-trouble", has_text="Too little memory").wait_for()
+        page.get_by_label("Language").select_option("de")
+        assert page.locator(".page-live").is_hidden()
+
+
 # The folder for a host.
 
 def test_another_network_looks_at_the_photos_once_more(browser, page_server, drawn):

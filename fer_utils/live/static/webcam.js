@@ -68,7 +68,8 @@ function newPictures(video) {
 }
 
 // Build the live camera into `root`. `look(canvas, say)` answers with the faces of a frame, `capture(canvas)` keeps one;
-// where they fail, the error's message is shown. Space and Esc are heard by `listen`; `ended` is called after Stop.
+// where they fail, the error's message is shown. Space and Esc are heard by `listen`; `ended` is called after Stop, not after a
+// failure, which the visitor has to read.
 export function liveCamera(root, settings, options) {
   const { words } = settings;
   const { look, capture, listen = root, ended = () => {} } = options;
@@ -111,10 +112,7 @@ export function liveCamera(root, settings, options) {
       start.disabled = false;
     }
     if (!root.isConnected) return closeCamera(video);
-    video.srcObject.getVideoTracks()[0].addEventListener("ended", () => {
-      end();
-      say(fill(words.cameraTaken, { button }), true);
-    });
+    video.srcObject.getVideoTracks()[0].addEventListener("ended", () => fail(fill(words.cameraTaken, { button })));
     running = true;
     show();
     say(words.cameraKeys);
@@ -128,6 +126,12 @@ export function liveCamera(root, settings, options) {
     say(words.cameraOff);
     start.focus({ preventScroll: true });
     ended();
+  }
+
+  function fail(text) {
+    close();
+    say(text, true);
+    start.focus({ preventScroll: true });
   }
 
   function close() {
@@ -176,8 +180,8 @@ export function liveCamera(root, settings, options) {
       try {
         found = await look(grab(video, 640, shown, canvas), (text) => running && say(text));
       } catch (error) {
-        if (running) end();
-        return say(error.message, true);
+        if (running) fail(error.message);
+        return;
       }
       if (!running) return;
       if (shown === mirror) {

@@ -8,8 +8,12 @@ export function livePart(app, photos, { closed }) {
   let live = null;
 
   async function look(canvas) {
-    const engine = await app.engineReady;
-    return engine.frame(await createImageBitmap(canvas), performance.now() / 1000);
+    try {
+      const engine = await app.engineReady;
+      return await engine.frame(await createImageBitmap(canvas), performance.now() / 1000);
+    } catch (error) {
+      throw new Error(words[`error.${error.code}`] ?? word("error.other", { reason: error.message }));
+    }
   }
 
   async function capture(canvas) {
