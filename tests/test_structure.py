@@ -105,7 +105,8 @@ def test_everything_that_is_imported_is_declared():
     ("fer_utils.live.window, fer_utils.live.headless, fer_utils.event.collect, fer_utils.cli, fer_utils.vision.scenes",
      ("tensorflow", "keras", "jax", "torch", "ipywidgets")),
     ("fer_utils.live.window, fer_utils.live.headless", ("pandas", "sklearn", "matplotlib")),
-    ("fer_utils.lab.notebooks, fer_utils.networks.train, fer_utils.evaluation.tables, fer_utils.plots.scores",
+    ("fer_utils.lab.notebooks, fer_utils.networks.train, fer_utils.evaluation.tables, fer_utils.event.report; "
+     "from fer_utils.plots import *",
      ("tensorflow", "keras", "jax", "torch")),
     ("fer_utils.cli", ("numpy", "cv2", "pandas"))])
 def test_what_is_not_needed_is_not_loaded(modules, libraries):
