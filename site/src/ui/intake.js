@@ -44,9 +44,12 @@ export function intakePart(app, photos, { openCamera }) {
 
   function showLoading() {
     const done = Boolean(app.engine) || Boolean(app.trouble);
+    const loaded = app.loaded ?? 0;
     bar.hidden = done;
-    bar.value = app.loaded ?? 0;
-    state.textContent = app.trouble || app.engine ? "" : word("loading", { share: percent(app.loaded ?? 0) });
+    if (loaded < 1) bar.value = loaded;
+    else bar.removeAttribute("value"); // for so long as it starts, nobody knows how much is done
+    if (done) state.textContent = "";
+    else state.textContent = loaded < 1 ? word("loading", { share: percent(loaded) }) : words.starting;
     if (app.trouble && !trouble.querySelector(".page-broken")) {
       trouble.append(make("p", { class: "fer-trouble page-broken" }, sentenceOf(app.trouble)));
     }
