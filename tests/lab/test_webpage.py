@@ -196,14 +196,14 @@ def one_file(browser, built_page):
     page.close()
 
 
-@pytest.fixture
-def in_folder(browser, page_server):
-    """The page from a folder, from a web host: the page, its address, and a list of the paths that it asked for."""
-    address, asked = page_server
-    page = browser.new_page(service_workers="block")  # it would fill its store meanwhile
-    bench_page.open_page(page, address)
-    yield page, address, asked
-    page.close()
+@pytest.fixture(scope="module")
+def in_folder(browser, built_page):
+    """The page from a folder, from a web host, and the paths that it asked for."""
+    with bench_page.serve_folder(built_page) as (address, asked):
+        page = browser.new_page(service_workers="block")  # it would fill its store meanwhile
+        bench_page.open_page(page, address)
+        yield page, asked
+        page.close()
 
 
 @pytest.fixture(scope="module")
@@ -300,7 +300,7 @@ def test_a_clip_is_followed_and_smoothed_as_in_python(one_file, clip, python):
 
 @needs_chromium
 def test_the_full_network_is_fetched_when_it_is_chosen(in_folder, one_file, photos, python):
-    page, _, asked = in_folder
+    page, asked = in_folder
     assert page.evaluate("() => ferEngine.networks.map(({ name }) => name)") == ["tiny", "full"]
     before = len(asked)
     page.evaluate("() => ferEngine.use('full')")
@@ -308,6 +308,7 @@ def test_the_full_network_is_fetched_when_it_is_chosen(in_folder, one_file, phot
     assert [bool(re.match("/assets/full-", path)) for path in asked[before:]] == [True]
     expected = Predictor("fer_net", python.detector).faces(read_photo(photos["portrait"]))
     assert_same(see(page, photos["portrait"])["faces"], expected)
+    page.evaluate("() => ferEngine.use('tiny')")
     alone = one_file[0]
     assert alone.evaluate("() => ferEngine.networks.map(({ name }) => name)") == ["tiny"]
     assert alone.evaluate("() => ferEngine.use('full').catch(({ code }) => code)") == "unknown-network"
@@ -325,7 +326,7 @@ LEAKS = {"fetch": "fetch(address).then(() => 'sent', () => 'refused')",
 @needs_chromium
 @pytest.mark.parametrize("form", ["one file", "folder"])
 def test_no_request_leaves_the_page_and_none_can(form, one_file, in_folder, browser, photos, built_page):
-    page, asked = one_file if form == "one file" else (in_folder[0], in_folder[2])
+    page, asked = one_file if form == "one file" else in_folder
     before = list(asked)
     see(page, photos["portrait"])
     page.evaluate(FRAME, [base64.b64encode(photos["two faces"]).decode(), 0])
