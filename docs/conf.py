@@ -27,7 +27,8 @@ root_doc = "docs/index"
 include_patterns = ["docs/*.md", "notebooks/*.ipynb", "notebooks/solutions/*.ipynb", "data/README.md",
                     "models/README.md", "models/*/README.md"]
 # Folders without pages are not searched; of data/ only README.md is committed.
-exclude_patterns = [".*", "build", "_site", "data/[!R]*", "executed", "fer_utils", "figures", "site", "tests", "models/runs"]
+exclude_patterns = [".*", "build", "_site", "data/[!R]*", "executed", "fer_utils", "figures", "site", "tests",
+                    "models/runs"]
 
 nb_execution_mode = "off"
 nb_merge_streams = True
