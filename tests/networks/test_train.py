@@ -181,7 +181,8 @@ def test_a_plateau_lowers_the_rate_and_a_resumed_run_remembers_it():
     assert rates(17, 0.001) == pytest.approx(expected[17:])
 
 
-def test_a_network_learns_what_can_be_learnt(tmp_path):
+def test_a_network_learns_what_can_be_learnt(tmp_path, monkeypatch):
+    monkeypatch.setattr(train, "clean_mask", lambda *_, **__: None)  # the search for copies takes longer than training
     # A bright bar whose place is the class, in noise: nothing else tells the classes apart.
     rng = np.random.default_rng(0)
     emotion = rng.integers(0, 7, 300).astype(np.int8)
@@ -190,7 +191,7 @@ def test_a_network_learns_what_can_be_learnt(tmp_path):
         face[:, 6 * label + 3:6 * label + 6] += 120
     usage = np.repeat(["Training", "PublicTest", "PrivateTest"], [200, 50, 50])
     faces = FaceSet(pixels, emotion, usage, "bars", "arrays")
-    config = TrainConfig(model="cnn3", epochs=4, batch_size=8, learning_rate=1e-3)
+    config = TrainConfig(model="cnn3", epochs=4, batch_size=16, learning_rate=1e-3)
     card = runs.read_card(train.train(config, faces, tmp_path / "run", progress=None))
     assert card.scores["PrivateTest"]["accuracy"] > 0.95
 
