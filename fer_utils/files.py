@@ -24,7 +24,7 @@ if TYPE_CHECKING:  # a webcam starts without pandas
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 _BLANKS = r"[ \t\x00-\x08\x0e-\x1f\x7f-\x84\xa0\xad\u2000-\u200f\u2060\u3000\ufeff]*"
 _SIGNS = r"[=+\-@\u2212\ufe62-\ufe66\ufe6b\uff0b\uff0d\uff1d\uff20]"  # the last ones are full-width and small forms
-_FORMULA = re.compile(rf"\A(?=[\t\r\n])|(?:\A|(?<=[\n\r\v\f\x85\u2028\u2029]))(?={_BLANKS}{_SIGNS})")
+_FORMULA = re.compile(rf"\A(?=[\t\r\n])|(?:\A|(?<=[\n\r\v\f\x85\u2028\u2029;]))(?={_BLANKS}{_SIGNS})")
 _HOST = zlib.crc32(platform.node().encode())  # containers that share a folder have processes of the same numbers
 PART = re.compile(r"\bpart-(?:(\d+)h)?(\d+)-\d+-")
 """How the name of a temporary file begins: with numbers of its computer, its process and its thread."""
@@ -107,7 +107,8 @@ def without_formulas(table: "pd.DataFrame") -> "pd.DataFrame":
 def escape_formula(value: Any) -> Any:
     """Put a quote before a text, or a line of it, that a spreadsheet would take for a formula and run.
 
-    Blank characters, also those that cannot be seen, and the full-width signs of East Asian keyboards count as well.
+    Blank characters, also those that cannot be seen, and the full-width signs of East Asian keyboards count as well. So
+    does what follows a semicolon: where that separates columns (German, French), it begins a cell of its own.
 
         >>> escape_formula("=cmd()"), escape_formula("me.jpg"), escape_formula("-0.5"), escape_formula(-0.5)
         ("'=cmd()", 'me.jpg', '-0.5', -0.5)

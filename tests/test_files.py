@@ -175,7 +175,7 @@ def test_the_lock_is_let_go_after_an_error(tmp_path):
     ("  =1", "'  =1"), ("\n=1", "'\n'=1"), ("a\n=1", "a\n'=1"), ("a\u2028 =1", "a\u2028' =1"),
     ("\ufeff=1", "'\ufeff=1"), ("\uff1dcmd", "'\uff1dcmd"), ("\uff0b1", "'\uff0b1"), ("\uff0d1", "'\uff0d1"),
     ("\uff20A", "'\uff20A"), ("-0.5", "-0.5"), ("+1e-3", "+1e-3"), ("a=b", "a=b"), ("/in/=b", "/in/=b"),
-    ("zwei\nZeilen", "zwei\nZeilen")])
+    ("zwei\nZeilen", "zwei\nZeilen"), ("a; =1;b", "a;' =1;b")])
 def test_no_text_of_a_table_is_a_formula(tmp_path, text, written):
     table = pd.DataFrame({"name": [text], "group": pd.Categorical([text]), "number": [-0.5], "count": [-3],
                           "empty": [None]})

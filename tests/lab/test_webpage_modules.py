@@ -39,7 +39,7 @@ def sources():
 
 def test_names_are_escaped_as_python_escapes_them(sources):
     names = ["me.jpg", "=cmd()", "+1", "-0.5", "1e5", "  @x", "a\n=b", "\t=x", "\n\n-x", "\ufeff=x", "\uff1dx", "a=b",
-             "", "\r\n\u3000-y", "=\"a\",\"b\"", "x\u2028\u200b+y"]
+             "", "x;=1+1;.png", "\r\n\u3000-y", "=\"a\",\"b\"", "x\u2028\u200b+y"]
     call = "([name, texts]) => import('/site/src/ui/names.js').then((own) => texts.map((text) => own[name](text)))"
     done = sources.evaluate(call, ["escapeFormula", names])
     assert done == [escape_formula(name) for name in names]
@@ -70,8 +70,43 @@ def test_every_word_is_there_in_every_language_and_none_is_of_no_use(sources):
     used = set(re.findall(r"\b(?:(?:words|ENGLISH)\.|(?:word|count)\(\"|key: \")(\w+)", code))
     assert {key for key in words["en"] if not key.startswith("error.")} - {"language"} <= used
     codes = {key.removeprefix("error.") for key in words["en"] if key.startswith("error.")}
-    raised = set(re.findall(r"problem\(\"([\w-]+)\"", code)) | {"unreadable", "other"}
+    raised = set(re.findall(r"problem\(\"([\w-]+)\"", code)) | {"unreadable", "failed"}
     assert codes >= raised
+
+
+SERVED = """async () => {
+  const code = await (await fetch("/site/sw.js")).text(), scope = "http://sources.test/fer/", listen = {}, store = new Map();
+  let kept = ["fer-page-old http://sources.test/other/", `fer-page-old ${scope}`, "somebody else's"], refuse = false;
+  const caches = {
+    open: async () => ({ match: async (asked) => store.get(asked.url ?? asked), addAll: async () => {},
+      put: async (asked, answer) => { if (refuse) throw new DOMException("full", "QuotaExceededError"); store.set(asked.url, answer); } }),
+    keys: async () => kept, delete: async (name) => { kept = kept.filter((other) => other !== name); } };
+  const self = { registration: { scope }, addEventListener: (name, call) => { listen[name] = call; }, clients: { claim() {} } };
+  const host = { "login.bin": "text/html", "full.bin": "application/octet-stream", "more.bin": "application/octet-stream" };
+  const fetched = async ({ url }) => new Response(url, { headers: { "content-type": host[url.split("/").at(-1)] } });
+  new Function("self", "caches", "fetch", code.replace("__FILES__", "[]"))(self, caches, fetched);
+  const event = (request) => { const all = []; return { request, respondWith: (answer) => { all.push(answer); },
+    waitUntil: (work) => { all.push(work); }, all }; };
+  const gone = event();
+  listen.activate(gone);
+  await Promise.all(gone.all);
+  const answered = [];
+  for (const name of Object.keys(host)) {
+    refuse = name === "more.bin";
+    const one = event(new Request(`${scope}assets/${name}`));
+    listen.fetch(one);
+    answered.push((await one.all[0]).ok);
+    await Promise.all(one.all);
+  }
+  return { kept, answered, stored: [...store.keys()] };
+}"""
+
+
+def test_the_service_worker_keeps_what_is_right_and_only_its_own(sources):
+    seen = sources.evaluate(SERVED)
+    assert seen["answered"] == [True, True, True]  # also where the browser has no room for more
+    assert seen["stored"] == ["http://sources.test/fer/assets/full.bin"]  # not a login page that came instead
+    assert seen["kept"] == ["fer-page-old http://sources.test/other/", "somebody else's"]
 
 
 @pytest.mark.parametrize("name", ["one face", "many photos", "correlated photos"])

@@ -2,7 +2,7 @@
 
 const BLANKS = "[ \\t\\x00-\\x08\\x0e-\\x1f\\x7f-\\x84\\xa0\\xad\\u2000-\\u200f\\u2060\\u3000\\ufeff]*";
 const SIGNS = "[=+\\-@\\u2212\\ufe62-\\ufe66\\ufe6b\\uff0b\\uff0d\\uff1d\\uff20]"; // the last ones are full-width and small forms
-const FORMULA = new RegExp(`(^|[\\n\\r\\v\\f\\x85\\u2028\\u2029])(?=${BLANKS}${SIGNS})`, "g");
+const FORMULA = new RegExp(`(^|[\\n\\r\\v\\f\\x85\\u2028\\u2029;])(?=${BLANKS}${SIGNS})`, "g");
 const NUMBER = /^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$/;
 
 /** Put a quote before a text, or a line of it, that a spreadsheet would take for a formula and run. */
