@@ -1,6 +1,7 @@
 // Lets the page open without a connection: it keeps the page's own files, of one version, and asks for nothing else.
 // The build fills in the version and the files.
-const CACHE = "fer-page-__VERSION__";
+const HERE = self.registration.scope; // a host may have several pages of this kind, each with its own store
+const CACHE = `fer-page-__VERSION__ ${HERE}`;
 const FILES = ["./", "./manifest.webmanifest", "./icon-192.png", ...__FILES__.filter((file) => file !== "index.html")];
 
 self.addEventListener("install", (event) => {
@@ -10,21 +11,27 @@ self.addEventListener("install", (event) => {
 });
 
 self.addEventListener("activate", (event) => {
-  const forget = (names) => Promise.all(names.filter((name) => name.startsWith("fer-page-") && name !== CACHE)
+  const forget = (names) => Promise.all(names.filter((name) => name.startsWith("fer-page-") && name.endsWith(` ${HERE}`) && name !== CACHE)
     .map((name) => caches.delete(name)));
   event.waitUntil(caches.keys().then(forget).then(() => self.clients.claim()));
 });
 
 self.addEventListener("fetch", (event) => {
   const address = new URL(event.request.url);
-  if (event.request.method !== "GET" || !address.href.startsWith(self.registration.scope)) return;
-  event.respondWith(caches.open(CACHE).then(async (cache) => {
-    const home = [self.registration.scope, `${self.registration.scope}index.html`].includes(address.origin + address.pathname);
-    const kept = await cache.match(home ? self.registration.scope : event.request, { ignoreVary: true });
-    if (kept) return kept;
-    const answer = await fetch(event.request);
-    // The larger network comes when it is chosen, and is kept from then on.
-    if (answer.ok && address.pathname.includes("/assets/")) await cache.put(event.request, answer.clone());
-    return answer;
-  }));
+  if (event.request.method !== "GET" || !address.href.startsWith(HERE)) return;
+  event.respondWith(answer(event, address));
 });
+
+async function answer(event, address) {
+  const home = [HERE, `${HERE}index.html`].includes(address.origin + address.pathname);
+  const cache = await caches.open(CACHE).catch(() => null); // a browser may refuse or empty the store: then from the host
+  const kept = await cache?.match(home ? HERE : event.request, { ignoreVary: true }).catch(() => null);
+  if (kept) return kept;
+  const fresh = await fetch(event.request);
+  // The larger network comes when it is chosen, and is kept from then on; a login page that came instead is not.
+  const page = fresh.headers.get("content-type")?.startsWith("text/html");
+  if (cache && fresh.ok && !page && address.pathname.includes("/assets/")) {
+    event.waitUntil(cache.put(event.request, fresh.clone()).catch(() => {})); // no room: fetched again the next time
+  }
+  return fresh;
+}

@@ -121,7 +121,8 @@ function singleFile(files) {
       order: "post",
       handler(_, bundle) {
         const page = Object.values(bundle).find((part) => part.fileName.endsWith(".html"));
-        let html = String(page.source).replace(/<link rel="(?:manifest|modulepreload|apple-touch-icon)"[^>]*>\s*/g, "");
+        let html = String(page.source).replace(/<link rel="(?:manifest|modulepreload|apple-touch-icon)"[^>]*>\s*/g, "")
+          .replace(/ <span>.*?fer\.html<\/a>.*?<\/span>/g, ""); // it is that file
         for (const part of Object.values(bundle)) {
           const name = part.fileName.replace(/[.]/g, "\\.");
           if (part.type === "chunk") {

@@ -52,10 +52,18 @@ const parts = {};
 
 /** Change the network; the photos that are there are looked at once more. */
 app.useNetwork = async (name) => {
-  await app.engineReady;
-  await app.engine.use(name);
-  app.network = name;
-  photos.again();
+  app.changing = name;
+  parts.intake.showChange();
+  let failed = null;
+  try {
+    await app.engine.use(name);
+    app.network = name;
+  } catch (error) {
+    failed = error;
+  }
+  app.changing = null;
+  parts.intake.showChange(failed);
+  if (!failed) photos.again();
 };
 
 function dress() {
@@ -72,7 +80,7 @@ function build() {
   parts.intake = intakePart(app, photos, { openCamera: () => parts.live.open() });
   parts.live = livePart(app, photos, { closed: () => parts.intake.focusCamera() });
   parts.gallery = galleryPart(app, photos, { emptied: () => parts.intake.focusChoose() });
-  parts.results = resultsPart(app, photos);
+  parts.results = resultsPart(app, photos, { cleared: () => { parts.intake.say(words.cleared); parts.intake.focusChoose(); } });
   const chosen = choices(app, { language: (name) => speak(name, true), theme: (name) => { app.theme = name; dress(); } });
   root.replaceChildren(
     make("header", { class: "page-head" }, make("div", {}, make("h1", {}, words.title),
@@ -108,14 +116,24 @@ function speak(language, focus = false) {
 
 root.className = "fer page";
 prefersDark.addEventListener("change", dress);
-dropZone(root, (files) => photos.add(files));
-document.addEventListener("paste", (event) => {
-  const files = [...(event.clipboardData?.files ?? [])];
-  if (files.length) photos.add(files);
-  else parts.intake.notice(app.words.nothingPasted);
+// Beside the page's column too: a file or an address that lands there would else take the page's place, and its photos.
+const take = (files) => (files.length ? photos.add(files) : parts.intake.notice(app.words.noPicture));
+let own = false; // the page's own pictures can be dragged elsewhere, and are not taken from there
+document.addEventListener("dragstart", () => { own = true; });
+document.addEventListener("dragend", () => { own = false; });
+document.addEventListener("dragover", (event) => event.preventDefault());
+document.addEventListener("drop", (event) => {
+  event.preventDefault();
+  if (!own && !event.dataTransfer.files.length) take([]);
 });
+dropZone(document.documentElement, (files) => { if (!own) take(files); });
+document.addEventListener("paste", (event) => take([...(event.clipboardData?.files ?? [])]));
 speak(app.language);
 dress();
-if (!__SINGLE__ && navigator.serviceWorker && window.isSecureContext) {
-  addEventListener("load", () => navigator.serviceWorker.register("./sw.js").catch(() => {})); // then it needs a connection
+if (!__SINGLE__ && window.isSecureContext) {
+  addEventListener("load", async () => {
+    try {
+      await navigator.serviceWorker.register("./sw.js");
+    } catch { /* not allowed here: then the page needs a connection */ }
+  });
 }

@@ -130,8 +130,23 @@ def photos(clip):
     return {"portrait": Path(portrait).read_bytes(), "gray": as_file(Image.open(portrait).convert("L")),
             "turned": as_file(np.rot90(image).copy(), "JPEG", quality=95, exif=exif), "transparent": as_file(soft),
             "two faces": as_file(clip[3]), "panorama": as_file(wide), "large": as_file(large),
+            **{f"orientation {k}": _turned(image, k) for k in (2, 3, 4, 5, 7, 8)},
+            "of inks": as_file(Image.open(portrait).convert("CMYK"), "JPEG"),
+            "in 16 bits": cv2.imencode(".png", image[..., ::-1].astype(np.uint16) * 257)[1].tobytes(),
+            "in steps": as_file(image, "JPEG", progressive=True),
+            **{form: as_file(Image.fromarray(image), form, save_all=True, append_images=[Image.new("RGB", (512, 600))])
+               for form in ("GIF", "WEBP")},
             "no face": as_file(np.full((100, 80, 3), 200, np.uint8)), "a dot": as_file(np.zeros((1, 1, 3), np.uint8)),
             "drawn": as_file(cv2.resize(draw_face("happy", 0, 96), (300, 300)))}
+
+
+def _turned(image, orientation):
+    """A photo as a camera in this orientation writes it: its EXIF says how to turn it upright."""
+    ways = {2: "FLIP_LEFT_RIGHT", 3: "ROTATE_180", 4: "FLIP_TOP_BOTTOM", 5: "TRANSPOSE", 7: "TRANSVERSE", 8: "ROTATE_270"}
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    written = Image.fromarray(image).transpose(Image.Transpose[ways[orientation]])
+    return as_file(written, "JPEG", quality=95, exif=exif)
 
 
 @needs_chromium
@@ -146,7 +161,7 @@ def test_photos_show_what_python_sees(one_file, in_folder, photos, python):
             assert max(seen["bitmap"]) == min(max(image.shape[:2]), 1600), name
             assert_same(seen["faces"], expected, name)
         faces += len(expected)
-    assert faces >= 9
+    assert faces >= 20
 
 
 @needs_chromium
@@ -227,6 +242,8 @@ def test_the_policy_allows_no_other_address(built_page):
 HUGE = as_file(Image.new("1", (10_000, 10_000)))
 BROKEN = {"text": (b"Dear reader, this is no photo.", "not-a-picture", "not a picture"),
           "empty": (b"", "not-a-picture", "empty"),
+          "drawing": (b'<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9" onload="fetch(\'//localhost/\')">'
+                      b'<script>throw 1</script><image href="http://localhost/a.png"/></svg>', "not-a-picture", "PNG"),
           "heic": (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(2000), "heic", "HEIC"),
           "tiff": (as_file(Image.new("RGB", (50, 50)), "TIFF"), "not-a-picture", "TIFF"),
           "cut short": (as_file(Image.new("RGB", (500, 500)))[:60], "not-a-picture", "damaged"),
@@ -247,7 +264,9 @@ def test_a_file_that_cannot_be_read_is_a_sentence_and_the_rest_goes_on(name, one
 def test_a_jpeg_of_thousands_of_scans_is_refused(one_file):
     [page, _] = one_file
     scan = b"\xff\xda\0\x08\x01\x01\0\0\x3f\0"
-    assert see(page, as_file(Image.new("RGB", (64, 64)), "JPEG") + 200 * scan)["code"] == "too-large"
+    jpeg = as_file(Image.new("RGB", (64, 64)), "JPEG")
+    assert see(page, jpeg[:-2] + 200 * scan + jpeg[-2:])["code"] == "too-many-scans"
+    assert see(page, jpeg + 200 * scan)["faces"] == []  # what follows the end is not decoded
     assert see(page, as_file(Image.new("RGB", (2000, 1000))), maxPixels=1_000_000)["code"] == "too-large"
 
 
@@ -284,6 +303,31 @@ def test_a_browser_without_webassembly_is_told_so(browser, built_page):
     page.wait_for_timeout(500)
     assert "WebAssembly" in page.inner_text("body")
     page.close()
+
+
+@needs_chromium
+def test_the_folders_page_opened_by_a_double_click_points_to_the_one_file(browser, built_page):
+    with contextlib.closing(browser.new_page()) as page:
+        page.goto((built_page / "index.html").as_uri())
+        page.wait_for_timeout(1500)
+        assert "a page opened by a double click is fer.html" in page.inner_text("main")
+        page.get_by_role("link", name="fer.html").first.click()
+        page.wait_for_timeout(500)
+        assert page.locator("h1").count() == 1 and "double click" not in page.inner_text("body")
+
+
+@needs_chromium
+def test_it_works_offline_and_where_nothing_may_be_kept(browser, built_page, photos):
+    forbidden = "get() { throw new DOMException('no', 'SecurityError'); }"
+    with contextlib.closing(browser.new_context(offline=True)) as context:
+        page, errors = context.new_page(), []
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        page.add_init_script(f"Object.defineProperty(window, 'localStorage', {{ {forbidden} }});"
+                             f"Object.defineProperty(Navigator.prototype, 'serviceWorker', {{ {forbidden} }});")
+        bench_page.open_page(page, (built_page / "fer.html").as_uri())
+        page.locator("select").first.select_option("fr")
+        assert len(see(page, photos["portrait"])["faces"]) == 1 and errors == []
+        assert page.title() == "Les expressions dans vos photos"
 
 
 # ---- building ----

@@ -3,6 +3,7 @@
 import base64
 import io
 import json
+import struct
 import subprocess
 from pathlib import Path
 
@@ -146,3 +147,23 @@ def test_a_files_first_bytes_say_how_large_the_picture_is(in_node, form, options
         pytest.skip(f"Pillow writes no {form} here ({error})")
     seen = in_node("header.readHeader(bytes(given.data))", data=base64.b64encode(file.getvalue()).decode())
     assert seen == {"kind": form.lower(), "width": 321, "height": 123}
+
+
+def test_an_old_bitmap_says_its_size_in_two_bytes_each(in_node):
+    data = b"BM" + struct.pack("<IHHIIHHHH", 26 + 12, 0, 0, 26, 12, 2, 1, 1, 24) + bytes(8)
+    assert Image.open(io.BytesIO(data)).size == (2, 1)
+    seen = in_node("header.readHeader(bytes(given.data))", data=base64.b64encode(data).decode())
+    assert seen == {"kind": "bmp", "width": 2, "height": 1}
+
+
+@pytest.mark.parametrize("progressive, scans", [(False, 1), (True, 10)])
+def test_scans_are_counted_up_to_the_end_and_not_within_what_a_decoder_skips(in_node, progressive, scans):
+    file, exif = io.BytesIO(), Image.Exif()
+    exif[0x010E] = "a small picture: " + "\xff\xda\0\x08\x01" * 30
+    noise = np.random.default_rng(0).integers(0, 256, (90, 120, 3), np.uint8)
+    Image.fromarray(noise).save(file, "JPEG", quality=95, progressive=progressive, exif=exif)
+    film = b"\xff\xda" * 500  # as phones put a short film behind a photo
+    seen = in_node("header.countScans(bytes(given.data))", data=base64.b64encode(file.getvalue() + film).decode())
+    assert seen == scans
+    more = file.getvalue()[:-2] + 200 * b"\xff\xda\0\x08\x01\x01\0\0\x3f\0" + b"\xff\xd9"
+    assert in_node("header.countScans(bytes(given.data))", data=base64.b64encode(more).decode()) == scans + 200

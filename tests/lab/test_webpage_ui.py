@@ -151,8 +151,63 @@ def test_dropped_and_pasted_photos_come_in_and_pasted_text_does_not(page, drawn)
     until(page, "document.querySelectorAll('.page-tile').length == 2")
     page.evaluate("document.dispatchEvent(new ClipboardEvent('paste', { clipboardData: new DataTransfer() }))")
     assert "no picture in what you pasted" in page.locator(".fer-notices").inner_text()
+    paste = "document.dispatchEvent(new ClipboardEvent('paste', { clipboardData: new DataTransfer() }))"
+    page.evaluate(f"{{ {paste}; {paste}; }}")
+    assert page.locator(".fer-notices p").count() == 1  # said once
     page.get_by_role("button", name="Dismiss").click()
     assert page.locator(".fer-notices").inner_text() == ""
+
+
+def test_what_is_dropped_beside_the_column_does_not_take_the_pages_place(page):
+    drop = """(fill) => { const dataTransfer = new DataTransfer();
+        if (fill === "file") dataTransfer.items.add(new File(["words"], "beside.jpg"));
+        else dataTransfer.setData("text/uri-list", "https://example.org/a.png");
+        return !document.body.dispatchEvent(new DragEvent("drop", { dataTransfer, bubbles: true, cancelable: true })); }"""
+    assert page.evaluate(drop, "file") and page.evaluate(drop, "address")
+    page.locator(".fer-failed", has_text="beside.jpg").wait_for()
+    assert "no picture in what you pasted or dropped" in page.locator(".fer-notices").inner_text()
+    page.get_by_role("button", name="Dismiss").click()
+    page.evaluate("document.querySelector('img').dispatchEvent(new DragEvent('dragstart', { bubbles: true }))")
+    page.evaluate(drop, "file")  # the page's own picture, moved a little
+    page.evaluate("document.dispatchEvent(new DragEvent('dragend'))")
+    assert page.locator(".fer-item").count() == 1
+
+
+def test_after_removing_the_focus_stays_near_and_clearing_is_said(page):
+    add(page, **{"a.jpg": b"no", "b.jpg": b"no"})
+    page.get_by_role("button", name="Remove b.jpg").click()
+    assert page.evaluate("document.activeElement.ariaLabel") == "Remove a.jpg"
+    page.get_by_role("button", name="Clear all").click()
+    assert page.evaluate("document.activeElement.textContent") == "Choose photos"
+    assert page.locator(".page-state").inner_text() == "All photos are cleared."
+    add(page, **{"a.jpg": b"no"})
+    assert page.locator(".page-state").is_hidden()
+
+
+def test_what_is_wrong_with_a_photo_is_said_in_the_pages_language(page, drawn):
+    jpeg = cv2.imencode(".jpg", np.zeros((64, 64, 3), np.uint8))[1].tobytes()
+    add(page, **{"layers.jpg": jpeg[:-2] + 200 * b"\xff\xda\0\x08\x01\x01\0\0\x3f\0" + jpeg[-2:]})
+    page.evaluate("""() => { const { photo } = ferEngine; ferEngine.photo = () => { ferEngine.photo = photo;
+        return Promise.reject(Object.assign(new Error("odd"), { code: "failed" })); }; }""")
+    add(page, **{"odd.png": drawn[1]})
+    for language, layers, odd in (("en", "so many scans", "could not be looked at (odd)"),
+                                  ("de", "so viele Durchgänge", "konnte nicht angesehen werden (odd)"),
+                                  ("fr", "tant de passes", "n’a pas pu être examinée (odd)")):
+        page.locator("select").first.select_option(language)
+        said = page.locator(".fer-failed").all_inner_texts()
+        assert layers in said[0] and odd in said[1]
+    assert "2 non lues" in page.locator(".page-tools .fer-status").inner_text()
+
+
+def test_photos_of_one_name_and_one_removed_while_the_zip_is_drawn(page, drawn):
+    page.set_input_files("#page input[type=file]", [
+        {"name": name, "mimeType": "image/png", "buffer": drawn[1]} for name in ("same.png", "same.png", "last.png")])
+    until(page, "document.querySelectorAll('.page-tile').length == 3")
+    with page.expect_download() as file:
+        page.evaluate("""() => { document.querySelectorAll(".page-tools button")[1].click();
+            document.querySelector(".fer-item .fer-remove").click(); }""")
+    with zipfile.ZipFile(file.value.path()) as archive:
+        assert archive.namelist() == ["01_same.jpg", "02_same.jpg", "03_last.jpg", "faces.csv"]
 
 
 def test_a_dropped_folder_is_a_sentence(page):
@@ -160,7 +215,7 @@ def test_a_dropped_folder_is_a_sentence(page):
         const folder = new File([], "Holidays");
         folder.slice = () => ({ arrayBuffer: () => Promise.reject(new DOMException("no file", "NotFoundError")) });
         const dataTransfer = { files: [folder], types: ["Files"] };
-        document.getElementById("page").dispatchEvent(Object.assign(new Event("drop"), { dataTransfer }));
+        document.getElementById("page").dispatchEvent(Object.assign(new Event("drop", { bubbles: true }), { dataTransfer }));
     }""")
     page.locator(".fer-failed", has_text="If it is a folder, choose the photos in it.").wait_for()
 
@@ -293,6 +348,10 @@ def test_a_refused_camera_is_a_sentence_and_photos_go_on(browser, built_page, dr
                 Promise.reject(new DOMException("no", name)); }""", name)
             page.get_by_role("button", name="Start camera").click()
             page.locator(".page-live .fer-trouble", has_text=words).wait_for()
+        assert page.evaluate("document.activeElement.textContent") == "Start camera"
+        assert page.get_by_role("button", name="Example with 1 drawn face").is_visible()
+        page.keyboard.press("Escape")
+        assert page.locator(".page-live").is_hidden()
         add(page, **{"one.png": drawn[1]})
         assert page.locator(".page-tile").count() == 1
 
@@ -323,6 +382,19 @@ def test_another_network_looks_at_the_photos_once_more(browser, page_server, dra
         page.locator(".page-tools .fer-status", has_text="1 face in 1 photo; 1 not read").wait_for()
         seen = photos.analyse_photo(drawn[1], "one.png", Predictor(ROOT / "models" / "fer_net", "yunet"))
         assert f"{round(100 * float(seen.faces[0].confidence))} %" in page.locator(".page-names").inner_text()
+
+
+def test_the_network_is_changed_while_photos_wait_and_the_language_changes(browser, page_server, drawn):
+    with opened(browser, page_server[0]) as page:
+        page.set_input_files("#page input[type=file]", [
+            {"name": f"{i}.png", "mimeType": "image/png", "buffer": drawn[2]} for i in range(12)])
+        page.locator(".page-waiting .fer-remove").last.click()
+        page.get_by_label("Larger, errs less").check()
+        page.get_by_label("Language").select_option("de")
+        page.locator(".page-state", has_text="Das Netz ist jetzt: Größer").wait_for()
+        page.locator(".page-tools .fer-status", has_text="22 Gesichter in 11 Fotos").wait_for()
+        assert page.get_by_label("Größer, irrt seltener").is_checked()
+        assert page.evaluate("document.activeElement.ariaLabel") == "Sprache"  # it does not jump
 
 
 def test_it_opens_and_answers_without_a_connection_once_it_was_open(browser, page_server, built_page, drawn):

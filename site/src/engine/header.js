@@ -12,6 +12,7 @@ export function readHeader(bytes) {
   if (text(bytes, 1, 4) === "PNG") return size("png", big(bytes, 16, 4), big(bytes, 20, 4));
   if (text(bytes, 0, 3) === "GIF") return size("gif", little(bytes, 6, 2), little(bytes, 8, 2));
   if (text(bytes, 0, 2) === "BM") {
+    if (little(bytes, 14, 4) === 12) return size("bmp", little(bytes, 18, 2), little(bytes, 20, 2)); // as OS/2 wrote them
     const height = little(bytes, 22, 4);
     return size("bmp", little(bytes, 18, 4), height > 2 ** 31 ? 2 ** 32 - height : height);
   }
@@ -57,9 +58,18 @@ function webpSize(bytes) {
   return { width: little(bytes, 26, 2) & 0x3fff, height: little(bytes, 28, 2) & 0x3fff };
 }
 
-/** How many scans a JPEG has: a small file of thousands keeps a decoder busy for minutes. */
+/**
+ * How many scans a JPEG has: a small file of thousands keeps a decoder busy for minutes. What segments hold (a small
+ * picture) and what follows the end (a phone's short film) is not counted, since a decoder does not read it.
+ */
 export function countScans(bytes) {
   let scans = 0;
-  for (let at = bytes.indexOf(0xff); at >= 0; at = bytes.indexOf(0xff, at + 1)) scans += bytes[at + 1] === 0xda;
+  for (let at = bytes.indexOf(0xff, 2); at >= 0; at = bytes.indexOf(0xff, at)) {
+    const mark = bytes[at + 1];
+    if (mark === 0xd9) break; // the end
+    scans += mark === 0xda;
+    const bare = mark <= 0x01 || (mark >= 0xd0 && mark <= 0xd8); // no segment: a stuffed zero, a restart
+    at += mark === 0xff ? 1 : bare ? 2 : 2 + Math.max(big(bytes, at + 2, 2), 2);
+  }
   return scans;
 }

@@ -140,7 +140,7 @@ async function check(blob, maxPixels) {
       + `${Math.round(maxPixels / 1e6)} million are read here. Shrink it first.`);
   }
   if (header.kind === "jpeg" && countScans(new Uint8Array(await blob.arrayBuffer())) > MAX_SCANS) {
-    throw problem("too-large", "This JPEG has too many scans, which would take minutes to read. Save it again.");
+    throw problem("too-many-scans", "This JPEG has too many scans, which would take minutes to read. Save it again.");
   }
   return { ...header, many };
 }
@@ -204,7 +204,7 @@ function explain(error) {
   if (fatal || error instanceof RangeError || /allocat|memory/i.test(said)) {
     return { code: "no-room", message: "There is not enough memory for this picture. Close other tabs, or shrink it.", fatal };
   }
-  return { code: "failed", message: `This could not be done (${said}).`, fatal: false };
+  return { code: "failed", message: said, fatal: false }; // in the browser's own words
 }
 
 const calls = { start, use, forget, photo, frame };

@@ -31,7 +31,7 @@ export function facesCsv(items, app) {
 
 function noteOf(item, { words, word, shared }) {
   const values = { pixels: Math.round(shared.photos.max_pixels / 1e6), reason: item.error?.message };
-  if (item.error) return word(words[`error.${item.error.code}`] ? `error.${item.error.code}` : "error.other", values);
+  if (item.error) return word(words[`error.${item.error.code}`] ? `error.${item.error.code}` : "error.failed", values);
   return item.faces.length ? "" : words.noFaces;
 }
 

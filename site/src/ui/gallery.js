@@ -56,7 +56,8 @@ export function galleryPart(app, photos, { emptied }) {
   }
 
   function removeItem(item) {
-    const next = shown.get(photos.items[photos.items.indexOf(item) + 1])?.card.querySelector(".fer-remove");
+    const at = photos.items.indexOf(item);
+    const next = shown.get(photos.items[at + 1] ?? photos.items[at - 1])?.card.querySelector(".fer-remove");
     photos.remove([item]);
     if (next) next.focus({ preventScroll: true });
     else emptied();
@@ -64,7 +65,7 @@ export function galleryPart(app, photos, { emptied }) {
 
   function errorText({ code, message }) {
     const pixels = Math.round(app.shared.photos.max_pixels / 1e6);
-    return words[`error.${code}`] ? word(`error.${code}`, { pixels }) : word("error.other", { reason: message ?? code });
+    return word(words[`error.${code}`] ? `error.${code}` : "error.failed", { pixels, reason: message ?? code });
   }
 
   function fillCard(item, entry) {

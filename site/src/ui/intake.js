@@ -39,7 +39,7 @@ export function intakePart(app, photos, { openCamera }) {
   }
 
   function sentenceOf(error) {
-    return words[`error.${error.code}`] ?? word("error.other", { reason: error.message });
+    return words[error.code === "failed" ? "error.no-start" : `error.${error.code}`] ?? words["error.no-start"];
   }
 
   function showLoading() {
@@ -61,39 +61,41 @@ export function intakePart(app, photos, { openCamera }) {
     networks.replaceChildren(networks.firstChild, ...known.map(({ name, bytes }) => {
       const { accuracy } = app.shared.networks[name];
       const radio = make("input", { type: "radio", name: "network", value: name, checked: name === app.network,
-        onchange: () => change(name) });
+        onchange: () => app.useNetwork(name) });
       return make("label", {}, radio, make("span", {}, make("strong", {}, titleOf(name)), make("span", { class: "fer-hint" },
         word("networkFacts", { megabytes: megabytes.format(bytes / 1e6), accuracy: percent(accuracy) }))));
     }));
+    if (app.changing) showChange();
   }
 
   const titleOf = (name) => (name === "tiny" ? words.networkTiny : words.networkFull);
 
-  async function change(name) {
-    networks.disabled = true;
-    state.textContent = words.networkChanging;
-    try {
-      await app.useNetwork(name);
-      state.textContent = word("networkChanged", { name: titleOf(name) });
-    } catch (error) {
-      state.textContent = "";
-      notice(sentenceOf(error));
-    }
-    networks.disabled = false;
+  /** While another network comes, which can take long, none can be chosen; also after the language was changed. */
+  function showChange(failed) {
+    networks.disabled = Boolean(app.changing);
+    if (app.changing) return say(words.networkChanging);
     for (const radio of networks.querySelectorAll("input")) radio.checked = radio.value === app.network;
-    networks.querySelector("input:checked").focus();
+    if (document.activeElement === document.body) networks.querySelector("input:checked").focus({ preventScroll: true });
+    say(failed ? "" : word("networkChanged", { name: titleOf(app.network) }));
+    if (failed) notice(sentenceOf(failed));
+  }
+
+  function say(text) {
+    state.textContent = text;
   }
 
   function notice(text) {
+    for (const old of trouble.children) if (old.firstChild.textContent === text) old.remove(); // once is enough
     trouble.append(noticeOf(text, words.dismiss));
   }
 
   function update() {
     element.classList.toggle("fer-filled", photos.items.length > 0);
+    if (photos.items.length && state.textContent === words.cleared) say("");
     for (const { key, n } of photos.notices.splice(0)) notice(app.count(key, n).replace("{limit}", limits.photos));
   }
 
   showLevel();
-  return { element, settings, showLoading, showNetworks, notice, update, focusChoose: () => choose.focus(),
+  return { element, settings, showLoading, showNetworks, showChange, notice, update, say, focusChoose: () => choose.focus(),
     focusCamera: () => camera.focus() };
 }

@@ -12,7 +12,7 @@ export function livePart(app, photos, { closed }) {
       const engine = await app.engineReady;
       return await engine.frame(await createImageBitmap(canvas), performance.now() / 1000);
     } catch (error) {
-      throw new Error(words[`error.${error.code}`] ?? word("error.other", { reason: error.message }));
+      throw new Error(word(words[`error.${error.code}`] ? `error.${error.code}` : "error.failed", { reason: error.message }));
     }
   }
 
@@ -22,6 +22,11 @@ export function livePart(app, photos, { closed }) {
     photos.add([new File([jpeg], word("cameraFile", { time }), { type: "image/jpeg" })]);
     live.say(words.captured);
   }
+
+  // A camera that was refused leaves its sentence; Esc closes that too.
+  const filming = () => Boolean(element.querySelector("video")?.srcObject);
+  const escape = (event) => { if (event.key === "Escape" && !element.hidden && !filming()) close(); };
+  document.addEventListener("keydown", escape);
 
   function close() {
     show(false);
@@ -38,8 +43,9 @@ export function livePart(app, photos, { closed }) {
     live ??= liveCamera(element, app.look, { look, capture, listen: document, ended: close });
     show(true);
     await live.begin();
+    if (!filming() && document.activeElement === document.body) element.querySelector("button:not([hidden])").focus();
     element.scrollIntoView({ block: "nearest" });
   }
 
-  return { element, open, remove: () => { live?.remove(); show(false); } };
+  return { element, open, remove: () => { document.removeEventListener("keydown", escape); live?.remove(); show(false); } };
 }

@@ -4,7 +4,7 @@ import { largest } from "../../../fer_utils/live/static/common.js";
 import { facesCsv, resultsZip } from "./files.js";
 import { estimateShares } from "./shares.js";
 
-export function resultsPart(app, photos) {
+export function resultsPart(app, photos, { cleared }) {
   const { words, word, shared } = app;
   const valences = [...new Set(Object.values(shared.valence))].sort((a, b) => ORDER.indexOf(a) - ORDER.indexOf(b));
   const groups = valences.map((name) => shared.emotions.map((emotion, k) => (shared.valence[emotion] === name ? k : -1))
@@ -19,7 +19,7 @@ export function resultsPart(app, photos) {
   const csv = make("button", { type: "button", onclick: () => saveFile([facesCsv(photos.items, app)], "faces.csv", "text/csv") },
     words.downloadCsv);
   const zip = make("button", { type: "button", title: words.zipHolds, onclick: saveZip }, words.downloadZip);
-  const clear = make("button", { type: "button", onclick: () => { photos.remove(photos.items); status.textContent = words.cleared; } },
+  const clear = make("button", { type: "button", onclick: () => { photos.remove(photos.items); cleared(); } },
     words.clearAll);
   const tools = make("div", { class: "page-tools", hidden: true },
     make("div", { class: "page-progress" }, status, bar, steps), make("div", { class: "fer-buttons" }, csv, zip, clear));
@@ -49,7 +49,7 @@ export function resultsPart(app, photos) {
       const read = done.filter((item) => !item.error).length;
       steps.textContent = "";
       status.textContent = word("found", { faces: app.count("faceCount", faces.length), photos: app.count("photoCount", read) }) +
-        (read < done.length ? `; ${word("notRead", { n: done.length - read })}` : "");
+        (read < done.length ? `; ${app.count("notRead", done.length - read)}` : "");
     }
     element.hidden = !faces.length || working;
     if (photos.items.length && !before) tools.scrollIntoView({ block: "nearest" });
@@ -107,7 +107,7 @@ export function resultsPart(app, photos) {
     drawing = true;
     update();
     try {
-      const parts = await resultsZip(photos.items, app, (done, all) => { status.textContent = word("drawing", { done, all }); });
+      const parts = await resultsZip([...photos.items], app, (done, all) => { status.textContent = word("drawing", { done, all }); });
       saveFile(parts, "faces.zip", "application/zip");
       drawing = false;
       update();
