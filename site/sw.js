@@ -2,7 +2,7 @@
 // The build fills in the version and the files.
 const HERE = self.registration.scope; // a host may have several pages of this kind, each with its own store
 const CACHE = `fer-page-__VERSION__ ${HERE}`;
-const FILES = ["./", "./manifest.webmanifest", "./icon-192.png", ...__FILES__.filter((file) => file !== "index.html")];
+const FILES = ["./", "./manifest.webmanifest", "./icon-192.png", "./licences.txt", ...__FILES__.filter((file) => file !== "index.html")];
 
 self.addEventListener("install", (event) => {
   // "reload": not what the browser kept of an earlier version.

@@ -1,7 +1,7 @@
 // Two outputs from one source: `vite build` makes a folder for a static host, `vite build --mode file` one HTML file.
 // `python -m fer_utils site` runs both; it first writes shared.json and the networks into the folder FER_PAGE_INPUT.
 import { createHash } from "node:crypto";
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { gzipSync } from "node:zlib";
 import { defineConfig } from "vite";
@@ -102,8 +102,9 @@ function folder(files) {
         if (!existsSync(worker)) return;
         const start = [...Object.keys(bundle), ...Object.entries(files).filter(([name]) => !LATER.includes(name))
           .map(([, { file }]) => file)].filter((file) => file !== "sw.js").sort();
-        const version = hash(JSON.stringify(Object.values(bundle).map((part) => hash(part.code ?? part.source))) +
-          JSON.stringify(start)).slice(0, 8);
+        const copied = readdirSync(join(HERE, "public")).sort().map((file) => readFileSync(join(HERE, "public", file)));
+        const all = [...Object.values(bundle).map((part) => part.code ?? part.source), ...copied, licences()];
+        const version = hash(JSON.stringify([all.map((part) => hash(part)), start])).slice(0, 8);
         const source = readFileSync(worker, "utf-8").replaceAll("__FILES__", JSON.stringify(start))
           .replaceAll("__VERSION__", version);
         this.emitFile({ type: "asset", fileName: "sw.js", source });

@@ -15,6 +15,7 @@ import { fill, languageFor, WORDS } from "./words.js";
 
 const root = document.getElementById("page");
 const prefersDark = matchMedia("(prefers-color-scheme: dark)");
+const hasKeys = !matchMedia("(hover: none) and (pointer: coarse)").matches; // a phone has no Space and Esc
 const app = {
   root,
   shared,
@@ -109,7 +110,7 @@ function speak(language, focus = false) {
   app.plurals = new Intl.PluralRules(language);
   // What the modules that the widgets share with the page look at.
   app.look = { emotions: app.words.emotions, colours: shared.emotions.map((name) => shared.colours[name]), pictures: PICTURES,
-    words: app.words, mirror: true, captureWidth: shared.photos.kept_side, get unsure() { return app.unsure; } };
+    words: hasKeys ? app.words : { ...app.words, cameraKeys: "" }, mirror: true, captureWidth: shared.photos.kept_side, get unsure() { return app.unsure; } };
   const chosen = build();
   if (focus) chosen.focusLanguage();
 }

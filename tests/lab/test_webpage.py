@@ -142,7 +142,8 @@ def photos(clip):
 
 def _turned(image, orientation):
     """A photo as a camera in this orientation writes it: its EXIF says how to turn it upright."""
-    ways = {2: "FLIP_LEFT_RIGHT", 3: "ROTATE_180", 4: "FLIP_TOP_BOTTOM", 5: "TRANSPOSE", 7: "TRANSVERSE", 8: "ROTATE_270"}
+    ways = {2: "FLIP_LEFT_RIGHT", 3: "ROTATE_180", 4: "FLIP_TOP_BOTTOM", 5: "TRANSPOSE", 7: "TRANSVERSE",
+            8: "ROTATE_270"}
     exif = Image.Exif()
     exif[0x0112] = orientation
     written = Image.fromarray(image).transpose(Image.Transpose[ways[orientation]])

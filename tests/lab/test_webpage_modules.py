@@ -75,14 +75,19 @@ def test_every_word_is_there_in_every_language_and_none_is_of_no_use(sources):
 
 
 SERVED = """async () => {
-  const code = await (await fetch("/site/sw.js")).text(), scope = "http://sources.test/fer/", listen = {}, store = new Map();
+  const code = await (await fetch("/site/sw.js")).text(), listen = {}, store = new Map();
+  const scope = "http://sources.test/fer/";
   let kept = ["fer-page-old http://sources.test/other/", `fer-page-old ${scope}`, "somebody else's"], refuse = false;
   const caches = {
     open: async () => ({ match: async (asked) => store.get(asked.url ?? asked), addAll: async () => {},
-      put: async (asked, answer) => { if (refuse) throw new DOMException("full", "QuotaExceededError"); store.set(asked.url, answer); } }),
+      put: async (asked, answer) => {
+        if (refuse) throw new DOMException("full", "QuotaExceededError");
+        store.set(asked.url, answer);
+      } }),
     keys: async () => kept, delete: async (name) => { kept = kept.filter((other) => other !== name); } };
-  const self = { registration: { scope }, addEventListener: (name, call) => { listen[name] = call; }, clients: { claim() {} } };
-  const host = { "login.bin": "text/html", "full.bin": "application/octet-stream", "more.bin": "application/octet-stream" };
+  const self = { registration: { scope }, clients: { claim() {} },
+    addEventListener: (name, call) => { listen[name] = call; } };
+  const host = { "login.bin": "text/html", "full.bin": "application/x-any", "more.bin": "application/x-any" };
   const fetched = async ({ url }) => new Response(url, { headers: { "content-type": host[url.split("/").at(-1)] } });
   new Function("self", "caches", "fetch", code.replace("__FILES__", "[]"))(self, caches, fetched);
   const event = (request) => { const all = []; return { request, respondWith: (answer) => { all.push(answer); },

@@ -162,7 +162,8 @@ def test_what_is_dropped_beside_the_column_does_not_take_the_pages_place(page):
     drop = """(fill) => { const dataTransfer = new DataTransfer();
         if (fill === "file") dataTransfer.items.add(new File(["words"], "beside.jpg"));
         else dataTransfer.setData("text/uri-list", "https://example.org/a.png");
-        return !document.body.dispatchEvent(new DragEvent("drop", { dataTransfer, bubbles: true, cancelable: true })); }"""
+        const event = new DragEvent("drop", { dataTransfer, bubbles: true, cancelable: true });
+        return !document.body.dispatchEvent(event); }"""
     assert page.evaluate(drop, "file") and page.evaluate(drop, "address")
     page.locator(".fer-failed", has_text="beside.jpg").wait_for()
     assert "no picture in what you pasted or dropped" in page.locator(".fer-notices").inner_text()
@@ -215,7 +216,8 @@ def test_a_dropped_folder_is_a_sentence(page):
         const folder = new File([], "Holidays");
         folder.slice = () => ({ arrayBuffer: () => Promise.reject(new DOMException("no file", "NotFoundError")) });
         const dataTransfer = { files: [folder], types: ["Files"] };
-        document.getElementById("page").dispatchEvent(Object.assign(new Event("drop", { bubbles: true }), { dataTransfer }));
+        const drop = Object.assign(new Event("drop", { bubbles: true }), { dataTransfer });
+        document.getElementById("page").dispatchEvent(drop);
     }""")
     page.locator(".fer-failed", has_text="If it is a folder, choose the photos in it.").wait_for()
 
@@ -357,9 +359,10 @@ def test_a_refused_camera_is_a_sentence_and_photos_go_on(browser, built_page, dr
 
 
 def test_a_camera_that_is_taken_away_and_a_frame_that_fails_are_told(browser, built_page):
-    with opened(browser, (built_page / "fer.html").as_uri()) as page:
+    with opened(browser, (built_page / "fer.html").as_uri(), has_touch=True, is_mobile=True) as page:
         page.get_by_role("button", name="Start camera").click()
         page.locator(".page-live .fer-box").first.wait_for()
+        assert "Space" not in page.locator(".page-live").inner_text()  # a phone has no keys
         page.evaluate("document.querySelector('video').srcObject.getTracks()[0].dispatchEvent(new Event('ended'))")
         assert "unplugged or taken away" in page.locator(".page-live .fer-trouble").inner_text()
         assert page.evaluate("document.querySelector('video').srcObject") is None
