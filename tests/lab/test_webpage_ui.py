@@ -2,7 +2,6 @@
 
 import contextlib
 import io
-import json
 import re
 import shutil
 import time
@@ -26,28 +25,6 @@ playwright = pytest.importorskip("playwright.sync_api", reason="playwright is no
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")
 LANGUAGES = ("en", "de", "fr")
 PHONE, DESK = {"width": 390, "height": 844}, {"width": 1280, "height": 900}
-
-
-@pytest.fixture(scope="module")
-def drawn():
-    """Example pictures of 1, 2, 6 and 7 drawn faces, as PNG files."""
-    def png(emotions, seed):
-        return cv2.imencode(".png", page_pictures.draw_wall(emotions, seed)[..., ::-1])[1].tobytes()
-
-    return {1: png(["happy"], 4), 2: png(["surprise", "neutral"], 10), 6: png(EMOTIONS[:6], 30), 7: png(EMOTIONS, 30)}
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory, drawn):
-    film = tmp_path_factory.mktemp("camera") / "faces.mjpeg"
-    picture = cv2.resize(cv2.imdecode(np.frombuffer(drawn[2], np.uint8), cv2.IMREAD_COLOR), (640, 336))
-    film.write_bytes(cv2.imencode(".jpg", picture)[1].tobytes() * 5)
-    with playwright.sync_playwright() as tool:
-        browser = tool.chromium.launch(executable_path=CHROMIUM, args=[
-            "--no-sandbox", "--use-fake-ui-for-media-stream", "--use-fake-device-for-media-stream",
-            f"--use-file-for-fake-video-capture={film}"])
-        yield browser
-        browser.close()
 
 
 def until(page, condition):
@@ -372,45 +349,3 @@ def test_a_camera_that_is_taken_away_and_a_frame_that_fails_are_told(browser, bu
         page.locator(".page-live .fer-trouble", has_text="Too little memory").wait_for()
         page.get_by_label("Language").select_option("de")
         assert page.locator(".page-live").is_hidden()
-
-
-# The folder for a host.
-
-def test_another_network_looks_at_the_photos_once_more(browser, page_server, drawn):
-    with opened(browser, page_server[0]) as page:
-        add(page, **{"one.png": drawn[1], "words.jpg": b"no"})
-        before = page.locator(".page-names").inner_text()
-        page.get_by_label("Larger, errs less").check()
-        until(page, f"document.querySelector('.page-names')?.innerText !== {before!r}")
-        page.locator(".page-tools .fer-status", has_text="1 face in 1 photo; 1 not read").wait_for()
-        seen = photos.analyse_photo(drawn[1], "one.png", Predictor(ROOT / "models" / "fer_net", "yunet"))
-        assert f"{round(100 * float(seen.faces[0].confidence))} %" in page.locator(".page-names").inner_text()
-
-
-def test_the_network_is_changed_while_photos_wait_and_the_language_changes(browser, page_server, drawn):
-    with opened(browser, page_server[0]) as page:
-        page.set_input_files("#page input[type=file]", [
-            {"name": f"{i}.png", "mimeType": "image/png", "buffer": drawn[2]} for i in range(12)])
-        page.locator(".page-waiting .fer-remove").last.click()
-        page.get_by_label("Larger, errs less").check()
-        page.get_by_label("Language").select_option("de")
-        page.locator(".page-state", has_text="Das Netz ist jetzt: Größer").wait_for()
-        page.locator(".page-tools .fer-status", has_text="22 Gesichter in 11 Fotos").wait_for()
-        assert page.get_by_label("Größer, irrt seltener").is_checked()
-        assert page.evaluate("document.activeElement.ariaLabel") == "Sprache"  # it does not jump
-
-
-def test_it_opens_and_answers_without_a_connection_once_it_was_open(browser, page_server, built_page, drawn):
-    address, asked = page_server
-    with opened(browser, address) as page:
-        until(page, "navigator.serviceWorker.ready.then((worker) => worker.active?.state === 'activated')")
-        page.context.set_offline(True)
-        asked.clear()
-        page.reload()
-        until(page, "Boolean(globalThis.ferEngine)")
-        add(page, **{"one.png": drawn[1]})
-        assert page.locator(".page-tile").count() == 1
-        assert set(asked) <= {"/sw.js"}  # the browser itself looks for a newer one
-    manifest = json.loads((built_page / "manifest.webmanifest").read_text())
-    for icon in manifest["icons"]:
-        assert "x".join(map(str, Image.open(built_page / icon["src"]).size)) == icon["sizes"]
