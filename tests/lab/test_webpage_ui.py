@@ -308,6 +308,9 @@ def test_the_camera_shows_faces_space_captures_and_escape_stops(page):
     page.keyboard.press("Space")
     page.locator(".fer-item", has_text="camera-").get_by_text("2 faces").wait_for()
     page.locator(".fer-rate", has_text="frames/s").wait_for()
+    held = page.evaluate("""document.body.dispatchEvent(new KeyboardEvent("keydown",
+        { key: " ", repeat: true, bubbles: true, cancelable: true }))""")
+    assert not held and page.locator(".fer-item").count() == 1  # one photo, and the page does not scroll
     page.keyboard.press("Escape")
     assert page.locator(".page-live").is_hidden()
     assert page.evaluate("document.querySelector('.page-live video').srcObject") is None

@@ -147,11 +147,13 @@ export function noticeOf(text, dismiss) {
 
 // Let Space and Esc act on the element that has the focus. On a button Space presses the button. Returns what ends that.
 export function keys(element, actions) {
+  let held = false;  // a key that is held acts once, and does not scroll the page then
   const press = (event) => {
     const action = actions[event.key];
     const typing = event.key === " " && event.target.closest("button, input, select, summary, a, label");
-    if (!action || typing || event.repeat || event.ctrlKey || event.metaKey || event.altKey) return;
-    if (action() !== false) {
+    if (!action || typing || event.ctrlKey || event.metaKey || event.altKey) return;
+    if (!event.repeat) held = action() !== false;
+    if (held) {
       event.preventDefault();
       event.stopPropagation();
     }
