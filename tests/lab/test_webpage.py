@@ -311,7 +311,7 @@ def test_the_folders_page_opened_by_a_double_click_points_to_the_one_file(browse
     with contextlib.closing(browser.new_page()) as page:
         page.goto((built_page / "index.html").as_uri())
         page.wait_for_timeout(1500)
-        assert "a page opened by a double click is fer.html" in page.inner_text("main")
+        assert "to open the page by a double click, take fer.html" in page.inner_text("main")
         page.get_by_role("link", name="fer.html").first.click()
         page.wait_for_timeout(500)
         assert page.locator("h1").count() == 1 and "double click" not in page.inner_text("body")
