@@ -12,17 +12,15 @@ function cameraTrouble(words, button, error) {
 // Show the camera in a video element. An error says what to do before `button` is pressed again.
 export async function openCamera(video, words, button) {
   if (!window.isSecureContext || !navigator.mediaDevices?.getUserMedia) throw new Error(cameraTrouble(words, button));
-  let stream;
   try {
-    stream = await navigator.mediaDevices.getUserMedia({
+    video.srcObject = await navigator.mediaDevices.getUserMedia({
       audio: false, video: { facingMode: "user", width: { ideal: 1280 }, height: { ideal: 720 } },
     });
+    await video.play();
   } catch (error) {
+    closeCamera(video); // if it opened and did not play
     throw new Error(cameraTrouble(words, button, error));
   }
-  video.srcObject = stream;
-  await video.play();
-  return stream;
 }
 
 export function closeCamera(video) {
