@@ -1,9 +1,14 @@
-"""Commands of scores: evaluate, robustness, results, cards, push."""
+"""Commands of scores: evaluate, robustness, audit-groups, results, cards, push."""
 
+import argparse
 from argparse import Namespace
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from .outcome import Outcome, command, records, score_line
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 def add_scores_commands(add: Any) -> None:
@@ -22,6 +27,8 @@ def add_scores_commands(add: Any) -> None:
     sub.add_argument("--usage", default="PrivateTest", choices=usages)
     sub.add_argument("--clean", action="store_true", help="leave out faces of which a copy appears in Training")
 
+    _add_audit(command(add, "audit-groups", audit_groups_command, data=False))
+
     sub = command(add, "results", results_command, needs=("keras",))
     sub.add_argument("--ensemble", action="append", default=[], metavar="NAME+NAME", help="score their mean, too")
     sub.add_argument("--peer", action="append", default=[], metavar="RUN",
@@ -35,6 +42,22 @@ def add_scores_commands(add: Any) -> None:
     sub.add_argument("--private", action="store_true", help="only its owner sees it")
     sub.add_argument("--exhibit", action="store_true", help="upload a network of the leaky protocol, too")
     sub.add_argument("--dry-run", action="store_true", help="say what would be uploaded, and upload nothing")
+
+
+def _add_audit(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument("table", type=Path, metavar="TABLE", help="CSV with a column of photos and one of groups")
+    sub.add_argument("--group", default="group", metavar="COLUMN", help="default: group")
+    sub.add_argument("--photo", metavar="COLUMN", help="default: photo, source, file, path or image")
+    sub.add_argument("--emotion", metavar="COLUMN", help="true emotions; default: emotion, where the table has it and "
+                                                         "no probabilities")
+    sub.add_argument("--faces", type=Path, metavar="CSV", help="a faces.csv of event or of the photo app; without it, "
+                                                               "the photos are looked at")
+    sub.add_argument("--photos", type=Path, metavar="DIR", help="where the photos are; default: beside the table")
+    sub.add_argument("--crops", action="store_true", help="each photo is a face already")
+    sub.add_argument("--model", default="fer_net", metavar="NAME")
+    sub.add_argument("--detector", default="auto", help="yunet, haar, or auto: YuNet where its file is")
+    sub.add_argument("--out", type=Path, metavar="CSV", help="write the numbers of each group there")
+    sub.add_argument("--figure", type=Path, metavar="FILE", help="draw them, as FILE.png and FILE.pdf")
 
 
 def evaluate_command(args: Namespace) -> Outcome:
@@ -75,6 +98,71 @@ def robustness_command(args: Namespace) -> Outcome:
                            f"{table.round(3).to_string(index=False)}\n"
                            "accuracy, mean of the faces as they are and the mild changes: "
                            f"{result['mild_accuracy']:.1%}")
+
+
+def audit_groups_command(args: Namespace) -> Outcome:
+    """Compare accuracy and expressions between groups that you have labelled."""
+    from .. import files
+    from ..evaluation import groups
+
+    if args.figure and args.figure.suffix not in ("", ".png", ".pdf"):
+        raise ValueError(f"{args.figure}: a figure is written as .png and .pdf; name one of them")
+    labels = groups.read_group_table(args.table, args.group, args.photo, args.emotion)
+    if labels.has_faces and args.faces is None:
+        faces, without = labels.rows, 0
+    else:
+        answers = groups.read_answers(args.faces) if args.faces else _look_at(args, labels.rows["photo"])
+        faces, without = groups.join_answers(labels, answers)
+    result = groups.audit_groups(faces) | {"photos_without_a_face": without}
+    text = groups.audit_text(result)
+    if without:
+        text += f"\n{without} photos of the table are not counted: no face was found on them, or --faces lacks them"
+    unused = int((labels.rows["true"] >= 0).sum() - (faces["true"] >= 0).sum())
+    if unused:
+        text += f"\n{unused} true emotions are not used: their photos have no face, or several, and one emotion"
+    if args.out:
+        files.write_csv(args.out, groups.flat_table(result), float_format="%.6g")
+        text += f"\nnumbers: {args.out}"
+    if args.figure:
+        text += f"\nfigure: {_draw_groups(args.figure, result)}"
+    return Outcome(result, text)
+
+
+def _look_at(args: Namespace, photos: "pd.Series") -> "pd.DataFrame":
+    """Classify the faces of a table's photos; the paths are relative to --photos, else to the table."""
+    import pandas as pd
+
+    from ..errors import DataError
+    from ..vision.detect import WholePicture
+    from ..vision.images import look_at_photo
+    from ..vision.predict import Predictor
+
+    folder = args.photos or args.table.parent
+    if missing := [name for name in photos if not (folder / name).is_file()]:
+        raise DataError(f"{len(missing)} of {len(photos)} photos of the table are not in {folder}, as {missing[0]}; "
+                        "say where they are by --photos, or correct their names")
+    predictor = Predictor(args.model, WholePicture() if args.crops else args.detector)
+    rows = []
+    for name in photos:
+        faces, error = look_at_photo(folder / name, predictor.faces)
+        if faces is None:
+            raise DataError(f"{error}; or delete its row")
+        rows += [(name, int(face.probabilities.argmax())) for face in faces]
+    return pd.DataFrame(rows, columns=["photo", "predicted"])
+
+
+def _draw_groups(file: Path, result: dict[str, Any]) -> Path:
+    """Draw accuracy by group; without true emotions, the expression of the largest difference."""
+    from .. import plots
+    from ..evaluation import groups
+
+    what = "accuracy" if result["accuracy"] else (result["shares"]["largest"] or {}).get("of", "happy")
+    table = groups.flat_table(result).rename(columns={what: "value", f"{what}_low": "low", f"{what}_high": "high"})
+    table["enough"] = table["enough_for_accuracy" if result["accuracy"] else "enough_for_shares"]
+    if result["accuracy"]:
+        table["faces"] = table["labelled"]
+    title = what if result["accuracy"] else f"share of {what}"
+    return plots.save_figure(plots.plot_groups(table.dropna(subset="value"), title), file.stem, file.parent)[0]
 
 
 def results_command(args: Namespace) -> Outcome:

@@ -5,6 +5,7 @@ import lazy_loader
 __getattr__, __dir__, __all__ = lazy_loader.attach(__name__, submod_attrs={
     "evaluate": ["evaluate_run", "write_submission"],
     "gradcam": ["grad_cam"],
+    "groups": ["audit_groups"],
     "robustness": ["detection_table", "robustness_table"],
     "tables": ["results_table", "seed_table"],
 })

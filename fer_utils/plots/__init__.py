@@ -20,6 +20,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(__name__, submod_attrs={
     "event": ["plot_by_source", "plot_correction", "plot_over_time", "plot_shares"],
     "face_grid": ["plot_augmentation", "plot_duplicate_pairs", "plot_face_examples", "plot_faces", "plot_gradcam",
                   "plot_mean_faces"],
+    "groups": ["plot_groups"],
     "network": ["plot_network"],
     "scores": ["plot_confused_pairs", "plot_confusion", "plot_per_class", "plot_reliability"],
     "style": ["STYLE", "WIDTH", "save_figure", "use_style"],
