@@ -15,7 +15,7 @@ from ..files import why_unreadable
 from ..labels import EMOTIONS, N_CLASSES, UNLABELLED, emotion_index
 from ..metrics import macro_f1, with_interval
 
-MAX_GROUPS = 20
+MOST_GROUPS = 20
 PHOTO_COLUMNS = ("photo", "source", "file", "path", "image")
 """Names under which the column of photos is looked for."""
 _DRAWS = 1000
@@ -44,6 +44,8 @@ def read_group_table(path: Path | str, group: str = "group", photo: str | None =
     if emotion is None and not has_faces and "emotion" in table.columns:
         emotion = "emotion"
     for name, option in ((photo, "--photo"), (group, "--group"), (emotion, "--emotion")):
+        if name is not None and name not in table.columns and len(table.columns) == 1:
+            raise DataError(f"{path}: no column {name!r}, only {table.columns[0]!r}; separate the columns by commas")
         if name is not None and name not in table.columns:
             raise DataError(f"{path}: no column {name!r}; it has {', '.join(table.columns)}; name yours by {option}")
     table = table[_photos_only(table)]
@@ -69,6 +71,9 @@ def _read_csv(path: Path | str) -> pd.DataFrame:
         table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
     except (ValueError, pd.errors.ParserError) as error:
         raise DataError(f"{path}: not a CSV table in UTF-8 ({str(error).splitlines()[0]}); save it as one") from error
+    if not isinstance(table.index, pd.RangeIndex):
+        raise DataError(f"{path}: rows have more cells than the {len(table.columns)} columns have names; put cells "
+                        "with commas in quotes")
     if table.empty:
         raise DataError(f"{path}: the table has no rows; give it one for each photo")
     return table
@@ -106,8 +111,8 @@ def _answers(path: Path | str, table: pd.DataFrame) -> np.ndarray:
 
 def _check_groups(path: Path | str, groups: pd.Series) -> None:
     count = groups.nunique()
-    if count < 2 or count > MAX_GROUPS:
-        raise DataError(f"{path}: {count} group{'' if count == 1 else 's'}; a comparison takes 2 to {MAX_GROUPS}: "
+    if count < 2 or count > MOST_GROUPS:
+        raise DataError(f"{path}: {count} group{'' if count == 1 else 's'}; a comparison takes 2 to {MOST_GROUPS}: "
                         "is it the right column (--group), and are there faces in it?")
 
 

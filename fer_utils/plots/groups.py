@@ -21,7 +21,8 @@ def plot_groups(table: pd.DataFrame, what: str = "accuracy", note: str = "", ax:
     columns = zip(table["low"], table["value"], table["high"], table["enough"])
     for y, (low, value, high, enough) in enumerate(columns):
         ax.plot([low, high], [y, y], color=BLUE, linewidth=2, linestyle="-" if enough else ":")
-        ax.plot(value, y, "o", color=BLUE, ms=7, mew=1.5, markerfacecolor=BLUE if enough else page)
+        ax.plot(value, y, "o", color=BLUE, ms=7, mew=1.5, clip_on=False, zorder=3,
+                markerfacecolor=BLUE if enough else page)
     names = [f"{str(name)[:28]} ({n:,})" for name, n in zip(table["group"], table["faces"])]
     ax.set_yticks(range(len(table)), names, parse_math=False)  # a name may have dollar signs
     ax.set(ylim=(len(table) - 0.5, -0.5), xlim=(0, 1), xlabel=f"{what}, 95 % interval (number of faces in brackets)")
