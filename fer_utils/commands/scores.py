@@ -108,7 +108,9 @@ def audit_groups_command(args: Namespace) -> Outcome:
     if args.figure and args.figure.suffix not in ("", ".png", ".pdf"):
         raise ValueError(f"{args.figure}: a figure is written as .png and .pdf; name one of them")
     labels = groups.read_group_table(args.table, args.group, args.photo, args.emotion)
-    if labels.has_faces and args.faces is None:
+    if labels.has_faces and (args.faces or args.photos or args.crops):
+        raise ValueError(f"{args.table} has the network's answers already; leave out --faces, --photos and --crops")
+    if labels.has_faces:
         faces, without = labels.rows, 0
     else:
         answers = groups.read_answers(args.faces) if args.faces else _look_at(args, labels.rows["photo"])

@@ -128,11 +128,13 @@ def test_faces_of_an_event_get_their_photos_groups(tmp_path, capsys):
     assert "'=cmd()" in out.read_text() and figure.stat().st_size > 5000
 
 
-def test_the_network_s_own_answer_is_no_true_emotion(tmp_path):
+def test_the_network_s_own_answer_is_no_true_emotion(tmp_path, capsys):
     columns = dict(zip(EMOTIONS, np.eye(7)[[3, 4]].T))
     path = written(tmp_path / "t.csv", photo=["a", "b"], group=["x", "y"], emotion=["happy", "sad"], **columns)
     assert (groups.read_group_table(path).rows.true == -1).all()
     assert list(groups.read_group_table(path, emotion="emotion").rows.true) == [3, 4]
+    assert main(["audit-groups", str(path), "--faces", str(path)]) == 1
+    assert "has the network's answers already" in capsys.readouterr().err
 
 
 def test_the_figure_has_a_hollow_dot_for_too_few():
