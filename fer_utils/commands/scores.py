@@ -110,15 +110,16 @@ def audit_groups_command(args: Namespace) -> Outcome:
     labels = groups.read_group_table(args.table, args.group, args.photo, args.emotion)
     if labels.has_faces and (args.faces or args.photos or args.crops):
         raise ValueError(f"{args.table} has the network's answers already; leave out --faces, --photos and --crops")
+    not_read: list[str] = []
     if labels.has_faces:
         faces, without = labels.rows, 0
     else:
-        answers = groups.read_answers(args.faces) if args.faces else _look_at(args, labels.rows["photo"])
+        answers = groups.read_answers(args.faces) if args.faces else _look_at(args, labels.rows["photo"], not_read)
         faces, without = groups.join_answers(labels, answers)
-    result = groups.audit_groups(faces) | {"photos_without_a_face": without}
+    result = groups.audit_groups(faces) | {"photos_without_a_face": without, "not_read": not_read}
     text = groups.audit_text(result)
     if without:
-        text += f"\n{without} photos of the table are not counted: no face was found on them, or --faces lacks them"
+        text += f"\n{without} photos of the table are not counted: they are without a face, or not in --faces"
     unused = int((labels.rows["true"] >= 0).sum() - (faces["true"] >= 0).sum())
     if unused:
         text += f"\n{unused} true emotions are not used: their photos have no face, or several, and one emotion"
@@ -127,12 +128,17 @@ def audit_groups_command(args: Namespace) -> Outcome:
         text += f"\nnumbers: {args.out}"
     if args.figure:
         text += f"\nfigure: {_draw_groups(args.figure, result)}"
-    return Outcome(result, text)
+    text += "".join(f"\nnot read: {error}" for error in not_read)
+    return Outcome(result, text, failed=bool(not_read))
 
 
-def _look_at(args: Namespace, photos: "pd.Series") -> "pd.DataFrame":
-    """Classify the faces of a table's photos; the paths are relative to --photos, else to the table."""
+def _look_at(args: Namespace, photos: "pd.Series", not_read: list[str]) -> "pd.DataFrame":
+    """Classify the faces of a table's photos; the paths are relative to --photos, else to the table.
+
+    What is wrong with those that cannot be read goes into `not_read`.
+    """
     import pandas as pd
+    from tqdm.auto import tqdm
 
     from ..errors import DataError
     from ..vision.detect import WholePicture
@@ -145,11 +151,11 @@ def _look_at(args: Namespace, photos: "pd.Series") -> "pd.DataFrame":
                         "say where they are by --photos, or correct their names")
     predictor = Predictor(args.model, WholePicture() if args.crops else args.detector)
     rows = []
-    for name in photos:
+    for name in tqdm(photos, desc="photos", leave=False, disable=None):
         faces, error = look_at_photo(folder / name, predictor.faces)
         if faces is None:
-            raise DataError(f"{error}; or delete its row")
-        rows += [(name, int(face.probabilities.argmax())) for face in faces]
+            not_read.append(error)
+        rows += [(name, int(face.probabilities.argmax())) for face in faces or ()]
     return pd.DataFrame(rows, columns=["photo", "predicted"])
 
 

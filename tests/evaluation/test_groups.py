@@ -1,5 +1,9 @@
-import json
+"""Accuracy and expressions by group: what is said of them is true, and too few faces are never concluded from."""
 
+import json
+from pathlib import Path
+
+import cv2
 import numpy as np
 import pandas as pd
 import pytest
@@ -10,6 +14,8 @@ from fer_utils.cli import main
 from fer_utils.errors import DataError
 from fer_utils.evaluation import groups
 from fer_utils.labels import EMOTIONS
+
+TINY = Path(__file__).parents[2] / "models" / "fer_net_tiny"
 
 
 def faces_of(n, right, seed=0, a_photo=1):
@@ -111,6 +117,18 @@ def test_photos_that_are_not_there_are_named(tmp_path, capsys):
     table = written(tmp_path / "t.csv", photo=["a.jpg", "b.jpg"], group=["x", "y"])
     assert main(["audit-groups", str(table)]) == 1
     assert "2 of 2 photos of the table are not in" in capsys.readouterr().err
+
+
+def test_photos_that_cannot_be_read_are_named_and_the_others_count(tmp_path, capsys):
+    for name, level in (("a.png", 90), ("b.png", 160)):
+        cv2.imwrite(str(tmp_path / name), np.full((48, 48), level, np.uint8))
+    (tmp_path / "c.png").write_text("no picture")
+    table = written(tmp_path / "t.csv", photo=["a.png", "c.png", "b.png"], group=["x", "x", "y"])
+    assert main(["audit-groups", str(table), "--crops", "--model", str(TINY), "--json"]) == 1
+    result = json.loads(capsys.readouterr().out)
+    assert [group["faces"] for group in result["groups"]] == [1, 1]
+    [error] = result["not_read"]
+    assert "c.png" in error
 
 
 def test_faces_of_an_event_get_their_photos_groups(tmp_path, capsys):
