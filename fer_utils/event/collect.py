@@ -23,6 +23,7 @@ from ..vision.pipeline import Pipeline
 from ..vision.predict import Face, Predictor
 from ..vision.sources import Source, find_sources, public_address
 from ..vision.video import FALLBACK_FPS, Frame, VideoFile, every_moment, open_source
+from .sharding import Shard, keep_manifest, refuse_cameras
 from .shares import known_confusion
 from .store import EventTable, Footage, Settings, count_kinds, open_table, read_errors
 
@@ -35,7 +36,7 @@ FRAME_SIDES = (640,)
 
 def collect_event(sources: str | Path | int | Sequence[str | Path | int], out: str | Path,
                   model: str | Path = "fer_net", detector: str = "auto", every: float = 0.1,
-                  seconds: float | None = None, progress: bool = True) -> dict[str, int]:
+                  seconds: float | None = None, progress: bool = True, shard: Shard | None = None) -> dict[str, int]:
     """Find and classify the faces of photos, videos or a camera, and write each to disk as it comes.
 
     A kill loses nothing that was finished. Called again with the same `out`, it skips the photos and videos that are
@@ -49,13 +50,23 @@ def collect_event(sources: str | Path | int | Sequence[str | Path | int], out: s
     width in between counts as two: at 0.1 a person may cross the picture at walking pace. `participants` leaves out who
     is seen on fewer than three of these frames. With 0 every frame is looked at.
 
+    With a `shard` only that part of the photos and videos is looked at, and `out` gets a folder for it alone, which
+    `merge_event` puts together with the others. Several shards may run at once.
+
     Returns counts for this call and those before; ``faces`` are the rows of faces.csv, ``already_done`` the photos and
     videos that were skipped. Raises `DataError` if a source is not there or holds no picture, or if `out` has faces
     from another network or detector, or another process writes there.
     """
     found = find_sources(sources)
+    if shard:
+        refuse_cameras(found)
     settings = _settings(model, detector, every)
+    everything = found
+    if shard:
+        out, found = shard.folder(out), shard.own(everything)
     with _Workers(model, settings.detector) as workers, open_table(out, settings) as table:
+        if shard:
+            keep_manifest(Path(out), shard, everything)
         todo = [source for source in found if not source.problem and table.state(source.address) != "done"]
         _note_problems(found, table)
         expected = sum(_expected_pictures(source, table, seconds) for source in todo)

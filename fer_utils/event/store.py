@@ -82,17 +82,21 @@ def open_table(out: Path | str, settings: Settings) -> Iterator["EventTable"]:
 
 def _check_settings(out: Path, settings: Settings) -> None:
     if (out / SETTINGS).is_file():
-        before, now = asdict(read_settings(out)), asdict(settings)
-        changed = [name if name == "confusion" else f"{name} was {before[name]}, now {now[name]}"
-                   for name in now if before[name] != now[name]]
-        if changed:
-            raise DataError(f"{out} holds faces that were collected differently ({'; '.join(changed)}), so they cannot "
+        if changed := changed_settings(read_settings(out), settings, "was", "now"):
+            raise DataError(f"{out} holds faces that were collected differently ({changed}), so they cannot "
                             "be compared: choose another folder, or delete this one")
     elif (out / FACES).exists():
         raise DataError(f"{out / FACES} exists, but there is no {SETTINGS} that says what made it; choose another "
                         "folder")
     else:
         files.write_json(out / SETTINGS, asdict(settings))
+
+
+def changed_settings(before: Settings, now: Settings, was: str = "is", becomes: str = "and") -> str:
+    """Return which settings differ, and how, as a part of a sentence; "" where none does."""
+    old, new = asdict(before), asdict(now)
+    return "; ".join(name if name == "confusion" else f"{name} {was} {old[name]}, {becomes} {new[name]}"
+                     for name in new if old[name] != new[name])
 
 
 class EventTable:
@@ -159,6 +163,12 @@ class EventTable:
         _append(self._progress, json.dumps(asdict(record)).encode() + b"\n")
         self.records[source] = record
         self._marked = time.monotonic()
+
+    def add_copy(self, record: Record, rows: bytes, n_rows: int) -> None:
+        """Write a source as another table has it: how far it got, and its rows as they are in that faces.csv."""
+        _append(self._faces, rows)
+        self.rows += n_rows
+        self.mark(record.source, record.kind, record.state, record.position, record.faces, record.note)
 
     def close(self) -> None:
         """Close the files and write errors.csv."""
@@ -279,6 +289,45 @@ def _finished_rows(faces: Path, record: Record) -> pd.DataFrame:
         raise DataError(f"{faces}: was changed or is damaged ({str(error).splitlines()[0]}); put back a copy of it, or "
                         "collect into a new folder") from error
     return rows
+
+
+@dataclass(frozen=True)
+class StoredSource:
+    """What a table has of one source."""
+
+    record: Record  # how far it got
+    pieces: list[tuple[int, int]]  # where its rows begin and end in faces.csv, in bytes; several where a video went on
+    rows: int
+
+
+def read_sources(out: Path | str) -> dict[str, StoredSource]:
+    """Return what a table has of each source; `DataError` where it is damaged."""
+    file, records = Path(out) / FACES, _valid_records(Path(out))[0]
+    if not records:
+        return {}
+    sources = _finished_rows(file, records[-1])["source"].to_numpy()
+    with open(file, "rb") as faces:
+        start, rows = len(faces.readline()), 0
+    found: dict[str, StoredSource] = {}
+    for record in records:  # the rows since the record before are this one's
+        if not (sources[rows:record.rows] == record.source).all():
+            raise DataError(f"{file}: was changed or is damaged (rows of another source where those of {record.source} "
+                            "were written); put back a copy of it, or collect into a new folder")
+        before = found.get(record.source, StoredSource(record, [], 0))
+        pieces = [*before.pieces, (start, record.bytes)] if record.bytes > start else before.pieces
+        found[record.source] = StoredSource(record, pieces, before.rows + record.rows - rows)
+        start, rows = record.bytes, record.rows
+    return found
+
+
+def copy_rows(out: Path | str, source: StoredSource, table: EventTable) -> None:
+    """Write to another table what the table in the folder `out` has of a source."""
+    rows = b""
+    with open(Path(out) / FACES, "rb") as faces:
+        for start, stop in source.pieces:
+            faces.seek(start)
+            rows += faces.read(stop - start)
+    table.add_copy(source.record, rows, source.rows)
 
 
 def count_kinds(records: Iterable[Record]) -> dict[str, int]:

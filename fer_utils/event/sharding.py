@@ -1,0 +1,132 @@
+"""One of several equal parts of an event's sources, for several processes or computers; `merging` joins them."""
+import re
+from collections.abc import Sequence
+from dataclasses import astuple, dataclass
+from pathlib import Path
+from typing import Any, Self
+
+from .. import files
+from ..errors import DataError
+from ..vision.sources import Source, public_address
+
+MANIFEST, FORMAT = "shard.json", 1
+_KINDS = ("folder", "photo", "video")
+_REMEDY = "run this shard again into a new folder"
+
+
+@dataclass(frozen=True)
+class Shard:
+    """The `number`-th of `count` parts of the same sources, counted from 1.
+
+        >>> shard = Shard.parse("2/3")
+        >>> shard.number, shard.count, str(shard)
+        (2, 3, 'shard 2 of 3')
+    """
+
+    number: int
+    count: int
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.number <= self.count:
+            raise ValueError(f"a shard is K/N with K from 1 to N, as 2/3; got {self.number}/{self.count}")
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read K/N, as ``2/3``."""
+        match = re.fullmatch(r"([0-9]+)/([0-9]+)", text)
+        if not match:
+            raise ValueError(f"a shard is K/N with K from 1 to N, as 2/3; got {text}")
+        return cls(int(match[1]), int(match[2]))
+
+    def __str__(self) -> str:
+        return f"shard {self.number} of {self.count}"
+
+    def folder(self, out: Path | str) -> Path:
+        """Return the folder within `out` that this shard alone writes to."""
+        return Path(out) / f"shard-{self.number}-of-{self.count}"
+
+    def own(self, found: Sequence[Source]) -> list[Source]:
+        """Return this shard's sources, in the order given."""
+        numbers = deal(found, self.count)
+        return [source for source in found if numbers[source.address] == self.number]
+
+
+def deal(found: Sequence[Source], count: int) -> dict[str, int]:
+    """Return for each source's address its shard's number: each kind is dealt out like cards, sorted by address."""
+    in_turn = sorted(found, key=lambda source: (source.kind, source.address))
+    return {source.address: index % count + 1 for index, source in enumerate(in_turn)}
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What a shard was begun with: `sources` are those of all shards together, in the order they were found."""
+
+    folder: Path
+    shard: Shard
+    sources: list[Source]
+
+    def __str__(self) -> str:
+        return f"{self.shard} ({self.folder})"
+
+
+def refuse_cameras(found: Sequence[Source]) -> None:
+    """Raise `DataError` where a source has no end that could be known beforehand."""
+    for source in found:
+        if source.kind in ("camera", "stream"):
+            raise DataError(f"{source.kind} {public_address(source.address)}: only photos and videos can be divided "
+                            "into shards; collect it by a command without --shard, into a folder of its own")
+
+
+def keep_manifest(folder: Path, shard: Shard, found: Sequence[Source]) -> None:
+    """Write what a shard is begun with; `DataError` where its folder was begun with other sources.
+
+    The lock of the folder must be held.
+    """
+    if not (folder / MANIFEST).exists():
+        files.write_json(folder / MANIFEST, {"format": FORMAT, "shard": shard.number, "of": shard.count,
+                                             "sources": [astuple(source) for source in found]})
+        return
+    before = read_manifest(folder)
+    if before.shard != shard:
+        raise DataError(f"{folder}: holds {before.shard}, not {shard}; name another folder")
+    added, gone = (_first_of_one_only(*pair) for pair in ((found, before.sources), (before.sources, found)))
+    if added or gone:
+        what = f"{added} is new" if added else f"{gone} is no longer there"
+        raise DataError(f"{folder}: the sources have changed since {shard} was begun ({what}), so shards would overlap "
+                        "or leave something out; name the same sources, or begin all shards again in a new folder")
+
+
+def check_same_sources(one: Manifest, other: Manifest) -> None:
+    """Raise `DataError` where two shards were begun with other sources; their order does not matter."""
+    for first, second in ((one, other), (other, one)):
+        if alone := _first_of_one_only(first.sources, second.sources):
+            raise DataError(f"{one} and {other} were begun with different sources ({alone} is known to {first.shard} "
+                            "only): all shards must be run with the same sources, under the same paths")
+
+
+def _first_of_one_only(one: Sequence[Source], other: Sequence[Source]) -> str:
+    """Return the first source that only the first list has, or has as another kind; "" where there is none."""
+    known = {(source.kind, source.address) for source in other}
+    return next((source.address for source in one if (source.kind, source.address) not in known), "")
+
+
+def read_manifest(folder: Path | str) -> Manifest:
+    """Return what a shard was begun with; `DataError` where that cannot be read or is of another version."""
+    file = Path(folder) / MANIFEST
+    values: Any = files.read_json(file, _REMEDY)
+    try:
+        if values["format"] != FORMAT:
+            raise DataError(f"{file}: was written by another version of fer_utils (its format is {values['format']}, "
+                            f"this version's {FORMAT}); use one version for all shards and for --merge")
+        if type(values["shard"]) is not int or type(values["of"]) is not int:
+            raise TypeError("shard and of must be whole numbers")
+        sources = [Source(*source) for source in values["sources"]]
+        if not all(isinstance(text, str) for source in sources for text in astuple(source)):
+            raise TypeError("a source must be three texts: kind, address and problem")
+        if not all(source.kind in _KINDS for source in sources):
+            raise TypeError(f"a source's kind must be one of {', '.join(_KINDS)}")
+        return Manifest(Path(folder), Shard(values["shard"], values["of"]), sources)
+    except (TypeError, KeyError, ValueError) as error:
+        if isinstance(error, DataError):
+            raise
+        raise DataError(f"{file}: does not describe a shard ({error}); {_REMEDY}") from error
