@@ -67,9 +67,11 @@ def _complete(shards: Sequence[Manifest]) -> list[Manifest]:
                             f"{there[manifest.shard.number].folder}; leave one of them out")
     missing = [str(number) for number in range(1, first.shard.count + 1) if number not in there]
     if missing:
-        raise DataError(f"{', '.join(str(manifest) for manifest in shards)}: of {first.shard.count} shards, "
-                        f"{' and '.join(missing)} {'is' if len(missing) == 1 else 'are'} missing; run what is missing, "
-                        "or name its folder too")
+        places = " and ".join(dict.fromkeys(str(manifest.folder.parent) for manifest in shards))
+        more = f" and {len(missing) - 10:,} more" if len(missing) > 10 else ""
+        are = "is" if len(missing) == 1 else "are"
+        raise DataError(f"{places}: of {first.shard.count} shards, {len(missing):,} {are} missing: "
+                        f"{', '.join(missing[:10])}{more}; run what is missing, or name its folder too")
     for manifest in shards:
         check_same_sources(first, manifest)
     return list(shards)
@@ -91,7 +93,7 @@ def _finished(manifest: Manifest) -> dict[str, StoredSource]:
     left = [source.address for source in own
             if source.address not in stored or stored[source.address].record.state == "partial"]
     if left:
-        raise DataError(f"{manifest} is not finished: {len(left):,} of its {len(own):,} photos and videos are left, "
+        raise DataError(f"{manifest} is not finished: {len(left):,} of its {len(own):,} sources are left, "
                         f"the first is {left[0]}; run it to its end by the command that began it")
     return stored
 

@@ -116,8 +116,8 @@ def test_a_shard_that_is_killed_goes_on_also_where_its_folder_was_moved(party, t
     process.kill()
     process.wait()
     (tmp_path / "out").rename(tmp_path / "moved")
-    with pytest.raises(DataError, match=r"shard 2 of 2 \(.*shard-2-of-2\) is not finished: . of its . photos and "
-                                        r"videos are left, the first is .*\.avi; run it"):
+    with pytest.raises(DataError, match=r"shard 2 of 2 \(.*shard-2-of-2\) is not finished: . of its . sources are "
+                                        r"left, the first is .*\.avi; run it"):
         merging.merge_event(tmp_path / "moved", tmp_path / "merged")
     assert sorted(os.listdir(tmp_path)) == ["moved"]
     done = collect_module.collect_event(inside, tmp_path / "moved", shard=Shard(2, 2), **OPTIONS)
@@ -201,11 +201,12 @@ def test_each_source_has_one_shard_and_each_shard_as_many_of_a_kind(count):
 
 
 def test_rows_come_in_the_order_of_one_run_however_each_shard_came_to_them(tmp_path, without_report):
-    """Photos that failed at first are read after the others, which must not show."""
-    order = [source for source in SOURCES if source.kind == "photo"]
+    """Photos that failed at first are read after the others, which must not show; a name need not be UTF-8."""
+    sources = [Source("photo", "/in/caf\udce9, \"ü\"\n.jpg"), *SOURCES]
+    order = [source for source in sources if source.kind == "photo"]
     with store.open_table(Shard(1, 1).folder(tmp_path / "out"), SETTINGS) as table:
         table.mark(order[0].address, "photo", "failed", note="not yet copied")
-    write_shard(tmp_path / "out", Shard(1, 1))
+    write_shard(tmp_path / "out", Shard(1, 1), sources)
     merging.merge_event(tmp_path / "out", tmp_path / "merged")
     assert store.read_faces(tmp_path / "merged")["source"].tolist() == [each.address for each in order for _ in "12"]
     assert [record.source for record in store.read_journal(tmp_path / "merged")] == [
@@ -226,13 +227,15 @@ def renumbered(out):
 
 
 @pytest.mark.parametrize("spoil, said", [
-    (lambda out: shutil.rmtree(out / "shard-2-of-3"), "shard 1 of 3 .*shard 3 of 3 .*: of 3 shards, 2 is missing"),
+    (lambda out: shutil.rmtree(out / "shard-2-of-3"), "ö ut: of 3 shards, 1 is missing: 2; run"),
+    (lambda out: [shutil.rmtree(each) for each in out.iterdir()] and write_shard(out, Shard(2, 14)),
+     "of 14 shards, 13 are missing: 1, 3, 4, 5, 6, 7, 8, 9, 10, 11 and 3 more; run"),
     (renumbered, r"shard 2 of 3 is there twice, in .*shard-2-of-3.* and .*\(copy\)"),
     (lambda out: write_shard(out, Shard(1, 2)), "shard 1 of [23] .* and shard . of [23] .* different divisions"),
     (lambda out: write_shard(shutil.rmtree(out / "shard-2-of-3") or out, Shard(2, 3), OTHER),
      "shard 1 of 3 .*shard 2 of 3 .* different sources .*/in/locked is known to shard 1 of 3 only"),
     (lambda out: write_shard(shutil.rmtree(out / "shard-2-of-3") or out, Shard(2, 3), left=["/in/b.jpg", "/in/c.mp4"]),
-     "shard 2 of 3 .* is not finished: 1 of its 2 photos and videos are left, the first is /in/c.mp4"),
+     "shard 2 of 3 .* is not finished: 1 of its 2 sources are left, the first is /in/c.mp4"),
     *[(lambda out, change=change: write_shard(shutil.rmtree(out / "shard-2-of-3") or out, Shard(2, 3),
                                               settings=replace(SETTINGS, **change)),
        f"shard 1 of 3 .*shard 2 of 3 .* collected differently .*{said}")
