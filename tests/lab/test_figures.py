@@ -20,6 +20,7 @@ from fer_utils.data.load import load
 from fer_utils.errors import DataError
 from fer_utils.lab import figures
 from fer_utils.paths import ROOT
+from fer_utils.vision.detect import yunet_file
 
 REAL = not load().drawn
 
@@ -154,7 +155,7 @@ def test_the_comparisons_figures_are_the_committed_ones(tmp_path, shared, monkey
     check(tmp_path, drawn)
 
 
-@pytest.mark.skipif(not REAL, reason="FER2013 is not here")
+@pytest.mark.skipif(not REAL or not yunet_file(download=False), reason="FER2013 or YuNet's file is not here")
 def test_the_command_checks_committed_figures():
     """Those of a notebook that takes seconds; `python -m fer_utils figures --check` draws all of them."""
     done = subprocess.run([sys.executable, "-m", "fer_utils", "figures", "--check", "--only", "07", "--json",
