@@ -131,7 +131,6 @@ def _ferplus_line(votes: Path, faces: "FaceSet") -> str:
 
 def train_command(args: Namespace) -> Outcome:
     """Train one network under one protocol."""
-    from ..data import load
     from ..networks import recipes, train
 
     options: dict[str, Any] = {field.name: getattr(args, field.name, None) for field in fields(recipes.TrainConfig)}
@@ -144,15 +143,22 @@ def train_command(args: Namespace) -> Outcome:
     if twice:
         raise ValueError(f"{', '.join(twice)} given twice: as -p and as an option of its own")
     config = recipes.TrainConfig.for_model(**options | named)
-    faces = load.load(args.data)
-    if args.sample:
-        faces = load.sample(faces, args.sample)
+    faces = _training_faces(args, config.votes > 0)
     return _trained(train.train(config, faces, args.out, None if args.quiet else "bar", args.tensorboard))
+
+
+def _training_faces(args: Namespace, votes: bool) -> "FaceSet":
+    """Read the faces to train on; FER+'s votes go by row, so they are added before a sample is drawn."""
+    from ..data import ferplus, load
+
+    faces = load.load(args.data)
+    if votes:
+        faces = ferplus.with_votes(faces)
+    return load.sample(faces, args.sample) if args.sample else faces
 
 
 def _recipe(args: Namespace, given: list[str]) -> Outcome:
     """Run a recipe, or say what it would do; `given` are options that only a single training takes."""
-    from ..data import load
     from ..networks import stages
 
     given += ["parameter"] * bool(args.parameter) + ["tensorboard"] * bool(args.tensorboard)
@@ -160,9 +166,7 @@ def _recipe(args: Namespace, given: list[str]) -> Outcome:
         raise ValueError(f"--{', --'.join(name.replace('_', '-') for name in given)} cannot be given with --recipe: "
                          "copy its recipe.toml, change it there, and name the copy")
     recipe = stages.read_recipe(args.recipe)
-    faces = load.load(args.data)
-    if args.sample:
-        faces = load.sample(faces, args.sample)
+    faces = _training_faces(args, any(stage.config and stage.config.votes for stage in recipe.stages))
     if args.dry_run:
         plan = stages.recipe_plan(recipe, faces)
         hours = plan["hours"].sum()

@@ -33,6 +33,8 @@ class FaceSet:
     layout: str  # "fer2013.csv", "icml", "challenge", "folders", "validation", "arrays" or "drawn"
     fer2013: bool = False  # whether they are faces of FER2013
     left_out: tuple[str, ...] = ()  # lines: how many files of the source were not read, which, and why
+    votes: np.ndarray | None = None  # FER+'s votes, int (N, 10), where `ferplus.with_votes` added them
+    group: np.ndarray | None = None  # str (N,), the person or photo of each face: a split divides no group
 
     def __post_init__(self) -> None:
         n = len(self.pixels) if self.pixels.ndim else 0
@@ -50,6 +52,10 @@ class FaceSet:
             raise DataError(f"{self.source}, face {wrong[0]}: emotion {self.emotion[wrong[0]]} is outside "
                             f"0–{N_CLASSES - 1} (or {UNLABELLED} for unlabelled)")
         object.__setattr__(self, "emotion", self.emotion.astype(np.int8))
+        for name in ("votes", "group"):
+            more = getattr(self, name)
+            if more is not None and len(more) != n:
+                raise DataError(f"{self.source}: {n} faces, but {name} of {len(more)}; give one of each per face")
         wrong = np.flatnonzero(~np.isin(self.usage, (*USAGES, UNLABELLED_USAGE)))
         if wrong.size:
             raise DataError(f"{self.source}, face {wrong[0]}: unknown usage {str(self.usage[wrong[0]])!r}; "
@@ -61,7 +67,9 @@ class FaceSet:
     def __getitem__(self, keep: int | slice | list[int] | np.ndarray) -> "FaceSet":
         """Return the faces of a mask, of indices or of a slice."""
         rows = [keep] if isinstance(keep, (int, np.integer)) else keep
-        return replace(self, pixels=self.pixels[rows], emotion=self.emotion[rows], usage=self.usage[rows])
+        return replace(self, pixels=self.pixels[rows], emotion=self.emotion[rows], usage=self.usage[rows],
+                       votes=None if self.votes is None else self.votes[rows],
+                       group=None if self.group is None else self.group[rows])
 
     @property
     def labelled(self) -> np.ndarray:

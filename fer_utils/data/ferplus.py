@@ -1,6 +1,7 @@
 """FER+: ten annotators' votes for each face of FER2013."""
 import hashlib
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -148,3 +149,43 @@ def ferplus_agreement(emotion: np.ndarray, votes: np.ndarray) -> pd.DataFrame:
                           "agreement": by_class["mean"].to_numpy(float)}, index=list(EMOTIONS))
     table.loc["all"] = {"faces": len(rows), "agreement": rows["same"].mean()}
     return table.astype({"faces": int})
+
+
+def with_votes(faces: FaceSet, path: str | Path | None = None) -> FaceSet:
+    """Return faces with FER+'s votes, from `path` or from where `find_ferplus` finds them: beside the faces, or data/.
+
+    Drawn faces show what they are meant to show, so all ten votes are for their label. DataError: there are no votes,
+    or they are of other faces (`read_ferplus`): load all of FER2013, add the votes, and take a sample afterwards.
+    """
+    if faces.votes is not None:
+        return faces
+    if faces.drawn:
+        columns = np.array([FERPLUS_TO_FER2013.index(label) for label in range(len(EMOTIONS))])
+        votes = np.zeros((len(faces), len(FERPLUS_VOTES)), np.int64)
+        rows = np.flatnonzero(faces.labelled)
+        votes[rows, columns[faces.emotion[rows]]] = 10
+        return replace(faces, votes=votes)
+    path = path or find_ferplus(faces.source) or find_ferplus()
+    if path is None:
+        raise DataError(f"{faces.source}: FER+'s votes (fer2013new.csv) are not beside it; "
+                        "`python -m fer_utils data --ferplus` fetches them")
+    return replace(faces, votes=read_ferplus(path, faces))
+
+
+def vote_shares(votes: np.ndarray, emotion: np.ndarray) -> np.ndarray:
+    """Turn votes into targets to learn from, float32 (N, 7), rows sum to 1; the faces must be labelled.
+
+    The annotators of FER+ say "neutral" twice as often as FER2013's labels do, and "fear" a quarter as often. A network
+    that learns from the bare votes calls too many faces neutral. So each emotion's votes count as many times as it is
+    more frequent among the labels than among the votes (the usual correction for another class mix, Saerens et al.
+    2002). A face without a vote for one of the seven emotions gets its label.
+    """
+    columns = [FERPLUS_TO_FER2013.index(label) for label in range(len(EMOTIONS))]
+    labels = np.eye(len(EMOTIONS))[emotion]
+    votes = np.asarray(votes)[:, columns].astype(float)
+    votes = np.where(votes.any(axis=1, keepdims=True), votes, labels)
+    shares = votes / votes.sum(axis=1, keepdims=True)
+    weighted = shares * labels.mean(axis=0) / np.maximum(shares.mean(axis=0), 1e-12)
+    total = weighted.sum(axis=1, keepdims=True)
+    # Nothing is left where all votes are for emotions that no label names.
+    return np.where(total > 0, weighted / np.where(total > 0, total, 1), labels).astype(np.float32)

@@ -174,8 +174,13 @@ def _sampled_rows(emotion: np.ndarray, how: str, seed: int) -> np.ndarray:
 
 
 def _balanced(train: FaceSet, how: str, seed: int) -> FaceSet:
+    if how in ("over", "under"):
+        return train[_sampled_rows(train.emotion, how, seed)]
     pixels, emotion = balance(train.pixels, train.emotion, how, seed)
-    return replace(train, pixels=pixels, emotion=emotion, usage=np.full(len(emotion), "Training"))
+    if len(emotion) == len(train):
+        return train
+    return replace(train, pixels=pixels, emotion=emotion, usage=np.full(len(emotion), "Training"), votes=None,
+                   group=None)  # SMOTE's faces were never seen by an annotator
 
 
 def class_weights(emotion: np.ndarray) -> dict[int, float]:

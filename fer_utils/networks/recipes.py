@@ -19,7 +19,7 @@ _CHOICES = {"protocol": PROTOCOLS, "balance": BALANCES, "augment": tuple(AUGMENT
             "weights": (None, *zoo.WEIGHTS), "optimizer": OPTIMIZERS, "schedule": SCHEDULES, "precision": PRECISIONS}
 _LEAST = {"epochs": 1, "batch_size": 1, "patience": 0, "seed": 0, "teacher_views": 0, "crop": 0}  # whole numbers
 _MOST = {"learning_rate": float("inf"), "warmup_epochs": float("inf"), "weight_decay": 1, "label_smoothing": 1,
-         "mixup": 10, "ema": 1, "teacher_share": 1}  # numbers from 0
+         "mixup": 10, "ema": 1, "teacher_share": 1, "votes": 1}  # numbers from 0
 
 
 @dataclass(frozen=True)
@@ -40,6 +40,9 @@ class TrainConfig:
     # the target, 0 to 1; the rest is the label.
     teachers: tuple[str, ...] = ()
     teacher_share: float = 0.5
+    # The share of FER+'s ten votes in what is learnt from a face, 0 to 1; the rest is FER2013's label. The votes count
+    # at the labels' class mix (`ferplus.vote_shares`).
+    votes: float = 0.0
     # 0: the teachers see each training face and its mirror image, once. Otherwise they see what the network sees, each
     # face as it is changed and mixed (Beyer et al. 2022), in this number of passes, which are then repeated.
     teacher_views: int = 0
@@ -83,6 +86,8 @@ class TrainConfig:
             raise ValueError(f"crop: {self.model} takes faces of one size alone; {', '.join(zoo.ANY_SIZE)} take others")
         if self.weights and self.start:
             raise ValueError("weights and start both say where to start from: give one of them")
+        if self.votes and self.balance == "smote":
+            raise ValueError("votes: SMOTE's faces were never seen by an annotator; balance them in another way")
         if self.teacher_views and not self.teachers:
             raise ValueError(f"teacher_views={self.teacher_views} needs teachers: name the trained runs that teach")
         if self.protocol == "leaky" and self.balance != "over":

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..data.faceset import FaceSet
+from ..data.ferplus import vote_shares
+from ..errors import DataError
 from .backend import import_keras, xla_setting
 from .card import Card
 from .recipes import TrainConfig
@@ -18,14 +20,21 @@ if TYPE_CHECKING:
 
 
 def soft_targets(faces: FaceSet, config: TrainConfig) -> np.ndarray:
-    """Mix each face's label with what the config's teachers see in the face and in its mirror image.
+    """Mix each face's label with FER+'s votes, and with what the config's teachers see in it and in its mirror image.
 
-    FER2013's labels are noisy and some faces show two emotions; teachers trained on the same Training part know both.
+    FER2013's labels are noisy and some faces show two emotions; ten annotators, and teachers trained on the same
+    Training part, know both.
 
-    The result is float32 (N, 7), rows sum to 1: the labels, one-hot, if there are no teachers or if they see each view.
-    DataError: a teacher is not there. ValueError: it saw test faces (leaky protocol).
+    The result is float32 (N, 7), rows sum to 1: the labels, one-hot, if there are neither votes nor teachers; teachers
+    that see each view come later. DataError: a teacher or the votes are not there. ValueError: a teacher saw test faces
+    (leaky protocol).
     """
     targets = one_hot(faces.emotion)
+    if config.votes:
+        if faces.votes is None:
+            raise DataError(f"{faces.source}: training with votes needs FER+'s votes; add them with data.with_votes")
+        share = np.float32(config.votes)
+        targets = (1 - share) * targets + share * vote_shares(faces.votes, faces.emotion)
     if not config.teachers or config.teacher_views:
         return targets
     seen = np.zeros_like(targets)

@@ -14,6 +14,7 @@ import numpy as np
 from .. import files, paths
 from ..data.copies import clean_mask, face_ids
 from ..data.faceset import FaceSet
+from ..data.ferplus import with_votes
 from ..data.split import Split, split
 from ..errors import DataError
 from ..labels import N_CLASSES
@@ -65,11 +66,12 @@ def train(config: TrainConfig, faces: FaceSet, out: Path | str | None = None, pr
     `tensorboard` is a folder for TensorBoard's logs; the run gets a folder of its name in it.
 
     ValueError: `out` holds another run. DataError: another process trains in this folder; `out` holds an unfinished run
-    that is damaged or of an earlier version; the package tensorboard is missing. Interrupted: Ctrl-C, or a notebook's
-    stop button; the finished epochs are kept, and the same call goes on from there.
+    that is damaged or of an earlier version; FER+'s votes or the package tensorboard are missing. Interrupted: Ctrl-C,
+    or a notebook's stop button; the finished epochs are kept, and the same call goes on from there.
     """
     if not (progress in ("bar", None) or callable(progress)):
         raise ValueError(f'progress must be "bar", None or a function, got {progress!r}')
+    faces = with_votes(faces) if config.votes else faces
     fingerprint = faces.fingerprint()
     folder = Path(out) if out else paths.RUNS / config.run_name(fingerprint)
     if tensorboard is not None and importlib.util.find_spec("tensorboard") is None:

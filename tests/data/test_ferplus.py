@@ -5,6 +5,7 @@ import http.server
 import os
 import socket
 import threading
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -12,6 +13,8 @@ import pytest
 
 from fer_utils import paths
 from fer_utils.data import ferplus
+from fer_utils.data.drawn import draw_faces
+from fer_utils.data.split import split
 from fer_utils.errors import DataError
 from fer_utils.labels import EMOTIONS, FERPLUS_VOTES
 
@@ -185,3 +188,41 @@ def test_the_checksum_is_that_of_ferplus(fer2013):
     if file is None:
         pytest.skip("fer2013new.csv is not beside the data set")
     assert ferplus.download_ferplus(os.environ["FER_DATA"]) == file
+
+
+class TestVotesToLearnFrom:
+    def test_vote_shares_by_hand(self):
+        # Half of the labels are fear, but 0.2 of the votes: one for fear counts 0.5 / 0.2, one for neutral 0.5 / 0.8.
+        emotion = np.array([2, 6])
+        shares = ferplus.vote_shares([votes(fear=4, neutral=6, NF=7), votes(neutral=10)], emotion)
+        assert shares.dtype == np.float32 and shares.shape == (2, 7)
+        assert shares[0, 2] == pytest.approx(0.4 * 2.5 / (0.4 * 2.5 + 0.6 * 0.625), abs=1e-6)
+        assert shares[0, 6] == pytest.approx(1 - shares[0, 2], abs=1e-6) and shares[1].tolist() == [0, 0, 0, 0, 0, 0, 1]
+
+    def test_a_face_without_a_vote_that_counts_keeps_its_label(self):
+        emotion = np.array([2, 3, 3])
+        shares = ferplus.vote_shares([votes(NF=10), votes(happiness=10), votes(sadness=10)], emotion)
+        assert shares.argmax(axis=1).tolist() == [2, 3, 3], "no label is sad, so those votes say nothing"
+        assert np.allclose(shares.sum(axis=1), 1)
+
+    def test_drawn_faces_have_ten_votes_for_their_label(self):
+        faces = ferplus.with_votes(draw_faces(60))
+        assert (ferplus.ferplus_labels(faces.votes) == faces.emotion).all() and (faces.votes.sum(axis=1) == 10).all()
+        some = faces[faces.usage == "Training"]
+        assert (ferplus.ferplus_labels(some.votes) == some.emotion).all(), "votes stay with their faces"
+        assert np.array_equal(ferplus.vote_shares(some.votes, some.emotion), np.eye(7)[some.emotion])
+
+    def test_votes_follow_over_sampled_faces_and_not_made_up_ones(self):
+        faces = ferplus.with_votes(draw_faces(210))
+        over = split(faces, balance="over").train
+        assert len(over) > 168 and (ferplus.ferplus_labels(over.votes) == over.emotion).all()
+        assert split(faces, balance="smote").train.votes is None
+
+    def test_own_faces_without_votes_are_told_where_to_get_them(self, tmp_path, monkeypatch):
+        monkeypatch.setattr(paths, "DATA", tmp_path)
+        with pytest.raises(DataError, match="not beside it; `python -m fer_utils data --ferplus`"):
+            ferplus.with_votes(replace(face_set(noise(3)), source=str(tmp_path / "own.csv")))
+
+    def test_votes_must_be_one_row_a_face(self):
+        with pytest.raises(DataError, match="3 faces, but votes of 2"):
+            replace(face_set(noise(3)), votes=np.zeros((2, 10), int))

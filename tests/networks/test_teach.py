@@ -2,10 +2,13 @@
 
 import json
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from fer_utils.data import ferplus
+from fer_utils.errors import DataError
 from fer_utils.networks import runs, teach, train, zoo
 from fer_utils.networks.batches import TrainingBatches
 from fer_utils.networks.recipes import TrainConfig
@@ -83,3 +86,17 @@ def test_a_leaky_teacher_is_refused(finished, faces, tmp_path):
     for options in ({"teachers": (str(leaky),)}, {"start": str(leaky)}):
         with pytest.raises(ValueError, match="leaky protocol, on test faces"):
             train.train(TrainConfig(**QUICK, **options), faces, tmp_path / "run", progress=None)
+
+
+def test_votes_are_mixed_with_labels_and_then_with_teachers(finished, faces):
+    part = ferplus.with_votes(faces).of("Training")
+    some = replace(part, votes=np.roll(part.votes, 1, axis=0))  # each face has another's votes
+    wanted = 0.75 * np.eye(7)[some.emotion] + 0.25 * ferplus.vote_shares(some.votes, some.emotion)
+    assert np.allclose(teach.soft_targets(some, TrainConfig(**QUICK, votes=0.25)), wanted, atol=1e-6)
+    taught = TrainConfig(**QUICK, votes=0.25, teachers=(str(finished),), teacher_share=0.4)
+    teacher = teach.soft_targets(some, replace(taught, votes=0.0, teacher_share=1.0))
+    assert np.allclose(teach.soft_targets(some, taught), 0.6 * wanted + 0.4 * teacher, atol=1e-5)
+    with pytest.raises(DataError, match="needs FER.+votes"):
+        teach.soft_targets(faces.of("Training"), TrainConfig(**QUICK, votes=0.25))
+    with pytest.raises(ValueError, match="SMOTE's faces"):
+        TrainConfig(**QUICK | {"balance": "smote"}, votes=0.25)
