@@ -1,4 +1,4 @@
-"""Commands of faces: predict, webcam, event, app."""
+"""Commands of faces: predict, webcam, event, label, app."""
 
 import argparse
 import sys
@@ -44,11 +44,15 @@ def add_faces_commands(add: Any) -> None:
     sub.add_argument("--every", type=float, metavar="S",
                      help="look at videos and cameras every so many seconds; default: 0.1; who is seen on fewer than "
                           "three looks is not counted")
+    sub.add_argument("--threads", type=int, metavar="N", help="look at so many pictures at a time; default: one for each "
+                                                              "core")
     sub.add_argument("--faces", action="store_true", help="put face pictures into the report, blurred")
     sub.add_argument("--no-blur", dest="blur", action="store_false", help="do not blur them")
     _add_network(sub)
     _add_live(sub, "stop a camera after so long; default: when Ctrl-C is pressed")
     sub.set_defaults(model=None, detector=None, unsure=None)  # `collect_event` and `report_event` know what then counts
+
+    _add_label(command(add, "label", label_command, data=False, needs=("sklearn",)))
 
     sub = command(add, "app", photo_app_command, data=False, needs=("voila", "anywidget"))
     sub.add_argument("--host", default="127.0.0.1", help="another address opens it to others, who then need a token")
@@ -57,6 +61,21 @@ def add_faces_commands(add: Any) -> None:
     sub.add_argument("--name", action="append", default=[], metavar="NAME",
                      help="the name under which a proxy serves it to others, as photos.example.org; may be given again")
     sub.add_argument("--visitors", type=int, default=8, help="at most so many pages at a time; default: 8")
+
+
+def _add_label(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument("sources", nargs="*", metavar="SOURCE",
+                     help="photo, video, or folder of them; default: the faces that DIR has already")
+    sub.add_argument("--out", type=Path, required=True, metavar="DIR", help="a second run with this goes on")
+    sub.add_argument("--annotator", default="me", metavar="NAME", help="who labels; several may label into one DIR")
+    sub.add_argument("--order", default="unsure", choices=["unsure", "random"],
+                     help="begin with the faces of which the network is least sure, or at random; default: unsure")
+    sub.add_argument("--guess", default="after", choices=["after", "before", "never"],
+                     help="when to show what the network says; before pulls your labels towards it; default: after")
+    sub.add_argument("--every", type=float, default=1.0, metavar="S",
+                     help="of a video take a face of each person every so many seconds; default: 1")
+    sub.add_argument("--summary", action="store_true", help="no window: only count what DIR has")
+    _add_network(sub)
 
 
 def _add_network(sub: argparse.ArgumentParser) -> None:
@@ -175,12 +194,12 @@ def event_command(args: Namespace) -> Outcome:
         raise ValueError("--no-blur goes with --faces")
     if bool(args.sources) == bool(args.merge):
         raise ValueError("name either SOURCE… to look at, or --merge DIR… to put shards together")
-    collecting = _given(args, "model", "detector", "every", "seconds")
+    collecting = _given(args, "model", "detector", "every", "seconds", "threads")
     reporting = _given(args, "unsure") | ({"faces": True, "blur": args.blur} if args.faces else {})
     if args.shard is not None:
         return _shard(args, collecting, reporting)
     if args.merge:
-        _refuse(collecting, "--merge takes it from the shards: leave it out")
+        _refuse(collecting, "it belongs to looking at pictures, and --merge takes them from the shards: leave it out")
         result = merging.merge_event(args.merge, args.out, **reporting)
     else:
         result = report.run_event(args.sources, args.out, progress=not args.json, **collecting, **reporting)
@@ -214,6 +233,30 @@ def _given(args: Namespace, *names: str) -> dict[str, Any]:
 def _refuse(options: dict[str, Any], why: str) -> None:
     for name in options:
         raise ValueError(f"--{name}: {why}")
+
+
+def label_command(args: Namespace) -> Outcome:
+    """Label the faces of your own photos and videos, by keys, as a data set to train on."""
+    from ..errors import CameraError
+    from ..live import label_sources, label_window, labelling, window
+    from ..live.label_folder import LabelFolder
+    from ..vision.predict import Predictor
+
+    settings = labelling.LabelSettings(args.annotator, args.order, args.guess)
+    folder = LabelFolder(args.out)
+    if args.summary:
+        if args.sources:
+            raise ValueError("--summary counts what the folder has: leave SOURCE out")
+        summary = labelling.label_summary(folder)
+        return Outcome(summary, labelling.summary_text(summary))
+    if args.sources and (problem := window.window_problem(label_window.NO_WINDOW)):
+        raise CameraError(problem)  # before a search that may take long
+    predictor = Predictor(args.model, args.detector)
+    if args.sources:
+        for problem in label_sources.find_faces(args.sources, folder, predictor, args.every, not args.json):
+            print(problem, file=sys.stderr)
+    summary = label_window.label_faces(labelling.LabelSession.of_folder(folder, predictor, settings))
+    return Outcome(summary, labelling.summary_text(summary))
 
 
 def photo_app_command(args: Namespace) -> Outcome:

@@ -25,12 +25,12 @@ FREEZE_S = 2.0  # seconds that a capture is shown before the live picture goes o
 TITLE = "Facial expressions"
 
 
-def window_problem() -> str | None:
-    """Return why OpenCV cannot open a window here, and what to do; None where it can.
+def window_problem(hint: str = "use the browser's camera in notebook 06, or write a video with --headless"
+                   ) -> str | None:
+    """Return why OpenCV cannot open a window here, and what to do, which is the `hint`; None where it can.
 
     It is tried in a process of its own: without a reachable display Qt ends the whole process, a kernel included.
     """
-    hint = "use the browser's camera in notebook 06, or write a video with --headless"
     if sys.platform.startswith("linux") and not os.environ.get("DISPLAY"):
         return f"there is no display (DISPLAY is not set), so no window can open: {hint}"
     code = "import cv2; cv2.namedWindow('fer'); cv2.destroyAllWindows()"
@@ -104,26 +104,31 @@ def save_capture(image: np.ndarray, predictor: Predictor, folder: str | Path | N
     return capture
 
 
-class _Window:
-    """OpenCV's window: shows frames and reads keys."""
+class KeyWindow:
+    """A window of OpenCV: shows pictures and reads keys."""
 
-    def __init__(self) -> None:
+    def __init__(self, title: str = TITLE) -> None:
+        self._title = title
         # GUI_NORMAL: without Qt's tool bar and its own meaning of the keys.
-        cv2.namedWindow(TITLE, cv2.WINDOW_NORMAL | cv2.WINDOW_KEEPRATIO | cv2.WINDOW_GUI_NORMAL)
+        cv2.namedWindow(title, cv2.WINDOW_NORMAL | cv2.WINDOW_KEEPRATIO | cv2.WINDOW_GUI_NORMAL)
         self._sized = False
 
     def show(self, rgb: np.ndarray) -> None:
+        """Show a picture, uint8 (H, W, 3) RGB; the first one gives the window its size."""
         if not self._sized:
             scale = min(1280 / rgb.shape[1], 800 / rgb.shape[0], 1)
-            cv2.resizeWindow(TITLE, max(int(rgb.shape[1] * scale), 160), max(int(rgb.shape[0] * scale), 120))
+            cv2.resizeWindow(self._title, max(int(rgb.shape[1] * scale), 160), max(int(rgb.shape[0] * scale), 120))
             self._sized = True
-        cv2.imshow(TITLE, cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR))
+        cv2.imshow(self._title, cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR))
 
     def key(self, milliseconds: float) -> str:
-        """Wait for a key: its character in lower case, "" for none, "esc" for Esc or a closed window, else "other"."""
+        """Wait for a key, and return its character in lower case.
+
+        "" is none, "esc" Esc or a closed window, "back" the backspace key, "other" any other key without a character.
+        """
         code = cv2.waitKeyEx(max(int(milliseconds), 1))
         try:
-            if cv2.getWindowProperty(TITLE, cv2.WND_PROP_VISIBLE) < 1:
+            if cv2.getWindowProperty(self._title, cv2.WND_PROP_VISIBLE) < 1:
                 return "esc"
         except cv2.error:  # Qt has ended with its last window
             return "esc"
@@ -132,9 +137,12 @@ class _Window:
         code &= 0xFFFF  # above are flags, such as that of the number lock
         if code in (27, 0xFF1B):
             return "esc"
+        if code in (8, 0xFF08):
+            return "back"
         return chr(code).lower() if 32 <= code < 127 else "other"  # arrows end in the byte of a letter
 
     def close(self) -> None:
+        """Close all windows."""
         cv2.destroyAllWindows()
         for _ in range(4):  # macOS and Qt take the window away only while events are handled
             cv2.waitKey(1)
@@ -156,7 +164,7 @@ def webcam(source: str | Path | int = 0, model: str | Path | Predictor = "fer_ne
         raise CameraError(problem)
     live = LiveView(live_predictor(model, detector), bool(mirror), unsure)
     captures: list[WindowCapture] = []
-    with open_source(source) as frames, contextlib.closing(_Window()) as window:
+    with open_source(source) as frames, contextlib.closing(KeyWindow()) as window:
         if mirror is None:
             live.mirror = isinstance(frames, Camera) and isinstance(frames.source, int)
 
@@ -169,7 +177,7 @@ def webcam(source: str | Path | int = 0, model: str | Path | Predictor = "fer_ne
     return captures
 
 
-def _watch(frames: FrameSource, window: _Window, live: LiveView, out: str | Path | None) -> Iterator[WindowCapture]:
+def _watch(frames: FrameSource, window: KeyWindow, live: LiveView, out: str | Path | None) -> Iterator[WindowCapture]:
     """Show frames until the window is closed; give each capture when it is shown."""
     began = time.perf_counter()  # when the first frame of a file was due
     frame, ended = frames.read(), False
