@@ -191,7 +191,8 @@ def _trained(folder: Path) -> Outcome:
     from ..networks.runs import read_card
 
     card: Card = read_card(folder)
-    lines = [f"{card.model} on {card.title}, {card.split}: best epoch {card.best_epoch} of {card.epochs_run}, "
+    kept = "kept" if card.config.get("keep") == "last" else "best"
+    lines = [f"{card.model} on {card.title}, {card.split}: {kept} epoch {card.best_epoch} of {card.epochs_run}, "
              f"{card.minutes:.1f} minutes",
              *(score_line(usage, part) for usage, part in card.scores.items()), f"run folder: {folder}"]
     return Outcome({"run": folder, **card.values}, "\n".join(lines))

@@ -113,10 +113,14 @@ def _changes(card: Card) -> str:
 def _target(card: Card) -> str:
     config = card.config
     teachers, share = config.get("teachers") or [], config.get("teacher_share") or 0
-    text = "**Learns from:** the label of each face"
+    label, votes = "the label of each face", config.get("votes")
+    if votes:
+        label += (f" ({1 - votes:.0%}) and the votes that FER+'s ten annotators gave it, at the class mix of the "
+                  f"labels ({votes:.0%})")
+    text = f"**Learns from:** {label}"
     if teachers:
-        text = (f"**Learns from:** the label of each face ({1 - share:.0%}) and the mean of the probabilities that "
-                f"other networks, its teachers, give to the face ({share:.0%}; distillation). The teachers' runs: "
+        text = (f"**Learns from:** {label}{', together' * bool(votes)} ({1 - share:.0%}), and the mean of the "
+                f"probabilities that other networks, its teachers, give to the face ({share:.0%}; distillation). The teachers' runs: "
                 + ", ".join(map(code, teachers)))
     if config.get("teacher_views"):
         text += f". The teachers see the changed faces, in {config['teacher_views']} passes, which are then repeated"
@@ -159,6 +163,8 @@ def _epochs(card: Card) -> str:
         text += f" of at most {most}"
     if card.config.get("patience"):
         text += f", to be stopped after {card.config['patience']} without a better accuracy on {chosen_by}"
+    if card.config.get("keep") == "last":
+        return f"{text}. The weights of the last epoch are kept."
     return f"{text}. Epoch {card.best_epoch} was best on {chosen_by}, and its weights are kept."
 
 

@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from ..files import whole
 from .backend import import_keras
-from .checkpoints import Row, best_epoch, is_over, kept_epochs, weights_file, write_rows
+from .checkpoints import Row, is_over, kept_epoch, kept_epochs, weights_file, write_rows
 from .recipes import TrainConfig
 
 if TYPE_CHECKING:
@@ -105,19 +105,19 @@ class RecordEpochs(_keras.callbacks.Callback):
 
 
 class BackUpWeights(_keras.callbacks.Callback):
-    """Keep the last and the best epoch's weights and optimiser, after history.csv has their rows (see `checkpoints`).
+    """Keep the last and the kept epoch's weights and optimiser, after history.csv has their rows (see `checkpoints`).
 
     Keras's `BackupAndRestore` overwrites its weights in place and then writes the epoch's number into a second file: a
     run killed meanwhile has half a file, or goes on from one epoch's weights with another epoch's number. Here a file
     is whole or not there, and its name is the number.
     """
 
-    def __init__(self, folder: Path, rows: Sequence[Row]) -> None:
+    def __init__(self, folder: Path, config: TrainConfig, rows: Sequence[Row]) -> None:
         super().__init__()
-        self.folder, self.rows = folder, rows
+        self.folder, self.config, self.rows = folder, config, rows
 
     def on_epoch_end(self, epoch: int, logs: Row | None = None) -> None:
-        wanted = {"best": best_epoch(self.rows), "last": epoch + 1}
+        wanted = {"best": kept_epoch(self.rows, self.config), "last": epoch + 1}
         for kind, number in wanted.items():
             if number == epoch + 1:
                 with whole(weights_file(self.folder, kind, number)) as part:

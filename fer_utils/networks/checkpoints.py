@@ -1,8 +1,8 @@
 """What an unfinished run keeps in its folder, so that the same command goes on from there.
 
 state.json says which run it is, last-N.weights.h5 holds weights and optimiser after epoch N, best-N.weights.h5 those
-of the best epoch, history.csv a row for each epoch. An epoch counts as soon as its last-….weights.h5 is there; its
-other files are written before. So a run that is killed at any moment loses the epoch that it was in, and no more.
+of the epoch that is kept, history.csv a row for each epoch. An epoch counts as soon as its last-….weights.h5 is there;
+its other files are written before. So a run that is killed at any moment loses the epoch that it was in, and no more.
 """
 
 import math
@@ -48,6 +48,11 @@ def best_epoch(rows: Sequence[Row]) -> int:
     return max(rows, key=lambda row: row["val_accuracy"])["epoch"]
 
 
+def kept_epoch(rows: Sequence[Row], config: TrainConfig) -> int:
+    """Return the epoch, counted from 1, whose weights a training keeps: the best one, or the last (`keep`)."""
+    return rows[-1]["epoch"] if config.keep == "last" else best_epoch(rows)
+
+
 def is_over(rows: list[Row], config: TrainConfig) -> bool:
     """Return whether no epoch is left to train: all are done, or the last `patience` of them were no better."""
     stopped = config.patience and rows and len(rows) - best_epoch(rows) >= config.patience
@@ -84,7 +89,7 @@ def is_finished(folder: Path, config: TrainConfig, fingerprint: str) -> bool:
     return finished
 
 
-def restore_rows(folder: Path) -> list[Row]:
+def restore_rows(folder: Path, config: TrainConfig) -> list[Row]:
     """Return the rows of the epochs that count.
 
     DataError: files are missing, or come from an earlier version, which kept the best weights otherwise.
@@ -95,7 +100,7 @@ def restore_rows(folder: Path) -> list[Row]:
     reason = ""
     try:
         rows = read_rows(folder, done)
-        if len(rows) == done and best_epoch(rows) in kept_epochs(folder, "best"):
+        if len(rows) == done and kept_epoch(rows, config) in kept_epochs(folder, "best"):
             return rows
     except DataError as error:
         reason = f" ({str(error).removesuffix(f'; {_REMEDY}')})"

@@ -14,9 +14,11 @@ from .augment import AUGMENTATIONS
 PRECISIONS = ("float32", "mixed_bfloat16", "auto")
 OPTIMIZERS = ("adam", "adamw", "sgd")
 SCHEDULES = ("constant", "cosine", "plateau")
+KEEPS = ("best", "last")
 
 _CHOICES = {"protocol": PROTOCOLS, "balance": BALANCES, "augment": tuple(AUGMENTATIONS),
-            "weights": (None, *zoo.WEIGHTS), "optimizer": OPTIMIZERS, "schedule": SCHEDULES, "precision": PRECISIONS}
+            "weights": (None, *zoo.WEIGHTS), "optimizer": OPTIMIZERS, "schedule": SCHEDULES, "keep": KEEPS,
+            "precision": PRECISIONS}
 _LEAST = {"epochs": 1, "batch_size": 1, "patience": 0, "seed": 0, "teacher_views": 0, "crop": 0}  # whole numbers
 _MOST = {"learning_rate": float("inf"), "warmup_epochs": float("inf"), "weight_decay": 1, "label_smoothing": 1,
          "mixup": 10, "ema": 1, "teacher_share": 1, "votes": 1}  # numbers from 0
@@ -48,6 +50,9 @@ class TrainConfig:
     teacher_views: int = 0
     epochs: int = 30  # the largest number of passes over the training part
     patience: int = 0  # stop after this number of epochs without a better PublicTest accuracy; 0 never stops early
+    # Which epoch's weights are kept: the "best" by PublicTest accuracy, or the "last". FER2013's labels call an epoch
+    # worse that has learnt from votes what the labels do not say.
+    keep: str = "best"
     batch_size: int = 128  # even
     optimizer: str = "adam"  # or "adamw", or "sgd" (Nesterov momentum 0.9)
     learning_rate: float = 1e-4
@@ -86,6 +91,8 @@ class TrainConfig:
             raise ValueError(f"crop: {self.model} takes faces of one size alone; {', '.join(zoo.ANY_SIZE)} take others")
         if self.weights and self.start:
             raise ValueError("weights and start both say where to start from: give one of them")
+        if self.patience and self.keep == "last":
+            raise ValueError('patience waits for a better epoch: with it, keep must be "best"')
         if self.votes and self.balance == "smote":
             raise ValueError("votes: SMOTE's faces were never seen by an annotator; balance them in another way")
         if self.teacher_views and not self.teachers:

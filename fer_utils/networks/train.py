@@ -21,7 +21,7 @@ from ..labels import N_CLASSES
 from ..metrics import fit_temperature
 from . import checkpoints, zoo
 from .backend import fuse_batch_norm, import_keras, xla_setting
-from .checkpoints import Row, best_epoch, is_finished, last_epoch, read_rows, weights_file
+from .checkpoints import Row, is_finished, kept_epoch, last_epoch, read_rows, weights_file
 from .recipes import TrainConfig, resolve_precision
 from .runs import predict_probabilities, score_faces
 from .spec import FaceSpec
@@ -59,8 +59,9 @@ def train(config: TrainConfig, faces: FaceSet, out: Path | str | None = None, pr
     """Train a network, or go on where a killed run stopped, and return its run folder.
 
     The folder, by default ``models/runs/<run name>``, then holds ``model.keras`` (float32), ``card.json`` and
-    ``history.csv``. If it holds this very run finished, it is returned at once. The best epoch is chosen by the
-    validation part alone: PublicTest under the official protocol. PrivateTest is scored once, after training.
+    ``history.csv``. If it holds this very run finished, it is returned at once. The epoch is chosen by the
+    validation part alone, PublicTest under the official protocol, or is the last (`keep`). PrivateTest is scored once,
+    after training.
 
     `progress` is "bar", None, or a function such as `plots.LiveHistory`, for notebooks: see `callbacks.ShowProgress`.
     `tensorboard` is a folder for TensorBoard's logs; the run gets a folder of its name in it.
@@ -110,7 +111,7 @@ def _train_alone(run: _Run, faces: FaceSet) -> None:
     import_keras().utils.set_random_seed(config.seed)
     parts = split(faces, config.protocol, config.balance, config.seed)
     precision = resolve_precision(config.precision)
-    rows = checkpoints.restore_rows(folder)
+    rows = checkpoints.restore_rows(folder, config)
     with contextlib.closing(ShowProgress(run.progress, config, rows)) as shown:
         if not checkpoints.is_over(rows, config):
             _fit(run, parts, precision, rows, shown)
@@ -155,7 +156,7 @@ def _callbacks(run: _Run, batches: "TrainingBatches", rows: list[Row]) -> "list[
     chosen.append(own.RecordEpochs(folder, config, rows))
     if config.schedule == "plateau":
         chosen.append(own.ReduceLROnPlateau(rows))
-    return [*chosen, own.BackUpWeights(folder, rows)]
+    return [*chosen, own.BackUpWeights(folder, config, rows)]
 
 
 def compile_model(model: "keras.Model", config: TrainConfig, steps_per_epoch: int, fuse: bool = True) -> None:
@@ -193,8 +194,8 @@ def compile_model(model: "keras.Model", config: TrainConfig, steps_per_epoch: in
 
 
 def _finish(run: _Run, faces: FaceSet, parts: Split, precision: str, rows: list[Row]) -> None:
-    """Score the best epoch's weights, write model and card, and drop what only going on needed."""
-    folder, config, best = run.folder, run.config, best_epoch(rows)
+    """Score the kept epoch's weights, write model and card, and drop what only going on needed."""
+    folder, config, best = run.folder, run.config, kept_epoch(rows, run.config)
     model = zoo.build(config.model, weights=config.weights, download=False)
     checkpoints.load_weights(model, weights_file(folder, "best", best))
     spec = zoo.network(config.model).spec

@@ -66,6 +66,9 @@ def test_the_text_says_what_the_config_says():
                   "momentum 0.998; seed 4", "8 of at most 9, to be stopped after 3", "Epoch 6", "1.5 minutes"):
         assert words in said, words
     assert "None" not in said and "{" not in said
+    said = text(card(votes=0.25, keep="last", start="before", epochs=6))
+    assert "label of each face (75%) and the votes that FER+'s ten annotators gave it" in said and "(25%)" in said
+    assert "The weights of the last epoch are kept" in said and "was best" not in said
 
 
 def test_settings_of_another_version_are_named():

@@ -76,7 +76,7 @@ def test_a_run_killed_at_any_moment_keeps_whole_epochs(moments, tmp_path):
     for copy in copies:
         if not (copy / "card.json").is_file():
             folder = shutil.copytree(copy, tmp_path / copy.name)
-            restored = checkpoints.restore_rows(folder)
+            restored = checkpoints.restore_rows(folder, TrainConfig(**CONFIG))
             assert restored == rows[:len(restored)]
             kept.append(len(restored))
             for path in (checkpoints.weights_file(folder, "last", len(restored)),
@@ -137,10 +137,10 @@ def test_a_damaged_state_names_its_file_and_what_to_do(tmp_path, content):
     (lambda text: text.partition("\n2,")[0] + "\n", "missing, damaged")])
 def test_a_damaged_history_names_its_file_the_column_and_what_to_do(tmp_path, change, says):
     folder, _ = unfinished(tmp_path)
-    assert [row["epoch"] for row in checkpoints.restore_rows(folder)] == [1, 2]
+    assert [row["epoch"] for row in checkpoints.restore_rows(folder, TrainConfig(**CONFIG))] == [1, 2]
     folder, _ = unfinished(tmp_path, history=change)
     with pytest.raises(DataError, match=rf"history\.csv.*({says}).*delete the folder and train again"):
-        checkpoints.restore_rows(folder)
+        checkpoints.restore_rows(folder, TrainConfig(**CONFIG))
 
 
 def test_damaged_weights_and_those_of_another_network_are_named(tmp_path):
@@ -158,7 +158,7 @@ def test_a_full_disk_is_named_before_hdf5_crashes(tmp_path, limited_files):
     model = keras.Sequential([keras.Input((400,)), keras.layers.Dense(7)])
     model.compile("adam")
     model.optimizer.build(model.trainable_variables)
-    back_up = BackUpWeights(tmp_path, [{"epoch": 1, "val_accuracy": 0.5}])
+    back_up = BackUpWeights(tmp_path, TrainConfig(**CONFIG), [{"epoch": 1, "val_accuracy": 0.5}])
     back_up.set_model(model)
     limited_files(5000)
     with pytest.raises(OSError, match="File too large: .*best-1.weights.h5"):

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 import weakref
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -62,6 +63,18 @@ def test_the_best_epoch_is_chosen_on_publictest_alone(finished):
     assert card.best_epoch == rows["val_accuracy"].idxmax() + 1
     assert card.scores["PublicTest"]["accuracy"] == pytest.approx(rows["val_accuracy"].max(), abs=1e-4)
     assert list(card.scores) == ["PublicTest", "PrivateTest"]
+
+
+def test_the_last_epoch_is_kept_where_that_is_asked_for(finished, faces, tmp_path):
+    best = runs.read_card(finished).best_epoch
+    longer = TrainConfig(**QUICK | {"epochs": 4, "learning_rate": 0.05}, keep="last")
+    folder = train.train(longer, faces, tmp_path / "last", progress=None)
+    card, rows = runs.read_card(folder), history(folder)
+    assert card.best_epoch == 4 and 1 <= best <= 3
+    assert card.scores["PublicTest"]["accuracy"] == pytest.approx(rows["val_accuracy"].iloc[-1], abs=1e-4)
+    assert rows["val_accuracy"].iloc[-1] < rows["val_accuracy"].max(), "an earlier epoch was better, and is not kept"
+    with pytest.raises(ValueError, match="patience waits for a better epoch"):
+        replace(longer, patience=2)
 
 
 def test_a_finished_run_is_returned_at_once_and_another_is_refused(finished, faces, monkeypatch):
