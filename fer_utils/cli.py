@@ -10,7 +10,7 @@ from contextlib import nullcontext, redirect_stdout
 from typing import NoReturn
 
 from . import errors
-from .commands import faces, lab, scores, training
+from .commands import event, faces, lab, scores, training
 
 
 class _Parser(argparse.ArgumentParser):
@@ -72,5 +72,6 @@ def _parser() -> _Parser:
     training.add_training_commands(add)
     scores.add_scores_commands(add)
     faces.add_faces_commands(add)
+    event.add_event_command(add)
     lab.add_lab_commands(add)
     return parser

@@ -1,4 +1,4 @@
-"""Commands of faces: predict, webcam, event, label, app."""
+"""Commands of faces: predict, webcam, label, app."""
 
 import argparse
 import sys
@@ -6,7 +6,7 @@ from argparse import Namespace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .outcome import Outcome, command
+from .outcome import Outcome, add_live, add_network, command
 
 if TYPE_CHECKING:
     import numpy as np
@@ -20,7 +20,7 @@ def add_faces_commands(add: Any) -> None:
     """Add these commands to the command line."""
     sub = command(add, "predict", predict_command, data=False)
     sub.add_argument("photos", nargs="+", metavar="PHOTO")
-    _add_network(sub)
+    add_network(sub)
     sub.add_argument("--save", type=Path, metavar="DIR", help="write each photo there with its faces marked")
     sub.add_argument("--crops", action="store_true", help="each picture is a face already: classify it as it is")
 
@@ -30,27 +30,8 @@ def add_faces_commands(add: Any) -> None:
     sub.add_argument("--out", type=Path, metavar="DIR", help="where to; default: captures/")
     sub.add_argument("--mirror", action=argparse.BooleanOptionalAction,
                      help="default: in the window cameras yes, files no; with --headless no")
-    _add_network(sub)
-    _add_live(sub, "stop after so much of the source")
-
-    sub = command(add, "event", event_command, data=False)
-    sub.add_argument("sources", nargs="*", metavar="SOURCE",
-                     help="folder of photos, photo, video, camera's number, or address of its stream (rtsp://…)")
-    sub.add_argument("--out", type=Path, required=True, metavar="DIR", help="a second run with this goes on")
-    sub.add_argument("--shard", metavar="K/N", help="only the K-th of N parts of the photos and videos, without a "
-                                                    "report; --merge makes that")
-    sub.add_argument("--merge", type=Path, nargs="+", metavar="DIR",
-                     help="instead of SOURCE: put shards together; DIR is what their --out was, or one shard's folder")
-    sub.add_argument("--every", type=float, metavar="S",
-                     help="look at videos and cameras every so many seconds; default: 0.1; who is seen on fewer than "
-                          "three looks is not counted")
-    sub.add_argument("--threads", type=int, metavar="N", help="look at so many pictures at a time; default: one for each "
-                                                              "core")
-    sub.add_argument("--faces", action="store_true", help="put face pictures into the report, blurred")
-    sub.add_argument("--no-blur", dest="blur", action="store_false", help="do not blur them")
-    _add_network(sub)
-    _add_live(sub, "stop a camera after so long; default: when Ctrl-C is pressed")
-    sub.set_defaults(model=None, detector=None, unsure=None)  # `collect_event` and `report_event` know what then counts
+    add_network(sub)
+    add_live(sub, "stop after so much of the source")
 
     _add_label(command(add, "label", label_command, data=False, needs=("sklearn",)))
 
@@ -75,26 +56,7 @@ def _add_label(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("--every", type=float, default=1.0, metavar="S",
                      help="of a video take a face of each person every so many seconds; default: 1")
     sub.add_argument("--summary", action="store_true", help="no window: only count what DIR has")
-    _add_network(sub)
-
-
-def _add_network(sub: argparse.ArgumentParser) -> None:
-    sub.add_argument("--model", default="fer_net", metavar="NAME")
-    sub.add_argument("--detector", default="auto", help="yunet, haar, or auto: YuNet where its file is")
-
-
-def _add_live(sub: argparse.ArgumentParser, seconds: str) -> None:
-    sub.add_argument("--unsure", type=_share, default=0.0, metavar="P",
-                     help="call a face unsure whose probability is below this (0 to 1)")
-    sub.add_argument("--seconds", type=float, metavar="S", help=seconds)
-
-
-def _share(text: str) -> float:
-    """Read a number from 0 to 1."""
-    value = float(text)
-    if not 0 <= value <= 1:
-        raise argparse.ArgumentTypeError(f"must be from 0 to 1, got {text}")
-    return value
+    add_network(sub)
 
 
 def predict_command(args: Namespace) -> Outcome:
@@ -184,55 +146,6 @@ def webcam_command(args: Namespace) -> Outcome:
     captures = window.webcam(args.source, mirror=args.mirror, out=args.out, **options)
     files = [str(capture.path) for capture in captures]
     return Outcome({"captures": files}, "\n".join(files) or "nothing was captured (Space captures)")
-
-
-def event_command(args: Namespace) -> Outcome:
-    """Report how the people on photos and videos of an event looked."""
-    from ..event import merging, report
-
-    if not args.blur and not args.faces:
-        raise ValueError("--no-blur goes with --faces")
-    if bool(args.sources) == bool(args.merge):
-        raise ValueError("name either SOURCE… to look at, or --merge DIR… to put shards together")
-    collecting = _given(args, "model", "detector", "every", "seconds", "threads")
-    reporting = _given(args, "unsure") | ({"faces": True, "blur": args.blur} if args.faces else {})
-    if args.shard is not None:
-        return _shard(args, collecting, reporting)
-    if args.merge:
-        _refuse(collecting, "it belongs to looking at pictures, and --merge takes them from the shards: leave it out")
-        result = merging.merge_event(args.merge, args.out, **reporting)
-    else:
-        result = report.run_event(args.sources, args.out, progress=not args.json, **collecting, **reporting)
-    nothing = result["errors"] and not any(result[kind] for kind in ("photos", "videos", "cameras"))
-    return Outcome(result, report.report_text(result), bool(nothing))
-
-
-def _shard(args: Namespace, collecting: dict[str, Any], reporting: dict[str, Any]) -> Outcome:
-    """Collect one part of an event, without a report."""
-    from ..event import collect, sharding
-
-    if args.merge:
-        raise ValueError("--shard makes a part, --merge puts parts together: leave one of them out")
-    _refuse(reporting, "--shard writes no report: give it with --merge")
-    _refuse(_given(args, "seconds"), "it stops a camera, and --shard takes photos and videos only: leave it out")
-    shard = sharding.Shard.parse(args.shard)
-    done = collect.collect_event(args.sources, args.out, progress=not args.json, shard=shard, **collecting)
-    folder = str(shard.folder(args.out))
-    lines = [f"{shard} is done: photos {done['photos']:,}, videos {done['videos']:,}, rows of faces {done['faces']:,}"]
-    if done["errors"]:
-        lines.append(f"{done['errors']:,} could not be read in full, see errors.csv; the same command tries them again")
-    return Outcome({"out": folder, "shard": shard.number, "of": shard.count, **done}, "\n".join([*lines, folder]),
-                   bool(done["errors"] and not done["photos"] and not done["videos"]))
-
-
-def _given(args: Namespace, *names: str) -> dict[str, Any]:
-    """Return these options as far as they were given."""
-    return {name: getattr(args, name) for name in names if getattr(args, name) is not None}
-
-
-def _refuse(options: dict[str, Any], why: str) -> None:
-    for name in options:
-        raise ValueError(f"--{name}: {why}")
 
 
 def label_command(args: Namespace) -> Outcome:

@@ -44,6 +44,27 @@ def add_parameter(sub: argparse.ArgumentParser, text: str) -> None:
     sub.add_argument("-p", "--parameter", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"), help=text)
 
 
+def add_network(sub: argparse.ArgumentParser) -> None:
+    """Add --model and --detector."""
+    sub.add_argument("--model", default="fer_net", metavar="NAME")
+    sub.add_argument("--detector", default="auto", help="yunet, haar, or auto: YuNet where its file is")
+
+
+def add_live(sub: argparse.ArgumentParser, seconds: str) -> None:
+    """Add --unsure, and --seconds, whose help is `seconds`."""
+    sub.add_argument("--unsure", type=_share, default=0.0, metavar="P",
+                     help="call a face unsure whose probability is below this (0 to 1)")
+    sub.add_argument("--seconds", type=float, metavar="S", help=seconds)
+
+
+def _share(text: str) -> float:
+    """Read a number from 0 to 1."""
+    value = float(text)
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"must be from 0 to 1, got {text}")
+    return value
+
+
 def json_or_text(text: str) -> Any:
     """Read a parameter's value as JSON, or as plain text where it is none.
 

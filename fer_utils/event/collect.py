@@ -36,7 +36,8 @@ FRAME_SIDES = (640,)
 
 def collect_event(sources: str | Path | int | Sequence[str | Path | int], out: str | Path,
                   model: str | Path = "fer_net", detector: str = "auto", every: float = 0.1,
-                  seconds: float | None = None, progress: bool = True, shard: Shard | None = None) -> dict[str, int]:
+                  seconds: float | None = None, progress: bool = True, shard: Shard | None = None,
+                  threads: int | None = None) -> dict[str, int]:
     """Find and classify the faces of photos, videos or a camera, and write each to disk as it comes.
 
     A kill loses nothing that was finished. Called again with the same `out`, it skips the photos and videos that are
@@ -53,6 +54,8 @@ def collect_event(sources: str | Path | int | Sequence[str | Path | int], out: s
     With a `shard` only that part of the photos and videos is looked at, and `out` gets a folder for it alone, which
     `merge_event` puts together with the others. Several shards may run at once.
 
+    So many `threads` look at pictures side by side, by default one for each core.
+
     Returns counts for this call and those before; ``faces`` are the rows of faces.csv, ``already_done`` the photos and
     videos that were skipped. Raises `DataError` if a source is not there or holds no picture, or if `out` has faces
     from another network or detector, or another process writes there.
@@ -60,11 +63,13 @@ def collect_event(sources: str | Path | int | Sequence[str | Path | int], out: s
     found = find_sources(sources)
     if shard:
         refuse_cameras(found)
+    if threads is not None and threads < 1:
+        raise ValueError(f"threads must be 1 or more, got {threads}")
     settings = _settings(model, detector, every)
     everything = found
     if shard:
         out, found = shard.folder(out), shard.own(everything)
-    with _Workers(model, settings.detector) as workers, open_table(out, settings) as table:
+    with _Workers(model, settings.detector, threads) as workers, open_table(out, settings) as table:
         if shard:
             keep_manifest(Path(out), shard, everything)
         todo = [source for source in found if not source.problem and table.state(source.address) != "done"]
@@ -118,13 +123,13 @@ def _expected_pictures(source: Source, table: EventTable, seconds: float | None)
 
 
 class _Workers:
-    """Threads that read and look at pictures side by side, one for each core.
+    """Threads that read and look at pictures side by side, by default one for each core.
 
     Whole pictures side by side use the cores better than one picture divided among them, and decoding is shared too.
     """
 
-    def __init__(self, model: str | Path, detector: str):
-        self._count = os.cpu_count() or 1
+    def __init__(self, model: str | Path, detector: str, threads: int | None = None):
+        self._count = threads or os.cpu_count() or 1
         self._network = Predictor(model, self._detectors(detector), threads=1)
         self._for_frames = self._network.with_detector(self._detectors(detector, FRAME_SIDES))
 

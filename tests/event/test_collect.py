@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from datetime import datetime
 from pathlib import Path
@@ -286,6 +287,22 @@ def test_every_frame_that_a_camera_gave_counts(tmp_path, monkeypatch, end, error
     collect(0, tmp_path / "out", every=0.0)
     assert len(store.read_faces(tmp_path / "out")) == 20
     assert len(store.read_errors(tmp_path / "out")) == errors
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_so_many_threads_look_at_pictures_side_by_side(tmp_path, monkeypatch, threads):
+    for number in range(6):
+        photo(tmp_path / "in" / f"{number}.png", people=0)
+    together, used = threading.Barrier(threads), set()
+
+    def look(path, work):
+        used.add(threading.get_ident())
+        together.wait(10)  # raises where fewer come
+        return None, "not looked at"
+
+    monkeypatch.setattr(collect_module, "look_at_photo", look)
+    assert collect(tmp_path / "in", tmp_path / "out", threads=threads)["errors"] == 6
+    assert len(used) == threads and "not looked at" in (tmp_path / "out" / store.ERRORS).read_text()
 
 
 def test_ctrl_c_while_a_frame_is_looked_at_loses_none(tmp_path, monkeypatch, portrait_camera):

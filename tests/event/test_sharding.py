@@ -151,7 +151,8 @@ def test_a_shard_by_the_command_line(tmp_path, capsys):
     (["IN", "--shard", "1/2", "--faces"], "--faces: --shard writes no report"),
     (["IN", "--shard", "1/2", "--seconds", "3"], "--seconds: it stops a camera"),
     (["--shard", "1/2", "--merge", "IN"], "leave one of them out"),
-    (["--merge", "IN", "--every", "1"], "--every: --merge takes it from the shards"),
+    (["--merge", "IN", "--every", "1"], "--every: --merge does not look at pictures"),
+    (["IN", "--threads", "0"], "threads must be 1 or more, got 0"),
     (["--merge", "IN"], "no shard is in this folder"), (["--merge", "IN", "gone"], "no shard is in this folder"),
     (["--merge", "gone"], "gone: there is no such folder"),
     ([], "name either SOURCE"), (["IN", "--merge", "IN"], "name either SOURCE")])
