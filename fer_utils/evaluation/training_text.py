@@ -120,8 +120,8 @@ def _target(card: Card) -> str:
     text = f"**Learns from:** {label}"
     if teachers:
         text = (f"**Learns from:** {label}{', together' * bool(votes)} ({1 - share:.0%}), and the mean of the "
-                f"probabilities that other networks, its teachers, give to the face ({share:.0%}; distillation). The teachers' runs: "
-                + ", ".join(map(code, teachers)))
+                f"probabilities that other networks, its teachers, give to the face ({share:.0%}; distillation). The "
+                "teachers' runs: " + ", ".join(map(code, teachers)))
     if config.get("teacher_views"):
         text += f". The teachers see the changed faces, in {config['teacher_views']} passes, which are then repeated"
     if config.get("label_smoothing"):
