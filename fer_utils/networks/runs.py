@@ -68,8 +68,13 @@ def trained_cards(names: Sequence[Path | str] = (), fingerprint: str | None = No
 
 
 def best_card(cards: Iterable[Card]) -> Card:
-    """Return the card that is best on PublicTest among those of the official protocol; DataError if there is none."""
+    """Return the card that is best on PublicTest among those of the official protocol; DataError if there is none.
+
+    A network that was trained elsewhere (`adopt`) is taken only where there is no other: nobody here knows which faces
+    it has learnt from, or was chosen by.
+    """
     honest = [card for card in cards if card.honest]
+    honest = [card for card in honest if not card.adopted] or honest
     if not honest:
         raise DataError("every network here was trained under the leaky protocol: train one under the official one")
     # Where the data has no PublicTest, a part held out of Training takes its place.

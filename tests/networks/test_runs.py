@@ -158,6 +158,10 @@ def test_the_best_network_is_chosen_on_publictest_among_honest_ones():
              card("b", {"PublicTest": scored(0.7), "PrivateTest": scored(0.5)}),
              card("c", {"leaky test": scored(0.9)}, protocol="leaky")]
     assert runs.best_card(cards).name == "b"
+    values = card("d", {"PublicTest": scored(0.8), "PrivateTest": scored(0.8)}).values | {"adopted": {"source": "shop"}}
+    elsewhere = Card.from_dict(values, "d")
+    assert runs.best_card([*cards, elsewhere]).name == "b", "who knows what d was chosen by"
+    assert runs.best_card([elsewhere]).name == "d", "there is no other"
     with pytest.raises(DataError, match="leaky"):
         runs.best_card(cards[2:])
     with pytest.raises(DataError, match="no network"):
