@@ -207,10 +207,14 @@ def expected_calibration_error(true: ArrayLike, probabilities: ArrayLike, bins: 
     return float((table["n"] * (table["confidence"] - table["accuracy"]).abs()).sum() / table["n"].sum())
 
 
-def log_loss(true: ArrayLike, probabilities: ArrayLike, least: float = 1e-7) -> float:
-    """Return the mean of -log p of the true classes (cross-entropy); probabilities count as at least `least`."""
+def log_loss(true: ArrayLike, probabilities: ArrayLike, least: float = 1e-7,
+             weights: ArrayLike | None = None) -> float:
+    """Return the mean of -log p of the true classes (cross-entropy); probabilities count as at least `least`.
+
+    `weights`, (N,), says how much each face counts; by default all count the same.
+    """
     picked = np.asarray(probabilities)[np.arange(np.size(true)), np.asarray(true)]
-    return float(-np.log(np.clip(picked, least, 1)).mean())
+    return float(np.average(-np.log(np.clip(picked, least, 1)), weights=weights))
 
 
 def apply_temperature(probabilities: ArrayLike, temperature: float) -> np.ndarray:
@@ -224,10 +228,28 @@ def apply_temperature(probabilities: ArrayLike, temperature: float) -> np.ndarra
     return (out / out.sum(axis=1, keepdims=True)).astype(np.float32)
 
 
-def fit_temperature(true: ArrayLike, probabilities: ArrayLike) -> float:
-    """Find the temperature, 0.1 to 10, with the least log loss (Guo et al. 2017); fit it on PublicTest."""
+def fit_temperature(true: ArrayLike, probabilities: ArrayLike, weights: ArrayLike | None = None) -> float:
+    """Find the temperature, 0.1 to 10, with the least log loss (Guo et al. 2017); fit it on PublicTest.
+
+    `weights`, (N,), says how much each face counts, such as `weights_for_mix`.
+    """
     from scipy.optimize import minimize_scalar
 
-    best = minimize_scalar(lambda log_t: log_loss(true, apply_temperature(probabilities, np.exp(log_t)), least=1e-12),
-                           bounds=(np.log(0.1), np.log(10)), method="bounded")
+    def loss(log_t: float) -> float:
+        return log_loss(true, apply_temperature(probabilities, np.exp(log_t)), least=1e-12, weights=weights)
+
+    best = minimize_scalar(loss, bounds=(np.log(0.1), np.log(10)), method="bounded")
     return float(np.exp(best.x))
+
+
+def weights_for_mix(emotion: ArrayLike, faces: ArrayLike) -> np.ndarray:
+    """Weigh labelled faces, float (N,), so that each class counts as much as it does among other faces.
+
+    `emotion` are the labels, 0 to 6; `faces`, (7,), counts each class of the other faces. The weights sum to N.
+
+    >>> weights_for_mix([0, 0, 0, 1], [5, 5, 0, 0, 0, 0, 0]).round(2).tolist()
+    [0.67, 0.67, 0.67, 2.0]
+    """
+    emotion, faces = np.asarray(emotion), np.asarray(faces, float)
+    weights = (faces / np.maximum(np.bincount(emotion, minlength=N_CLASSES), 1))[emotion]
+    return weights * len(emotion) / weights.sum()

@@ -150,6 +150,18 @@ def test_temperature_recovers_the_one_that_was_applied():
     assert (mended.argmax(1) == overconfident.argmax(1)).all()
 
 
+def test_weights_in_the_temperature_are_as_good_as_repeated_faces():
+    rng = np.random.default_rng(1)
+    probabilities = rng.dirichlet(np.full(7, 0.3), 300).astype(np.float32)
+    true = np.where(rng.random(300) < 0.5, probabilities.argmax(1), rng.integers(0, 7, 300))
+    times = rng.integers(1, 5, 300)
+    repeated = metrics.fit_temperature(true.repeat(times), probabilities.repeat(times, axis=0))
+    assert metrics.fit_temperature(true, probabilities, times) == pytest.approx(repeated, rel=1e-3)
+    assert metrics.fit_temperature(true, probabilities) != pytest.approx(repeated, rel=1e-2)
+    mix = metrics.weights_for_mix([0, 0, 0, 6], [10, 0, 0, 0, 0, 0, 30])
+    assert mix.tolist() == pytest.approx([1 / 3, 1 / 3, 1 / 3, 3]), "a quarter is angry, three quarters neutral"
+
+
 def test_confused_pairs_by_hand():
     matrix = np.diag([10] * 7)
     matrix[2, 4], matrix[0, 6] = 30, 10

@@ -143,8 +143,8 @@ class Card:
         balance, augment, seed = (self.config[name] for name in ("balance", "augment", "seed"))
         words = {"none": "", "over": "over-sampled", "under": "under-sampled", "class_weights": "class weights"}
         found = ("" if augment == "none" else f"augmentation {augment}", words.get(balance, balance),
-                 "distilled" if self.config.get("teachers") else "", "averaged" if self.averaged else "",
-                 f"seed {seed}" if seed else "")
+                 "votes" if self.config.get("votes") else "", "distilled" if self.config.get("teachers") else "",
+                 "averaged" if self.averaged else "", f"seed {seed}" if seed else "")
         return list(filter(None, found))
 
     def answers(self, part: "FaceSet", usage: str = "PrivateTest") -> np.ndarray:

@@ -42,7 +42,7 @@ def test_a_card_says_what_sets_its_training_apart():
     assert words(augment="strong", seed=1) == ("cnn3, strong, seed 1", "augmentation strong, seed 1")
     assert words(balance="class_weights", augment="strong")[0] == "cnn3, strong, class weights"
     assert words(balance="under")[1] == "under-sampled" and words(balance="smote")[1] == "smote"
-    assert words(teachers=["a"])[1] == "distilled"
+    assert words(teachers=["a"])[1] == "distilled" and words(votes=0.5, teachers=["a"])[1] == "votes, distilled"
     assert words(protocol="leaky", balance="over") == ("cnn3, leaky", "leaky protocol, over-sampled")
     assert Card.from_dict(card_values() | {"averaged": ["a", "b"]}, "mean").training == "averaged"
 

@@ -25,6 +25,7 @@ from fer_utils.data.drawn import draw_faces
 from fer_utils.data.faceset import FaceSet
 from fer_utils.errors import DataError
 from fer_utils.evaluation import evaluate
+from fer_utils.metrics import fit_temperature
 from fer_utils.networks import callbacks, checkpoints, runs, train, zoo
 from fer_utils.networks.backend import import_keras
 from fer_utils.networks.recipes import TrainConfig
@@ -380,3 +381,17 @@ def test_validation_is_scored_as_evaluation_does(faces, tmp_path):
     assert row["val_macro_f1"] == pytest.approx(f1_score(public.emotion, seen.argmax(1), average="macro"), abs=2e-5)
     assert list(pd.read_csv(folder / "history.csv")) == [
         "epoch", "train_loss", "train_accuracy", "val_loss", "val_accuracy", "val_macro_f1", "learning_rate", "seconds"]
+
+
+def test_the_temperature_is_that_of_faces_without_copies_on_the_mix_of_all(faces):
+    part = faces.of("PublicTest")
+    clean = np.arange(len(part)) % 3 > 0
+    rng = np.random.default_rng(0)
+    sure = np.eye(7, dtype=np.float32)[part.emotion] * 0.9 + 0.1 / 7  # right: as on faces that are known by heart
+    unsure = rng.dirichlet(np.ones(7), len(part)).astype(np.float32)
+    probabilities = np.where(clean[:, None], unsure, sure)
+    found = train.clean_temperature(part, probabilities, clean)
+    labels = part.emotion[clean]
+    times = np.array([(part.emotion == label).sum() / (labels == label).sum() for label in labels])
+    assert found == pytest.approx(fit_temperature(labels, unsure[clean], times), rel=1e-3)
+    assert found > train.clean_temperature(part, probabilities, None) + 0.1, "with the known faces it would look surer"
