@@ -30,13 +30,13 @@ Files = Sequence[bytes | memoryview]
 Answer = tuple[Message, Files]
 
 
-# The kernel's side of both widgets.
+# The kernel's side of all widgets.
 
 def _static(*names: str) -> str:
     return "\n".join((STATIC / name).read_text(encoding="utf-8") for name in names)
 
 
-def _script(*names: str) -> str:
+def widget_script(*names: str) -> str:
     """Return modules as one, because a widget is one: each after those that it imports from, in one scope.
 
     So the lines "import … from" and the words "export" go, but the last module's "export default" stays.
@@ -45,7 +45,7 @@ def _script(*names: str) -> str:
     return re.sub(r"^export (?!default)", "", re.sub(r"^import .+;\n", "", modules, flags=re.M), flags=re.M)
 
 
-class _AnsweringWidget(anywidget.AnyWidget):
+class AnsweringWidget(anywidget.AnyWidget):
     """Answers each of the browser's messages with one message, also where something fails.
 
     A message is ``{"kind", "view", "id", ...}`` with binary files; the method ``_answer_KIND`` answers it. The answer
@@ -55,9 +55,8 @@ class _AnsweringWidget(anywidget.AnyWidget):
 
     _css = _static("widgets.css")
 
-    def __init__(self, predictor: Predictor):
+    def __init__(self) -> None:
         super().__init__()
-        self.predictor = predictor
         self.on_msg(self._receive)
 
     def __repr__(self) -> str:
@@ -100,7 +99,7 @@ class BrowserCapture:
     faces: list[Face]
 
 
-class BrowserCamera(_AnsweringWidget):
+class BrowserCamera(AnsweringWidget):
     """The browser's own camera, with what a network sees in each face.
 
     Start asks for the camera, Space captures, Esc stops and gives the camera back; each is also a button. The widget's
@@ -111,11 +110,11 @@ class BrowserCamera(_AnsweringWidget):
     A kernel that is busy with a cell answers no frame until it is done.
     """
 
-    _esm = _script("camera.js")
+    _esm = widget_script("camera.js")
 
     def __init__(self, predictor: Predictor, mirror: bool = True):
-        super().__init__(predictor)
-        self.mirror = mirror
+        super().__init__()
+        self.predictor, self.mirror = predictor, mirror
         self.captures: list[BrowserCapture] = []
         self._pipeline = Pipeline(predictor)
 
@@ -136,7 +135,7 @@ class BrowserCamera(_AnsweringWidget):
 
 # The photo app.
 
-class PhotoApp(_AnsweringWidget):
+class PhotoApp(AnsweringWidget):
     """The photo app: photos in, faces with their expressions out, as pictures, table, CSV and ZIP.
 
     Photos are held in the kernel's memory, at most `MAX_PHOTOS` and shrunk to `KEPT_SIDE`, until they are cleared or it
@@ -144,11 +143,11 @@ class PhotoApp(_AnsweringWidget):
     called unsure; a slider changes that. The app's `photos` hold what was looked at.
     """
 
-    _esm = _script("photos.js")
+    _esm = widget_script("photos.js")
 
     def __init__(self, predictor: Predictor, unsure: float = 0.4):
-        super().__init__(predictor)
-        self.unsure = float(unsure)
+        super().__init__()
+        self.predictor, self.unsure = predictor, float(unsure)
         self._photos: dict[str, SeenPhoto] = {}  # by the browser's number, in order
         self._coming: tuple[str | None, bytearray] = (None, bytearray())
 
