@@ -26,7 +26,8 @@ COMMANDS = [  # those that need an extra, with what they lack
     (["train --model cnn3", "average a b --out c",
       "evaluate fer_net", "export fer_net", "results", "zoo", "bench live"],
      'Keras, which is not installed: pip install "fer-utils[train]"'),
-    (["data", "robustness fer_net", "label --out x", "demo"], 'scikit-learn, which is not installed: pip install "fer-utils[train]"'),
+    (["data", "robustness fer_net", "label --out x", "demo"],
+     'scikit-learn, which is not installed: pip install "fer-utils[train]"'),
     (["app"], 'Voilà and anywidget, which are not installed: pip install "fer-utils[notebooks]"'),
     (["run", "figures"], 'papermill and Keras, which are not installed: pip install "fer-utils[notebooks,train]"'),
 ]
