@@ -157,7 +157,7 @@ class LabelFolder:
         path = self.path / "labels.csv"
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            with FileLock(self.path / ".labels.lock", timeout=10), open(path, "a+b") as file:
+            with FileLock(self.path / ".labels.lock", timeout=10), open(path, "a+b", buffering=0) as file:
                 _append_line(file, row.getvalue().encode("utf-8", "surrogateescape"))
         except Timeout:
             raise DataError(f"{path}: another program holds it; end that, then go on") from None
@@ -194,17 +194,18 @@ class LabelFolder:
         return {name: sum(label == name for _, label in labelled) for name in EMOTIONS}
 
 
-def _append_line(file: io.BufferedRandom, line: bytes) -> None:
+def _append_line(file: io.FileIO, line: bytes) -> None:
     end = file.seek(0, os.SEEK_END)
     file.seek(max(end - _TORN, 0))
-    tail = file.read()
+    tail = file.readall()
     whole = end - len(tail) + tail.rfind(b"\n") + 1
     if whole < end:
         file.truncate(whole)
     header = b"" if whole else ",".join(JOURNAL_COLUMNS).encode() + b"\n"
+    rest = memoryview(header + line)
     try:
-        file.write(header + line)
-        file.flush()
+        while rest:
+            rest = rest[file.write(rest):]
         os.fsync(file.fileno())
     except BaseException:  # a full disk may take a part of it
         with contextlib.suppress(OSError):
