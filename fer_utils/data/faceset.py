@@ -34,7 +34,7 @@ class FaceSet:
     fer2013: bool = False  # whether they are faces of FER2013
     left_out: tuple[str, ...] = ()  # lines: how many files of the source were not read, which, and why
     votes: np.ndarray | None = None  # FER+'s votes, int (N, 10), where `ferplus.with_votes` added them
-    group: np.ndarray | None = None  # str (N,), the person or photo of each face: a split divides no group
+    group: np.ndarray | None = None  # str (N,), the person or photo of each face, if told: a split divides no group
 
     def __post_init__(self) -> None:
         n = len(self.pixels) if self.pixels.ndim else 0
@@ -110,10 +110,12 @@ class FaceSet:
                             index=list(EMOTIONS))
 
     def fingerprint(self) -> str:
-        """Return the SHA-256, in hex, of pixels, labels and usages in their order."""
+        """Return the SHA-256, in hex, of pixels, labels, usages and groups in their order."""
         digest = hashlib.sha256()
         for array in (self.pixels, self.emotion, self.usage):
             digest.update(np.ascontiguousarray(array).data)
+        if self.group is not None:
+            digest.update("\n".join(map(str, self.group)).encode("utf-8", "surrogateescape"))
         return digest.hexdigest()
 
 

@@ -10,8 +10,8 @@ from .faceset import UNLABELLED_USAGE, USAGES
 from .layouts import EACH_ROW, Found, named_part, table_usage
 from .places import csv_columns, home
 
-Arrays = tuple[np.ndarray, np.ndarray, np.ndarray]
-"""Pixels, labels and usages, as in `FaceSet`."""
+Arrays = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
+"""Pixels, labels, usages and groups, as in `FaceSet`; a group is "" where none is told."""
 
 
 @dataclass(eq=False)
@@ -22,7 +22,7 @@ class _Part:
     arrays: Arrays
 
     def __post_init__(self) -> None:
-        pixels, emotion, usage = self.arrays
+        pixels, emotion, usage, _ = self.arrays
         digests = [hashlib.blake2b(face, digest_size=12).digest() for face in pixels]
         self.faces = set(digests)
         self.labelled = set(zip(digests, emotion.tolist()))
@@ -75,8 +75,8 @@ def join(found: Found, read: list[Arrays]) -> tuple[Arrays, list[str]]:
         _check_names(found, taken)
     taken.sort(key=lambda part: (min(map((*USAGES, UNLABELLED_USAGE).index, part.usages)),
                                  [int(number[-18:]) for number in re.findall(r"\d+", part.name)], part.name))
-    pixels, emotion, usage = (np.concatenate(arrays) for arrays in zip(*(part.arrays for part in taken)))
-    return (pixels, emotion, usage), copies
+    pixels, emotion, usage, group = (np.concatenate(arrays) for arrays in zip(*(part.arrays for part in taken)))
+    return (pixels, emotion, usage, group), copies
 
 
 def _not_certain(found: Found, part: _Part, other: _Part) -> DataError:

@@ -16,13 +16,14 @@ from ..errors import DataError
 from ..files import cached_arrays
 from .drawn import draw_faces
 from .faceset import FaceSet, has_fer2013_counts
+from .grouped import divide_groups
 from .layouts import Found, NoLayoutError, recognise_layout
 from .parse import read_found
 from .places import MAX_FACES, reading_errors
 
 KAGGLE = "msambare/fer2013"
 """The public data set that `download` fetches; it needs no account."""
-_CACHE_VERSION = 2
+_CACHE_VERSION = 3
 _MANY_FILES = 9  # from so many on the cache's key goes by their sizes and times only: 35,887 images take too long
 _DRAWN = 3000  # faces, where nobody says how many
 _DRAWN_TO_CACHE = 200  # fewer are drawn in a second
@@ -34,6 +35,9 @@ def load(source: str | Path | None = None, *, cache: bool = True, drawn: int | N
     `source` is a file (``.csv``, ``.csv.gz``, ``.zip``, ``.npz``), or a folder that holds one or the image folders,
     itself or one or two levels further down. "drawn" and "drawn:8000" mean drawn faces, and so does `drawn`, their
     number. Without a source it reads what `find` finds; faces are drawn where no place is named and none holds files.
+
+    A table's column "person" (or "group") says who is on each face; where all faces are Training, these persons are
+    divided among the parts (`divide_groups`).
 
     A warning says how many files were left out, and why; so does `FaceSet.left_out`.
 
@@ -75,8 +79,9 @@ def _load_found(found: Found, cache: bool) -> FaceSet:
     else:
         arrays = read_found(found)
     found.place.leave_out("copies of faces in the other files", *map(str, arrays.pop("left_out")))
-    return FaceSet(arrays["pixels"], arrays["emotion"], arrays["usage"], str(found.source), found.layout,
-                   has_fer2013_counts(arrays["emotion"]), found.place.notes())
+    faces = FaceSet(arrays["pixels"], arrays["emotion"], arrays["usage"], str(found.source), found.layout,
+                    has_fer2013_counts(arrays["emotion"]), found.place.notes(), group=arrays.get("group"))
+    return divide_groups(faces)
 
 
 def _source_key(found: Found) -> str:

@@ -21,6 +21,7 @@ from .joining import Arrays, join
 from .layouts import EACH_ROW, Found, image_of, table_usage
 from .places import MAX_FACES, Place, csv_columns, open_csv, reading_errors
 
+_GROUP_COLUMNS = ("person", "group")
 _CHUNK = 1024  # rows that are read at once
 _CHUNK_BYTES = 1 << 26  # of text, at most; a row has 9 kB
 _IMAGE_BYTES, _IMAGE_PIXELS = 1 << 26, 50_000_000
@@ -32,7 +33,7 @@ def read_found(found: Found) -> dict[str, np.ndarray]:
 
     A `DataError` names the file, the row and what is wrong, or which files may not belong together.
     """
-    (pixels, emotion, usage), left_out = READERS[found.layout](found)
+    (pixels, emotion, usage, group), left_out = READERS[found.layout](found)
     if len(pixels) > MAX_FACES:
         raise DataError(f"{found.source}: {len(pixels):,} faces are more than the {MAX_FACES:,} that are read at most; "
                         "use a part of them")
@@ -41,7 +42,14 @@ def read_found(found: Found) -> dict[str, np.ndarray]:
     if found.doubts and not set(USAGES) <= set(usage):
         raise DataError(f"{found.doubts[0]}. The other files hold {', '.join(sorted(set(usage)))} only, so this one "
                         "may be another part")
-    return {"pixels": pixels, "emotion": emotion, "usage": usage, "left_out": np.array(left_out, dtype=np.str_)}
+    arrays = {"pixels": pixels, "emotion": emotion, "usage": usage, "left_out": np.array(left_out, dtype=np.str_)}
+    unknown = np.flatnonzero(group == "")
+    if len(unknown) == len(group):
+        return arrays
+    if len(unknown):
+        raise DataError(f"{found.source}: face {unknown[0] + 1} has nothing in the column "
+                        f"{' or '.join(_GROUP_COLUMNS)} ({len(unknown):,} such faces), but others have; write there who it is, or empty the column")
+    return arrays | {"group": group}
 
 
 def _read_tables(found: Found) -> tuple[Arrays, list[str]]:
@@ -73,6 +81,8 @@ def _read_table(place: Place, name: str) -> Arrays:
     table = table_usage(name, columns)
     wanted = {column: column.strip().lower() for column in columns
               if column.strip().lower() in ("emotion", "pixels", "usage")}
+    who = [column for known in _GROUP_COLUMNS for column in columns if column.strip().lower() == known][:1]
+    wanted |= dict.fromkeys(who, "group")
 
     # In chunks: 300 MB of text are never in memory at once. Threads were measured here and gain nothing.
     parts = []
@@ -84,10 +94,10 @@ def _read_table(place: Place, name: str) -> Arrays:
                 raise DataError(f"{label}: has more than the {MAX_FACES:,} rows that are read at most; use a part")
             parts.append(_parse_rows(label, chunk.rename(columns=wanted), table))
             limited.left = _CHUNK_BYTES
-    if not sum(len(emotion) for _, emotion, _ in parts):
+    if not sum(len(part[1]) for part in parts):
         raise DataError(f"{label}: has a header and no rows; download or copy it again")
-    pixels, emotion, usage = (np.concatenate(arrays) for arrays in zip(*parts))
-    return pixels, emotion, usage
+    pixels, emotion, usage, group = (np.concatenate(arrays) for arrays in zip(*parts))
+    return pixels, emotion, usage, group
 
 
 def _parse_rows(label: str, chunk: pd.DataFrame, table: str | None) -> Arrays:
@@ -131,7 +141,8 @@ def _parse_rows(label: str, chunk: pd.DataFrame, table: str | None) -> Arrays:
         row, problem = min(problems)
         raise DataError(f"{label}, row {row + 2}: {problem}; if the file was cut off, download or copy it again, "
                         "else correct or remove this row")
-    return np.concatenate(blocks), emotion, usage
+    group = chunk["group"].str.strip().to_numpy(np.str_) if "group" in chunk else np.full(n, "", "<U1")
+    return np.concatenate(blocks), emotion, usage, group
 
 
 def _parse_pixels(texts: list[str]) -> np.ndarray | None:
@@ -190,7 +201,8 @@ def _read_images(found: Found) -> tuple[Arrays, list[str]]:
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         pixels = np.concatenate(list(pool.map(decode, range(0, len(names), 256))))
-    return (pixels, np.array(emotion, np.int8), np.array(usages)[list(order)]), []
+    nobody = np.full(len(names), "", "<U1")
+    return (pixels, np.array(emotion, np.int8), np.array(usages)[list(order)], nobody), []
 
 
 def _read_image(place: Place, name: str) -> np.ndarray:
@@ -244,7 +256,7 @@ def _read_array_file(place: Place, name: str) -> Arrays:
         with np.load(file) as arrays:
             pixels, emotion, usage = arrays["pixels"], arrays["emotion"], arrays["usage"]
     faces = FaceSet(pixels, emotion, usage, label, "arrays")
-    return faces.pixels, faces.emotion, faces.usage
+    return faces.pixels, faces.emotion, faces.usage, np.full(len(faces), "", "<U1")
 
 
 def _check_array(members: zipfile.ZipFile, name: str, label: str) -> None:

@@ -9,6 +9,7 @@ from ..errors import DataError
 from ..labels import EMOTIONS
 from .copies import clean_mask, face_ids
 from .faceset import USAGES, FaceSet
+from .grouped import LEAST_GROUPS, divide_groups, shared_groups
 
 PROTOCOLS = ("official", "leaky")
 """Train on Training, choose on PublicTest, report PrivateTest; or over-sample everything and split afterwards."""
@@ -38,6 +39,8 @@ class Split:
         if self.exhibit:
             return "leaky split (exhibit: copies of one face on both sides)"
         held_out = self.chosen_by == "validation"
+        if self.train.group is not None and not held_out:
+            return "own parts, by person"
         return "official Training, a tenth of it held out to choose by" if held_out else "official split"
 
     @property
@@ -58,6 +61,7 @@ def split(faces: FaceSet, protocol: str = "official", balance: str = "none", see
 
     "official" trains on Training (balanced), validates on PublicTest and tests on PrivateTest. Where there is no
     labelled PublicTest, a tenth of Training is held out for validation, by class, identical faces staying together.
+    Faces with groups (persons), all of them Training, are divided by group among all three parts (`divide_groups`).
 
     "leaky" is what projects A and E did, for the record: over-sample *all* labelled faces, then draw a tenth as test
     part (and validate on that). Most test faces then have a copy in the training part. It is an exhibit, and takes
@@ -74,10 +78,17 @@ def split(faces: FaceSet, protocol: str = "official", balance: str = "none", see
     _check(balance, BALANCES, "balance")
     if protocol == "leaky":
         return _leaky(faces, balance, seed)
+    faces = divide_groups(faces)
+    if shared := shared_groups(faces):
+        warnings.warn(f"{faces.source}: {len(shared)} persons are in two parts of the data, such as {shared[0]!r}: "
+                      "the scores flatter", stacklevel=2)
     train, validation, test = (faces[(faces.usage == usage) & faces.labelled] for usage in USAGES)
     if not len(train):
         raise DataError(f"{faces.source}: there are no labelled Training faces to train on; "
                         "the official protocol needs FER2013's Training part")
+    if faces.group is not None and not len(validation):
+        raise DataError(f"{faces.source}: the faces of {len(np.unique(faces.group))} persons are too few to keep some "
+                        f"persons for the test; bring faces of {LEAST_GROUPS} at least, better of 20")
     if not len(validation):
         train, validation = _hold_out(train)
     weights = class_weights(train.emotion) if balance == "class_weights" else None
