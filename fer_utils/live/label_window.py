@@ -1,5 +1,6 @@
 """The window for labelling: a face, the photo beside it, and a key for each label."""
 import contextlib
+import time
 from functools import lru_cache
 from typing import Any
 
@@ -19,6 +20,7 @@ LABEL_KEYS = {**{str(i): name for i, name in enumerate(EMOTIONS, 1)}, "8": SKIP,
               "n": NOT_A_FACE}
 """The label of each key: 1 to 7 are `EMOTIONS` in their order."""
 UNDO_KEYS, CLOSE_KEYS = ("u", "back"), ("esc", "q")
+SEEN_S = 0.15  # seconds in which a key is meant for the face before: it was pressed twice, or held
 NO_WINDOW = "label in a notebook with live.LabelWidget"
 _TITLE = "Label faces"
 _WIDTH, _HEIGHT, _FACE, _PAD, _TOP, _KEY_HEIGHT = 1120, 640, 432, 20, 62, 40
@@ -42,17 +44,18 @@ def label_faces(session: LabelSession) -> dict[str, Any]:
 
 def _ask(session: LabelSession, window: KeyWindow) -> None:
     window.show(label_picture(session))
-    while True:
-        key = window.key(50)
-        if key in CLOSE_KEYS:
-            return
+    shown = time.monotonic()
+    while (key := window.key(50)) not in CLOSE_KEYS:
+        if time.monotonic() - shown < SEEN_S:
+            continue
         if key in UNDO_KEYS:
             session.undo()
         elif key in LABEL_KEYS and session.current:
             session.decide(LABEL_KEYS[key])
-        elif not key:
+        else:
             continue
         window.show(label_picture(session))
+        shown = time.monotonic()
 
 
 def label_picture(session: LabelSession) -> np.ndarray:

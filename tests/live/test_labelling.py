@@ -43,7 +43,7 @@ def test_a_decision_is_a_row_on_disk_before_the_next_face_comes(tmp_path):
     labelling.decide("sad")
     [row] = rows(tmp_path / "labels.csv")
     assert list(row) == ["time", "face", "annotator", "label", "guess"]
-    assert {**row, "time": ""} == {"time": "", "face": "face0.png", "annotator": "Ada", "label": "sad", "guess": "happy"}
+    assert list(row.values())[1:] == ["face0.png", "Ada", "sad", "happy"]
     labelling.decide("not a face")
     assert [row["label"] for row in rows(tmp_path / "labels.csv")] == ["sad", "not a face"]
     assert labelling.progress == (2, 6) and labelling.current.face == "face2.png"
@@ -61,7 +61,7 @@ def test_what_is_decided_is_not_asked_again_and_another_annotator_is_asked_all(t
     first.decide("sad")
     first.decide("skip")
     assert session(tmp_path, annotator="Ada").current.face == "face2.png"
-    assert session(tmp_path, annotator="Ada").progress == (2, 6) and session(tmp_path, annotator="Ben").progress == (0, 6)
+    assert [session(tmp_path, annotator=name).progress for name in ("Ada", "Ben")] == [(2, 6), (0, 6)]
     assert not (tmp_path / "fer2013.csv").exists()
 
 
@@ -181,7 +181,8 @@ def test_a_name_that_breaks_the_table_is_refused(name):
 
 @pytest.mark.parametrize("change, says", [
     ({"order": "best"}, "order must be one of unsure"), ({"guess": "always"}, "guess must be one of after"),
-    ({"names": ["../x", *NAMES[1:]]}, r"names must differ.*'\.\./x'"), ({"names": ["Face1", *NAMES[1:]]}, "must differ"),
+    ({"names": ["../x", *NAMES[1:]]}, r"names must differ.*'\.\./x'"),
+    ({"names": ["Face1", *NAMES[1:]]}, "names must differ"),
     ({"pixels": PIXELS[:3]}, "pixels must be"), ({"pixels": PIXELS / 255}, "float64"),
     ({"probabilities": PROBABILITIES[:, :6]}, r"probabilities must be \(6, 7\)"),
     ({"probabilities": None, "order": "unsure"}, "needs the network's probabilities")])
@@ -206,7 +207,7 @@ def break_journal(folder, text):
 
 HEAD = "time,face,annotator,label,guess\n"
 BROKEN = {
-    "another label": (lambda f: break_journal(f, HEAD + "t,face0.png,me,hapy,\n"), r"labels\.csv, line 2: label 'hapy'"),
+    "another label": (lambda f: break_journal(f, HEAD + "t,face0.png,me,hapy,\n"), r"labels\.csv, line 2: label 'ha"),
     "a short row": (lambda f: break_journal(f, HEAD + "t,face0.png\nt,face1.png,me,sad,\n"), "line 2: it is too short"),
     "semicolons": (lambda f: break_journal(f, HEAD.replace(",", ";")), "there is no column time"),
     "no folder": (lambda f: (f / "index.csv").write_text("face,source,person\n../x.png,a,b\n"), "is no file's name"),

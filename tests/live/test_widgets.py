@@ -20,6 +20,7 @@ from PIL import Image
 
 from fer_utils.labels import EMOTIONS
 from fer_utils.live import photos, widgets
+from fer_utils.live.label_widget import LabelWidget
 from fer_utils.vision import detect, images
 from fer_utils.vision.predict import Face, Predictor
 
@@ -270,9 +271,9 @@ def test_a_page_loaded_anew_finds_its_photos():
     assert len(page.ask("hello")[1]) == 7  # the emoji
 
 
-@pytest.mark.parametrize("widget", [widgets.BrowserCamera, widgets.PhotoApp])
+@pytest.mark.parametrize("widget", [widgets.BrowserCamera, widgets.PhotoApp, LabelWidget])
 def test_a_widgets_modules_are_joined_to_one_in_which_each_name_is_declared_once(widget):
-    script = widget(Stub(SURE))._esm
+    script = widget._esm
     assert re.findall(r"^(?:import|export) .*", script, re.M) == ["export default { render };"]
     declared = re.findall(r"^(?:async )?(?:function|const|let) (\w+)", script, re.M)
     assert len(declared) == len(set(declared)) and {"make", "openCamera", "connect", "render"} <= set(declared)
