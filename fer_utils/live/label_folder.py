@@ -58,7 +58,7 @@ class LabelFolder:
             raise DataError(f"{self.path}: is a file; name a folder for the labels")
         if (self.path / "fer2013.csv").exists() and not (self.path / "index.csv").exists():
             raise DataError(f"{self.path}: holds a fer2013.csv that was not made by labelling; name another folder")
-        self.faces = {face.face: face for face in self._read_index()}
+        self.read_index()
         self.labels()  # so that a damaged journal is said before anybody labels
 
     # Faces.
@@ -98,7 +98,11 @@ class LabelFolder:
                 open(part, "w", encoding="utf-8", errors="surrogateescape", newline="") as file:
             csv.writer(file, lineterminator="\n").writerows([columns, *rows])
 
-    def _read_index(self) -> Iterator[LabelFace]:
+    def read_index(self) -> None:
+        """Read ``index.csv`` anew: a user may have edited it, another program may have added faces."""
+        self.faces = {face.face: face for face in self._indexed()}
+
+    def _indexed(self) -> Iterator[LabelFace]:
         for number, row in self._rows("index.csv", INDEX_COLUMNS[:3]):
             name, box, frame = row["face"], row.get("box") or "", row.get("frame") or ""
             try:

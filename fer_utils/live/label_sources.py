@@ -44,6 +44,7 @@ def find_faces(sources: str | Path | Sequence[str | Path], folder: LabelFolder, 
                         "label the folder captures/")
     problems = [source.problem for source in found if source.problem]
     with only_one(folder.path, "faces are being found for this folder"):
+        folder.read_index()
         finder = _Finder(folder, predictor, every)
         known = {face.source for face in folder.faces.values()}
         todo = [source for source in found if not source.problem and source.address not in known]

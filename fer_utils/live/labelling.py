@@ -187,7 +187,7 @@ class LabelSession:
 
     def finish(self) -> dict[str, Any]:
         """Make ``fer2013.csv`` of what all annotators said so far; return `label_summary`."""
-        return label_summary(self.folder)
+        return label_summary(LabelFolder(self.folder.path))
 
 
 def label_summary(folder: LabelFolder) -> dict[str, Any]:

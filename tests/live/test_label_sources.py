@@ -93,6 +93,13 @@ def test_a_photo_is_searched_once_and_its_copy_gives_no_second_face(tmp_path):
     assert list(LabelFolder(tmp_path / "out").faces.values()) == list(folder.faces.values())
 
 
+def test_faces_that_another_program_found_meanwhile_are_kept(tmp_path):
+    early = LabelFolder(tmp_path / "out")
+    found(photo(tmp_path / "a.png"), tmp_path / "out")
+    find_faces(photo(tmp_path / "b.png", 1), early, Stub((20, 20, 40, 40)), progress=False)
+    assert [face.source[-5:] for face in LabelFolder(tmp_path / "out").faces.values()] == ["a.png", "b.png"]
+
+
 def test_labels_among_the_photos_are_no_photos(tmp_path):
     photo(tmp_path / "a.png")
     assert len(found(tmp_path, tmp_path / "labels")[0].faces) == 1

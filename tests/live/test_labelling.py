@@ -156,6 +156,15 @@ def test_a_name_that_a_user_wrote_is_kept_and_a_deleted_picture_takes_its_face_o
     assert not (tmp_path / "fer2013.csv").exists()
 
 
+def test_a_name_that_is_written_while_somebody_labels_counts(tmp_path):
+    labelling = session(tmp_path)
+    labelling.decide("sad")
+    index = tmp_path / "index.csv"
+    index.write_text(index.read_text().replace("face0,face0,", "face0,Ada,"))
+    labelling.finish()
+    assert [row["person"] for row in rows(tmp_path / "fer2013.csv")] == ["Ada"]
+
+
 def test_the_guess_is_told_after_before_or_never(tmp_path):
     remarks = {}
     for guess in ("after", "before", "never"):
