@@ -113,9 +113,9 @@ class LabelSession:
         if wrong or len({*map(str.lower, names)}) < len(names):
             raise ValueError("names must differ, and hold letters, digits, _, - and . only; got "
                              f"{(wrong or names)[0]!r}")
-        new = []
+        new, there = [], folder.there()
         for name, image in zip(names, pixels):
-            if f"{name}.png" not in folder.there():
+            if f"{name}.png" not in there:
                 new.append((LabelFace(f"{name}.png", name, name), image))
             elif not np.array_equal(folder.pixels(f"{name}.png"), image):
                 raise DataError(f"{folder.path}: holds another face called {name}; name another folder")
