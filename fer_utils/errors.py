@@ -25,6 +25,7 @@ EXTRAS = {
                   "papermill": "papermill", "voila": "Voilà", "anywidget": "anywidget", "seaborn": "seaborn",
                   "jupyter_server": "Jupyter Server", "tornado": "Tornado"},
     "hub": {"huggingface_hub": "huggingface_hub"},
+    "cluster": {"distributed": "Dask's distributed"},
     "browser": {"playwright": "Playwright"},
     "tensorboard": {"tensorboard": "TensorBoard"},
 }

@@ -170,17 +170,18 @@ def cached_arrays(file: Path, key: str, make: Callable[[], dict[str, np.ndarray]
 
 
 @contextlib.contextmanager
-def only_one(folder: Path | str, doing: str) -> Iterator[None]:
+def only_one(folder: Path | str, doing: str, wait: float = 0) -> Iterator[None]:
     """Hold the lock of a folder, so that two programs do not write the same files.
 
-    The folder is made if it is missing; the lock is its file ``.lock``. Where another program holds it, a `DataError`
-    says what that is `doing`: "another program trains into this folder".
+    The folder is made if it is missing; the lock is its file ``.lock``, and the system frees that of a program that was
+    killed. Where another program holds it for over `wait` seconds (-1: for ever), a `DataError` says what that is
+    `doing`: "another program trains into this folder".
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     lock = FileLock(folder / ".lock")
     try:
-        lock.acquire(timeout=0)
+        lock.acquire(timeout=wait)
     except Timeout:
         raise DataError(f"{folder}: {doing}; wait until it ends, or name another folder") from None
     try:

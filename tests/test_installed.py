@@ -29,6 +29,8 @@ COMMANDS = [  # those that need an extra, with what they lack
     (["data", "robustness fer_net", "label --out x", "demo"],
      'scikit-learn, which is not installed: pip install "fer-utils[train]"'),
     (["app"], 'Voilà and anywidget, which are not installed: pip install "fer-utils[notebooks]"'),
+    (["event party --out report --cluster local:2"],
+     'Dask\'s distributed, which is not installed: pip install "fer-utils[cluster]"'),
     (["run", "figures"], 'papermill and Keras, which are not installed: pip install "fer-utils[notebooks,train]"'),
 ]
 HIDE = """

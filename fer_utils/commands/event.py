@@ -17,11 +17,15 @@ def add_event_command(add: Any) -> None:
                                                     "report; --merge makes that")
     sub.add_argument("--merge", type=Path, nargs="+", metavar="DIR",
                      help="instead of SOURCE: put shards together; DIR is what their --out was, or one shard's folder")
+    sub.add_argument("--cluster", metavar="ADDRESS", help="let the workers of a Dask scheduler look at them, as "
+                                                          "tcp://10.0.0.1:8786; or local:4, four processes here")
+    sub.add_argument("--shards", type=int, metavar="N", help="with --cluster: in so many parts; default: eight for "
+                                                             "each worker")
     sub.add_argument("--every", type=float, metavar="S",
                      help="look at videos and cameras every so many seconds; default: 0.1; who is seen on fewer than "
                           "three looks is not counted")
     sub.add_argument("--threads", type=int, metavar="N", help="look at so many pictures at a time; default: one for "
-                                                              "each core")
+                                                              "each core, with --cluster one for each worker")
     sub.add_argument("--faces", action="store_true", help="put face pictures into the report, blurred")
     sub.add_argument("--no-blur", dest="blur", action="store_false", help="do not blur them")
     add_network(sub)
@@ -39,9 +43,13 @@ def event_command(args: Namespace) -> Outcome:
         raise ValueError("name either SOURCE… to look at, or --merge DIR… to put shards together")
     collecting = _given(args, "model", "detector", "every", "seconds", "threads")
     reporting = _given(args, "unsure") | ({"faces": True, "blur": args.blur} if args.faces else {})
+    if args.shards is not None and args.cluster is None:
+        raise ValueError("--shards goes with --cluster")
     if args.shard is not None:
         return _shard(args, collecting, reporting)
-    if args.merge:
+    if args.cluster is not None:
+        result = _on_cluster(args, collecting, reporting)
+    elif args.merge:
         _refuse(collecting, "--merge does not look at pictures: leave it out")
         result = merging.merge_event(args.merge, args.out, **reporting)
     else:
@@ -50,12 +58,27 @@ def event_command(args: Namespace) -> Outcome:
     return Outcome(result, report.report_text(result), bool(nothing))
 
 
+def _on_cluster(args: Namespace, collecting: dict[str, Any], reporting: dict[str, Any]) -> dict[str, Any]:
+    """Let a cluster look at an event."""
+    from ..errors import need
+
+    need("distributed")
+    from ..event import cluster
+
+    if args.merge:
+        raise ValueError("--cluster looks at SOURCE…, --merge puts parts together: leave one of them out")
+    _refuse(_given(args, "seconds"), "it stops a camera, and --cluster takes photos and videos only: leave it out")
+    where = cluster.Cluster(args.cluster, args.shards, collecting.pop("threads", 1))
+    return cluster.cluster_event(args.sources, args.out, where, progress=not args.json, **collecting, **reporting)
+
+
 def _shard(args: Namespace, collecting: dict[str, Any], reporting: dict[str, Any]) -> Outcome:
     """Collect one part of an event, without a report."""
     from ..event import collect, sharding
 
-    if args.merge:
-        raise ValueError("--shard makes a part, --merge puts parts together: leave one of them out")
+    if args.merge or args.cluster is not None:
+        other = "--merge puts parts together" if args.merge else "--cluster makes all of them"
+        raise ValueError(f"--shard makes a part, {other}: leave one of them out")
     _refuse(reporting, "--shard writes no report: give it with --merge")
     _refuse(_given(args, "seconds"), "it stops a camera, and --shard takes photos and videos only: leave it out")
     shard = sharding.Shard.parse(args.shard)

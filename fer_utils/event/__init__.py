@@ -3,6 +3,7 @@
 import lazy_loader
 
 __getattr__, __dir__, __all__ = lazy_loader.attach(__name__, submod_attrs={
+    "cluster": ["Cluster", "cluster_event"],
     "collect": ["collect_event"],
     "merging": ["merge_event"],
     "people": ["participants", "summarise"],

@@ -1,11 +1,11 @@
 """Find and classify the faces of an event's photos, videos or camera, and store each as it comes."""
-import contextlib
 import hashlib
 import math
 import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext, suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Self, TypeVar
@@ -23,9 +23,10 @@ from ..vision.pipeline import Pipeline
 from ..vision.predict import Face, Predictor
 from ..vision.sources import Source, find_sources, public_address
 from ..vision.video import FALLBACK_FPS, Frame, VideoFile, every_moment, open_source
-from .sharding import Shard, keep_manifest, refuse_cameras
+from .sharding import Shard, keep_manifest, read_own, refuse_cameras
 from .shares import known_confusion
-from .store import EventTable, Footage, Settings, count_kinds, open_table, read_errors
+from .store import EventTable, Footage, Settings, changed_settings, count_kinds, open_table, read_errors
+from .underway import LookingAt, UnderWay
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -65,28 +66,58 @@ def collect_event(sources: str | Path | int | Sequence[str | Path | int], out: s
         refuse_cameras(found)
     if threads is not None and threads < 1:
         raise ValueError(f"threads must be 1 or more, got {threads}")
-    settings = _settings(model, detector, every)
+    settings = event_settings(model, detector, every)
     everything = found
     if shard:
         out, found = shard.folder(out), shard.own(everything)
     with _Workers(model, settings.detector, threads) as workers, open_table(out, settings) as table:
         if shard:
             keep_manifest(Path(out), shard, everything)
-        todo = [source for source in found if not source.problem and table.state(source.address) != "done"]
-        _note_problems(found, table)
-        expected = sum(_expected_pictures(source, table, seconds) for source in todo)
+        return _collect(found, table, workers, seconds, progress, careful=shard is not None)
+
+
+def collect_shard(folder: str | Path, model: str | Path, settings: Settings, threads: int) -> dict[str, int]:
+    """Collect one of the shards that `begin_shards` began; return what `collect_event` does.
+
+    Raises `DataError` where the network here is not that of the `settings`, or its sources are not here.
+    """
+    own = read_own(folder)
+    if changed := changed_settings(settings, event_settings(model, settings.detector, settings.every), "is", "here"):
+        raise DataError(f"the network is not the one that the event was begun with ({changed}); install the same "
+                        "version of fer-utils, and the same networks, for all workers")
+    if own and not any(os.path.lexists(source.address) for source in own):
+        raise DataError(f"{own[0].address} is not there; workers must see the sources under the same paths")
+    with _Workers(model, settings.detector, threads) as workers, open_table(folder, settings) as table:
+        return _collect(own, table, workers, None, progress=False, careful=True)
+
+
+def _collect(found: Sequence[Source], table: EventTable, workers: "_Workers", seconds: float | None, progress: bool,
+             careful: bool) -> dict[str, int]:
+    """Look at what the table does not have yet; `careful` notes which pictures are under way, for after a death."""
+    todo = [source for source in found if not source.problem and table.state(source.address) != "done"]
+    already_done = sum(not source.problem for source in found) - len(todo)
+    _note_problems(found, table)
+    with UnderWay(table) if careful else nullcontext() as notes:
+        looking_at: LookingAt = nullcontext
+        if notes:
+            todo, looking_at = notes.without_deadly(todo), notes.looking_at
+        expected = sum(_expected_pictures(source, table, seconds) for source in todo) if progress else 0
         with tqdm(total=expected or None, unit="picture", disable=not progress, dynamic_ncols=True,
                   smoothing=0.05) as bar:
-            _collect_photos([source.address for source in todo if source.kind == "photo"], table, workers, bar)
+            photos = [source.address for source in todo if source.kind == "photo"]
+            suspects = {path for path in photos if notes and path in notes.deaths}
+            for path in suspects:
+                _collect_photos([path], table, workers, bar, looking_at)
+            _collect_photos([path for path in photos if path not in suspects], table, workers, bar, looking_at)
             for source in todo:
                 if source.kind == "video":
-                    _collect_video(source.address, table, workers, bar)
+                    with looking_at(source.address):
+                        _collect_video(source.address, table, workers, bar)
                 elif source.kind != "photo":
-                    with contextlib.suppress(KeyboardInterrupt):
+                    with suppress(KeyboardInterrupt):
                         _collect_camera(source, table, workers, bar, seconds)
     return {**count_kinds(record for record in table.records.values() if record.state != "failed"),
-            "faces": table.rows, "errors": len(read_errors(out)),
-            "already_done": sum(not source.problem for source in found) - len(todo)}
+            "faces": table.rows, "errors": len(read_errors(table.out)), "already_done": already_done}
 
 
 def _note_problems(found: Sequence[Source], table: EventTable) -> None:
@@ -98,7 +129,8 @@ def _note_problems(found: Sequence[Source], table: EventTable) -> None:
         table.mark(address, "folder", "done")
 
 
-def _settings(model: str | Path, detector: str, every: float) -> Settings:
+def event_settings(model: str | Path, detector: str, every: float) -> Settings:
+    """Return what must stay the same for all faces that these options find."""
     if not 0 <= every < math.inf:
         raise ValueError(f"every must be seconds, 0 or more, got {every}")
     if detector == "auto":
@@ -116,7 +148,7 @@ def _expected_pictures(source: Source, table: EventTable, seconds: float | None)
         return 1
     if source.kind != "video":
         return int((seconds or 0) / (every or 1 / FALLBACK_FPS))
-    with contextlib.suppress(CameraError), VideoFile(source.address) as video:
+    with suppress(CameraError), VideoFile(source.address) as video:
         left = max((video.total or 0) - table.position(source.address), 0)
         return math.ceil(min(left, left / video.fps / every if every else left))
     return 0
@@ -167,8 +199,12 @@ class _Workers:
                         patience=max(1.0, 3 * every))  # frames may lie further apart than a second
 
 
-def _collect_photos(paths: list[str], table: EventTable, workers: _Workers, bar: tqdm) -> None:
-    for path, look in workers.ahead(workers.photo, paths):
+def _collect_photos(paths: list[str], table: EventTable, workers: _Workers, bar: tqdm, looking_at: LookingAt) -> None:
+    def noted(path: str) -> tuple[tuple[datetime, str, list[Face]] | None, str]:
+        with looking_at(path):
+            return workers.photo(path)
+
+    for path, look in workers.ahead(noted, paths):
         photo, problem = look()
         if photo is None:
             table.mark(path, "photo", "failed", note=problem)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import DataError
+from ..vision.sources import Source
 from .report import REPORT, report_event
 from .sharding import MANIFEST, Manifest, check_same_sources, deal, read_manifest
 from .store import Settings, StoredSource, changed_settings, copy_rows, open_table, read_settings, read_sources
@@ -25,8 +26,8 @@ def merge_event(folders: str | Path | Sequence[str | Path], out: str | Path, **r
     """
     shards = _complete(_find_shards([folders] if isinstance(folders, (str, os.PathLike)) else folders))
     settings = _common_settings(shards)
-    stored = [_finished(manifest) for manifest in shards]
     numbers = deal(shards[0].sources, len(shards))
+    stored = [_finished(manifest, numbers) for manifest in shards]
     with _whole_folder(out) as part:
         with open_table(part, settings) as table:
             # One run notes folders first, then it reads all photos, then all videos: the kinds' alphabetical order.
@@ -40,6 +41,7 @@ def merge_event(folders: str | Path | Sequence[str | Path], out: str | Path, **r
 def _find_shards(folders: Sequence[str | Path]) -> list[Manifest]:
     """Read the shards in folders, each once, sorted by number."""
     found: dict[str, Manifest] = {}
+    shared: dict[Path, list[Source]] = {}
     for folder in map(Path, folders):
         if not folder.is_dir():
             raise DataError(f"{folder}: there is no such folder; --merge takes the --out of `event … --shard K/N`")
@@ -47,7 +49,7 @@ def _find_shards(folders: Sequence[str | Path]) -> list[Manifest]:
         if not inside:
             raise DataError(f"{folder}: no shard is in this folder; --merge takes the --out of `event … --shard K/N`")
         for each in inside:
-            manifest = read_manifest(each)
+            manifest = read_manifest(each, shared)
             first = next(iter(found.values()), manifest)
             if manifest.sources == first.sources:  # which is kept once: it may be long
                 manifest = replace(manifest, sources=first.sources)
@@ -86,10 +88,10 @@ def _common_settings(shards: Sequence[Manifest]) -> Settings:
     return settings[0]
 
 
-def _finished(manifest: Manifest) -> dict[str, StoredSource]:
+def _finished(manifest: Manifest, numbers: dict[str, int]) -> dict[str, StoredSource]:
     """Return what a shard stored of each of its sources; `DataError` where it has not done them all."""
     stored = read_sources(manifest.folder)
-    own = manifest.shard.own(manifest.sources)
+    own = [source for source in manifest.sources if numbers[source.address] == manifest.shard.number]
     left = [source.address for source in own
             if source.address not in stored or stored[source.address].record.state == "partial"]
     if left:

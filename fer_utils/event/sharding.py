@@ -10,8 +10,11 @@ from ..errors import DataError
 from ..vision.sources import Source, public_address
 
 MANIFEST, FORMAT = "shard.json", 1
+SOURCES = "sources.json"
+"""What the shards of a cluster share: one list of all sources, beside their folders."""
+_SHARED = f"../{SOURCES}"
 _KINDS = ("folder", "photo", "video")
-_REMEDY = "run this shard again into a new folder"
+_REMEDY, _NEW_FOLDER = "run this shard again into a new folder", "collect into a new folder"
 
 
 @dataclass(frozen=True)
@@ -74,7 +77,7 @@ def refuse_cameras(found: Sequence[Source]) -> None:
     for source in found:
         if source.kind in ("camera", "stream"):
             raise DataError(f"{source.kind} {public_address(source.address)}: only photos and videos can be divided "
-                            "into shards; collect it by a command without --shard, into a folder of its own")
+                            "into shards; collect it by a command of its own, into a folder of its own")
 
 
 def keep_manifest(folder: Path, shard: Shard, found: Sequence[Source]) -> None:
@@ -89,15 +92,58 @@ def keep_manifest(folder: Path, shard: Shard, found: Sequence[Source]) -> None:
     before = read_manifest(folder)
     if before.shard != shard:
         raise DataError(f"{folder}: holds {before.shard}, not {shard}; name another folder")
-    added, gone = (_first_of_one_only(*pair) for pair in ((found, before.sources), (before.sources, found)))
+    _check_unchanged(f"{folder}: the sources have changed since {shard} was begun", before.sources, found)
+
+
+def _check_unchanged(problem: str, before: Sequence[Source], found: Sequence[Source]) -> None:
+    added, gone = (_first_of_one_only(*pair) for pair in ((found, before), (before, found)))
     if added or gone:
         what = f"{added} is new" if added else f"{gone} is no longer there"
-        raise DataError(f"{folder}: the sources have changed since {shard} was begun ({what}), so shards would overlap "
-                        "or leave something out; name the same sources, or begin all shards again in a new folder")
+        raise DataError(f"{problem} ({what}), so shards would overlap or leave something out; name the same sources, "
+                        "or begin all shards again in a new folder")
+
+
+def begin_shards(folder: Path, count: int | None, found: Sequence[Source], usual: int) -> list[Shard]:
+    """Divide sources into shards in a folder, or go on with those that are there; return them.
+
+    There are `count` of them; where that is None, as many as were begun, or `usual`. Raises `DataError` where they were
+    begun with other sources or in another number. The folder's lock must be held.
+    """
+    file = folder / SOURCES
+    if file.exists():
+        values = files.read_json(file, _NEW_FOLDER)
+        _check_unchanged(f"{folder}: the sources have changed since its shards were begun", _sources_of(file, values),
+                         found)
+        if count not in (None, values["of"]):
+            raise DataError(f"{folder}: was begun with {values['of']} shards, not {count}; leave that number out, or "
+                            "name another folder")
+        count = int(values["of"])
+    else:
+        count = count or usual
+        files.write_json(file, {"format": FORMAT, "of": count, "sources": [astuple(source) for source in found]})
+    shards = [Shard(number, count) for number in range(1, count + 1)]
+    own: dict[int, list[Source]] = {shard.number: [] for shard in shards}
+    numbers = deal(found, count)
+    for source in found:
+        own[numbers[source.address]].append(source)
+    for shard in shards:
+        if not (manifest := shard.folder(folder) / MANIFEST).exists():
+            mine = [astuple(source) for source in own[shard.number]]
+            files.write_json(manifest, {"format": FORMAT, "shard": shard.number, "of": count, "sources": _SHARED,
+                                        "own": mine})
+    return shards
+
+
+def read_own(folder: Path | str) -> list[Source]:
+    """Return the sources of one of the shards that `begin_shards` began; `DataError` where there is none."""
+    file = Path(folder) / MANIFEST
+    return _sources_of(file, files.read_json(file, _NEW_FOLDER), "own")
 
 
 def check_same_sources(one: Manifest, other: Manifest) -> None:
     """Raise `DataError` where two shards were begun with other sources; their order does not matter."""
+    if one.sources is other.sources:
+        return
     for first, second in ((one, other), (other, one)):
         if alone := _first_of_one_only(first.sources, second.sources):
             raise DataError(f"{one} and {other} were begun with different sources ({alone} is known to {first.shard} "
@@ -110,9 +156,12 @@ def _first_of_one_only(one: Sequence[Source], other: Sequence[Source]) -> str:
     return next((source.address for source in one if (source.kind, source.address) not in known), "")
 
 
-def read_manifest(folder: Path | str) -> Manifest:
-    """Return what a shard was begun with; `DataError` where that cannot be read or is of another version."""
-    file = Path(folder) / MANIFEST
+def read_manifest(folder: Path | str, known: dict[Path, list[Source]] | None = None) -> Manifest:
+    """Return what a shard was begun with; `DataError` where that cannot be read or is of another version.
+
+    `known` are lists that several shards share, by their files; one that is not yet there is read and added.
+    """
+    file, known = Path(folder) / MANIFEST, {} if known is None else known
     values: Any = files.read_json(file, _REMEDY)
     try:
         if values["format"] != FORMAT:
@@ -120,13 +169,28 @@ def read_manifest(folder: Path | str) -> Manifest:
                             f"this version's {FORMAT}); use one version for all shards and for --merge")
         if type(values["shard"]) is not int or type(values["of"]) is not int:
             raise TypeError("shard and of must be whole numbers")
-        sources = [Source(*source) for source in values["sources"]]
-        if not all(isinstance(text, str) for source in sources for text in astuple(source)):
-            raise TypeError("a source must be three texts: kind, address and problem")
-        if not all(source.kind in _KINDS for source in sources):
-            raise TypeError(f"a source's kind must be one of {', '.join(_KINDS)}")
+        if values["sources"] == _SHARED:
+            shared = file.parent.parent / SOURCES
+            if shared not in known:
+                known[shared] = _sources_of(shared, files.read_json(shared, "put it back beside the shards"))
+            sources = known[shared]
+        else:
+            sources = _sources_of(file, values)
         return Manifest(Path(folder), Shard(values["shard"], values["of"]), sources)
     except (TypeError, KeyError, ValueError) as error:
         if isinstance(error, DataError):
             raise
+        raise DataError(f"{file}: does not describe a shard ({error}); {_REMEDY}") from error
+
+
+def _sources_of(file: Path, values: Any, key: str = "sources") -> list[Source]:
+    """Return the sources that a file lists; `DataError` where these are none."""
+    try:
+        sources = [Source(*source) for source in values[key]]
+        if not all(isinstance(text, str) for source in sources for text in astuple(source)):
+            raise TypeError("a source must be three texts: kind, address and problem")
+        if not all(source.kind in _KINDS for source in sources):
+            raise TypeError(f"a source's kind must be one of {', '.join(_KINDS)}")
+        return sources
+    except (TypeError, KeyError) as error:
         raise DataError(f"{file}: does not describe a shard ({error}); {_REMEDY}") from error
