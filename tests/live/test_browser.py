@@ -30,6 +30,13 @@ camera = widgets.browser_camera(Predictor(detector="haar"))
 camera
 """
 
+LABEL = """\
+import numpy as np
+from fer_utils import live
+pixels = np.stack([np.full((48, 48), shade, np.uint8) for shade in (50, 120, 190)])
+live.LabelWidget(live.LabelSession.of_faces(pixels, ["a", "b", "c"], None, "labels", annotator="Ada"))
+"""
+
 
 @pytest.fixture(scope="module")
 def portrait():
@@ -63,11 +70,12 @@ def page(browser):
 def lab(tmp_path_factory):
     port, home = free_port(), tmp_path_factory.mktemp("lab")
     (home / "work").mkdir()
-    cell = {"cell_type": "code", "id": "camera", "execution_count": None, "metadata": {}, "outputs": [],
-            "source": CAMERA}
-    notebook = {"cells": [cell], "nbformat": 4, "nbformat_minor": 5,
-                "metadata": {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}}
-    (home / "work" / "camera.ipynb").write_text(json.dumps(notebook))
+    for name, source in (("camera", CAMERA), ("label", LABEL)):
+        cell = {"cell_type": "code", "id": name, "execution_count": None, "metadata": {}, "outputs": [],
+                "source": source}
+        notebook = {"cells": [cell], "nbformat": 4, "nbformat_minor": 5,
+                    "metadata": {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}}
+        (home / "work" / f"{name}.ipynb").write_text(json.dumps(notebook))
     server = serve([sys.executable, "-m", "jupyterlab", "--no-browser", "--ip=127.0.0.1", f"--port={port}",
                     "--allow-root", "--IdentityProvider.token=", "--ServerApp.password=",
                     f"--ServerApp.root_dir={home / 'work'}", "--LabApp.news_url=",
@@ -323,3 +331,32 @@ def test_the_camera_in_voila_and_a_refused_one(page, lab):
     page.evaluate("() => { navigator.mediaDevices.getUserMedia = undefined; }")
     page.get_by_role("button", name="Start camera").click()
     page.locator(".fer-status", has_text="only on https pages and on localhost").wait_for()
+
+
+def test_faces_are_labelled_in_jupyterlab_by_keys_alone(page, lab):
+    address, path = lab
+
+    def decided(count):
+        page.locator(".fer-head", has_text=f"{count} of 3 faces").wait_for()
+
+    page.goto(f"{address}lab/tree/label.ipynb?reset", timeout=PATIENCE)
+    run_first_cell(page)
+    page.locator(".fer-asked[src]").wait_for()
+    page.keyboard.press("Escape")
+    for _ in range(60):
+        page.keyboard.press("Tab")
+        if page.evaluate("document.activeElement.matches('.fer-asking')"):
+            break
+    for count, key in enumerate(("4", "Space", "u", "d", "9")):  # "d" is no key of ours, nor of the notebook here
+        page.keyboard.press(key)
+        decided((1, 2, 1, 1, 2)[count])
+    for _ in range(7):
+        page.keyboard.press("Tab")
+    assert "neutral" in page.evaluate("document.activeElement.innerText")
+    page.keyboard.press("Enter")
+    decided(3)
+    page.locator(".fer-lead", has_text="All faces are decided").wait_for()
+    page.keyboard.press("Escape")  # the keys work on, though the button that has the focus does nothing now
+    page.locator(".fer-summary", has_text="2 of 3 faces have a label: happy 1, neutral 1").wait_for()
+    table = pd.read_csv(path.with_name("labels") / "labels.csv")
+    assert table["label"].tolist() == ["happy", "skip", "undo", "not a face", "neutral"]

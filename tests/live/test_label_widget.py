@@ -31,6 +31,7 @@ def test_a_label_is_noted_and_the_next_face_comes(page, tmp_path):
     assert answer["face"] == "face1.png" and answer["done"] == 1 and len(files) == 1
     assert answer["remark"] == "The face before: you say sad, the network says happy (90%)."
     assert LabelFolder(tmp_path).labels() == {"Ada": {"face0.png": "sad"}}
+    assert "of" not in answer  # to the page that would be news of progress, and no answer
     assert page.ask("undo")[0]["face"] == "face0.png" and LabelFolder(tmp_path).labels() == {}
 
 
