@@ -222,6 +222,8 @@ BROKEN = {
     "no folder": (lambda f: (f / "index.csv").write_text("face,source,person\n../x.png,a,b\n"), "is no file's name"),
     "a box of letters": (lambda f: (f / "index.csv").write_text("face,source,person,box\nx.png,a,b,1 2 c 4\n"),
                          r"index\.csv, line 2"),
+    "a journal that cannot be read": (lambda f: [(f / "labels.csv").unlink(), (f / "labels.csv").mkdir()],
+                                      r"labels\.csv: cannot be read"),
     "another data set": (lambda f: (f / "index.csv").rename(f / "fer2013.csv"), "not made by labelling"),
     "a large picture": (lambda f: cv2.imwrite(str(f / "faces" / "face0.png"), PIXELS.reshape(288, 48)),
                         r"face0\.png: is no picture of 48×48"),
