@@ -69,7 +69,7 @@ def cluster_event(sources: str | Path | Sequence[str | Path], out: str | Path, c
     out = Path(os.path.abspath(out))
     _check_out(out, found)
     with _connected(cluster) as client, files.only_one(out, _LOCKED):
-        workers = len(client.scheduler_info(n_workers=-1)["workers"])
+        workers = len(client.nthreads())
         shards = begin_shards(out / SHARDS, cluster.shards, found, usual=max(1, min(8 * workers, len(found))))
         here = os.path.abspath(model) if os.path.isdir(model) else str(model)
         _look_at_all(client, [shard.folder(out / SHARDS) for shard in shards], (here, settings, cluster.threads),
