@@ -24,7 +24,7 @@ def add_training_commands(add: Any) -> None:
                      help="fetch FER+, ten annotators' votes for each face, into data/ first")
 
     sub = command(add, "train", train_command, needs=("keras",))
-    what = sub.add_mutually_exclusive_group(required=True)
+    what = sub.add_mutually_exclusive_group()
     what.add_argument("--model", metavar="NAME", help="train the network of this name, which `zoo` lists, once")
     what.add_argument("--recipe", metavar="NAME", help="run all stages behind a shared network (its recipe.toml, or "
                                                        "another such file); a stopped run goes on")
@@ -38,7 +38,12 @@ def add_training_commands(add: Any) -> None:
     sub.add_argument("--batch-size", type=int)
     sub.add_argument("--learning-rate", type=float)
     sub.add_argument("--seed", type=int)
-    sub.add_argument("--start", metavar="RUN", help="go on from the weights of a trained run of the same network")
+    sub.add_argument("--start", metavar="RUN", help="go on from the weights of a trained run of the same network; "
+                                                   "without --model, train it on with your own faces (--data)")
+    sub.add_argument("--replay", type=float, metavar="N",
+                     help="own faces: learn N of FER2013's again for each of them; default: 4")
+    sub.add_argument("--replay-from", metavar="PATH", help="own faces: what the network was trained on; default: "
+                                                           "FER2013, where data/ holds it")
     sub.add_argument("--teacher", action="append", dest="teachers", metavar="RUN",
                      help="soften the labels by a trained run's probabilities; may be given several times")
     add_parameter(sub, "set any other field of TrainConfig")
@@ -138,13 +143,57 @@ def train_command(args: Namespace) -> Outcome:
         return _recipe(args, [name for name, value in options.items() if value is not None])
     if args.dry_run:
         raise ValueError("--dry-run goes with --recipe")
+    if not args.model and not args.start:
+        raise ValueError("say what to train: --model NAME, --recipe NAME, or --start RUN with --data of your own faces")
+    if args.model and (args.replay is not None or args.replay_from):
+        raise ValueError("--replay is for own faces: leave out --model, which --start tells")
     named = {name: json_or_text(value) for name, value in args.parameter}
     twice = sorted(name for name in named if options.get(name) is not None)
     if twice:
         raise ValueError(f"{', '.join(twice)} given twice: as -p and as an option of its own")
+    if not args.model:
+        return _own_faces(args, options | named)
     config = recipes.TrainConfig.for_model(**options | named)
     faces = _training_faces(args, config.votes > 0)
     return _trained(train.train(config, faces, args.out, None if args.quiet else "bar", args.tensorboard))
+
+
+def _own_faces(args: Namespace, settings: dict[str, Any]) -> Outcome:
+    """Train a network on with own faces; say what it was worth."""
+    from ..data import load
+    from ..evaluation import before_after
+    from ..networks import own_faces
+
+    if not args.data:
+        raise ValueError("--start without --model trains on with own faces: say where they are by --data, or give "
+                         "--model")
+    if args.tensorboard:
+        raise ValueError("--tensorboard goes with --model")
+    own = load.load(args.data)
+    base = load.load(args.replay_from) if args.replay_from else _fer2013(args.data)
+    replay = own_faces.REPLAY if args.replay is None else args.replay
+    faces = own_faces.prepare_own_faces(args.start, load.sample(own, args.sample) if args.sample else own, base, replay)
+    settings = {name: value for name, value in settings.items() if name not in ("model", "start")}
+    folder = own_faces.train_on(faces, args.out, None if args.quiet else "bar", **settings)
+    result = before_after.before_after(faces, folder)
+    done = _trained(folder)
+    return Outcome({**done.result, "before_after": result},
+                   "\n".join([done.text, "", before_after.before_after_text(result)]))
+
+
+def _fer2013(own: str) -> "FaceSet | None":
+    """Return FER2013 where data/ holds it."""
+    from ..data import load
+    from ..errors import DataError
+
+    try:
+        found = load.find()
+    except DataError:
+        return None
+    if found is None or found.resolve() == Path(own).expanduser().resolve():
+        return None
+    faces = load.load()
+    return faces if faces.fer2013 else None
 
 
 def _training_faces(args: Namespace, votes: bool) -> "FaceSet":

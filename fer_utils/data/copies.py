@@ -119,6 +119,20 @@ def seen_in_training(faces: FaceSet, usage: str = "PrivateTest", near: bool = Tr
     return seen[part]
 
 
+def copies_of(pixels: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """Return which faces, uint8 (N, 48, 48), are exact or near copies of `others`, uint8 (M, 48, 48): bool (N,)."""
+    ids = face_ids(np.concatenate([pixels, others]))
+    copied = np.isin(ids[:len(pixels)], ids[len(pixels):])
+    rows = np.flatnonzero(~copied & ~blank_faces(pixels))
+    rows = rows[np.unique(ids[rows], return_index=True)[1]]
+    others = others[np.unique(ids[len(pixels):], return_index=True)[1]]
+    others = others[~blank_faces(others)]
+    if len(rows) and len(others):
+        pairs = near_pairs(np.concatenate([pixels[rows], others]), SAME_PHOTO, len(rows))
+        copied |= np.isin(ids[:len(pixels)], ids[rows[pairs["a"].unique()]])
+    return copied
+
+
 def clean_mask(faces: FaceSet, usage: str, labelled: bool = False) -> np.ndarray | None:
     """Return which faces of a usage (or its `labelled` ones) have no exact or near copy in Training, as bool.
 

@@ -61,10 +61,12 @@ PROTOTYPES = {
 """How each emotion may show."""
 
 
-def draw_face(emotion: str | int, rng: np.random.Generator | int, size: int = 48) -> np.ndarray:
+def draw_face(emotion: str | int, rng: np.random.Generator | int, size: int = 48,
+              person: int | None = None) -> np.ndarray:
     """Draw one gray face that shows an emotion, a name or label of `EMOTIONS`: uint8 (size, size), size at least 16.
 
-    All that varies comes from `rng` or its seed; framing, brightness and contrast are spread as in FER2013.
+    All that varies comes from `rng` or its seed, but head, hair and light from `person`, a seed, where it is given:
+    equal ones give one person. Framing, brightness and contrast are spread as in FER2013.
 
     >>> draw_face("happy", 0).shape
     (48, 48)
@@ -76,8 +78,9 @@ def draw_face(emotion: str | int, rng: np.random.Generator | int, size: int = 48
     if size < 16:
         raise ValueError(f"draw_face: size is {size}; a face needs at least 16 pixels")
     rng = np.random.default_rng(rng)
-    tone, person = draw_person(_random_units(label, rng), rng, size)
-    return _photograph(tone + (1 - person) * _random_background(size, rng), rng)
+    look = rng if person is None else np.random.default_rng(person)
+    tone, covered = draw_person(_random_units(label, rng), look, size)
+    return _photograph(tone + (1 - covered) * _random_background(size, rng), rng)
 
 
 def draw_person(units: Units, rng: np.random.Generator, size: int) -> tuple[np.ndarray, np.ndarray]:

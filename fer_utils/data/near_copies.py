@@ -51,10 +51,11 @@ _VIEWS = (_View(False, 0, 0, 48), _View(False, 4, 4, 40), _View(False, 0, 0, 42)
           _View(False, 0, 6, 42), _View(False, 6, 6, 42), _View(True, 0, 0, 48), _View(True, 4, 4, 40))
 
 
-def near_pairs(faces: np.ndarray, threshold: float) -> pd.DataFrame:
+def near_pairs(faces: np.ndarray, threshold: float, first: int | None = None) -> pd.DataFrame:
     """Find the pairs of distinct faces, uint8 (N, 48, 48), that correlate from `threshold` on after alignment.
 
-    Returns each pair once: indices `a` < `b`, `correlation` and `mirrored`.
+    Returns each pair once: indices `a` < `b`, `correlation` and `mirrored`. With `first`, only the pairs of one of the
+    first so many faces and another face.
     """
     describe = _descriptor(faces)
     whole = describe(faces)
@@ -69,6 +70,8 @@ def near_pairs(faces: np.ndarray, threshold: float) -> pd.DataFrame:
         for view in _VIEWS:
             a, b = _alike(whole, describe(view.of(faces)), view.side == SIZE, bar)
             new = ~np.isin(_pair_number(a, b, len(faces)), known)
+            if first is not None:
+                new &= (a < first) != (b < first)
             a, b = a[new], b[new]
             correlation = _aligned_correlations(edges, view, a, b, bar)
             same = correlation >= threshold

@@ -48,7 +48,8 @@ def read_found(found: Found) -> dict[str, np.ndarray]:
         return arrays
     if len(unknown):
         raise DataError(f"{found.source}: face {unknown[0] + 1} has nothing in the column "
-                        f"{' or '.join(_GROUP_COLUMNS)} ({len(unknown):,} such faces), but others have; write there who it is, or empty the column")
+                        f"{' or '.join(_GROUP_COLUMNS)} ({len(unknown):,} such faces), but others have; write "
+                        "there who it is, or empty the column")
     return arrays | {"group": group}
 
 

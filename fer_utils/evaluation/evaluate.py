@@ -42,7 +42,7 @@ def evaluate_networks(names: Sequence[Path | str], faces: FaceSet, usage: str, v
         clean = np.zeros(len(part), bool)  # no face is known to be new to the networks
     return {"model": "+".join(card.name for card in cards), "usage": usage, "data": faces.title,
             "flip": views > 1, "views": views,
-            "exhibit": exhibit, "same_data": all(card.fingerprint == faces.fingerprint() for card in cards),
+            "exhibit": exhibit, "same_data": all(card.learnt_from(faces) for card in cards),
             "adopted": any(card.adopted for card in cards),
             **score_faces(part, ensemble_probabilities(names, part.pixels, views), clean)}
 

@@ -208,7 +208,8 @@ def _shares(counts: np.ndarray) -> np.ndarray:
     return counts / counts.sum(axis=-1, keepdims=True)
 
 
-def _interval(point: float, draws: np.ndarray) -> list[float]:
+def percentile_interval(point: float, draws: np.ndarray) -> list[float]:
+    """Return the ends of the 95 % interval of draws, (N,), around the point that they are drawn for."""
     low, high = np.percentile(draws, [2.5, 97.5])  # the pseudo-count must not move them past the point
     return [float(min(low, point)), float(max(high, point))]
 
@@ -219,7 +220,8 @@ def _measure(faces: pd.DataFrame, seed: int) -> tuple[dict[str, Any], dict[str, 
     point, draws = _shares(units.sum(axis=0)), _shares(draw_counts(units, np.ones(N_CLASSES, bool), seed))
     row: dict[str, Any] = {"faces": len(faces), "photos": len(units),
                            "effective": min(_effective(draws), len(faces)),
-                           "shares": {name: {"share": float(point[i]), "interval": _interval(point[i], draws[:, i])}
+                           "shares": {name: {"share": float(point[i]),
+                                             "interval": percentile_interval(point[i], draws[:, i])}
                                       for i, name in enumerate(EMOTIONS)},
                            "labelled": 0, "effective_labelled": 0.0, "accuracy": None, "accuracy_interval": None,
                            "macro_f1": None, "macro_f1_interval": None}
@@ -236,8 +238,8 @@ def _measure(faces: pd.DataFrame, seed: int) -> tuple[dict[str, Any], dict[str, 
         f1 = float(macro_f1(matrix))
         f1_draws = macro_f1(draw_counts(cells, np.outer(occurs, occurs).ravel(), seed).reshape(-1, *matrix.shape))
         row |= {"labelled": len(known), "effective_labelled": min(_effective(kept["accuracy"]), len(known)),
-                "accuracy": accuracy, "accuracy_interval": _interval(accuracy, kept["accuracy"][:, 1]),
-                "macro_f1": f1, "macro_f1_interval": _interval(f1, f1_draws) if occurs.sum() > 1 else None}
+                "accuracy": accuracy, "accuracy_interval": percentile_interval(accuracy, kept["accuracy"][:, 1]),
+                "macro_f1": f1, "macro_f1_interval": percentile_interval(f1, f1_draws) if occurs.sum() > 1 else None}
         kept["accuracy"] = kept["accuracy"][:, 1:]
     return row, kept
 
@@ -293,7 +295,7 @@ def _compare(groups: Sequence[dict[str, Any]], points: list[list[float]], draws:
             difference, spread = points[high][k] - points[low][k], draws[high][:, k] - draws[low][:, k]
             p = 2 * float(norm.sf(difference / spread.std()))
             rows.append({"of": name, "higher": groups[high]["group"], "lower": groups[low]["group"],
-                         "difference": difference, "interval": _interval(difference, spread), "p": p})
+                         "difference": difference, "interval": percentile_interval(difference, spread), "p": p})
     if rows:
         for row, adjusted in zip(rows, holm([row["p"] for row in rows])):
             row["p_holm"] = float(adjusted)

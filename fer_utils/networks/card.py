@@ -109,6 +109,11 @@ class Card:
         """The reported scores on the faces without a copy in Training; empty where these are not known."""
         return self.reported[1].get("clean") or {}
 
+    def learnt_from(self, faces: "FaceSet") -> bool:
+        """Whether these are the faces that it was trained on, or its own faces, to which others were added."""
+        own = self.values.get("own_faces") or {}
+        return faces.fingerprint() in (self.fingerprint, own.get("fingerprint"))
+
     @property
     def minutes(self) -> float:
         """How long the training took."""

@@ -38,6 +38,7 @@ class TrainConfig:
     weights: str | None = None  # "imagenet" starts from pretrained weights (vgg16 only)
     # A trained run of the same network: training begins with its weights, and with a new optimiser and schedule.
     start: str | None = None
+    freeze_norm: bool = False  # keep the batch normalisations of `start` as they are: few faces would spoil them
     # Trained runs whose mean probabilities soften the labels (Hinton et al. 2015, distillation), and their share in
     # the target, 0 to 1; the rest is the label.
     teachers: tuple[str, ...] = ()
@@ -89,6 +90,10 @@ class TrainConfig:
             raise ValueError(f"crop must be 0, or {size // 2} to {size} pixels for {self.model}, got {self.crop}")
         if self.crop and self.model not in zoo.ANY_SIZE:
             raise ValueError(f"crop: {self.model} takes faces of one size alone; {', '.join(zoo.ANY_SIZE)} take others")
+        if not isinstance(self.freeze_norm, bool):
+            raise ValueError(f"freeze_norm must be true or false, got {self.freeze_norm!r}")
+        if self.freeze_norm and not self.start:
+            raise ValueError("freeze_norm keeps the batch normalisations of start: name the trained run to start from")
         if self.weights and self.start:
             raise ValueError("weights and start both say where to start from: give one of them")
         if self.patience and self.keep == "last":

@@ -126,6 +126,8 @@ def _fit(run: _Run, parts: Split, precision: str, rows: list[Row], shown: "ShowP
     model = zoo.build(config.model, precision, weights=config.weights, download=not rows, any_size=bool(config.crop))
     if config.start and not rows:
         model.set_weights(start_weights(config.start, config.model))
+    if config.freeze_norm:
+        freeze_norm(model)
     batches = TrainingBatches(parts.train, config, spec, class_weight=parts.class_weight,
                               targets=soft_targets(parts.train, config), teach=teach_views(config, spec, precision))
     validation = ValidationBatches(parts.validation, spec)
@@ -139,6 +141,13 @@ def _fit(run: _Run, parts: Split, precision: str, rows: list[Row], shown: "ShowP
     finally:
         batches.release()
         validation.release()
+
+
+def freeze_norm(model: "keras.Model") -> None:
+    """Keep the batch normalisations of a model as they are, and its answers independent of the batch."""
+    for layer in model.layers:
+        if isinstance(layer, import_keras().layers.BatchNormalization):
+            layer.trainable = False
 
 
 def _callbacks(run: _Run, batches: "TrainingBatches", rows: list[Row]) -> "list[keras.callbacks.Callback]":
