@@ -214,7 +214,8 @@ def log_loss(true: ArrayLike, probabilities: ArrayLike, least: float = 1e-7,
     `weights`, (N,), says how much each face counts; by default all count the same.
     """
     picked = np.asarray(probabilities)[np.arange(np.size(true)), np.asarray(true)]
-    return float(np.average(-np.log(np.clip(picked, least, 1)), weights=weights))
+    loss = -np.log(np.clip(picked, least, 1))
+    return float(np.average(loss, weights=None if weights is None else np.asarray(weights, float)))
 
 
 def apply_temperature(probabilities: ArrayLike, temperature: float) -> np.ndarray:
