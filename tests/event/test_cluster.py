@@ -17,6 +17,7 @@ import pandas as pd
 import pytest
 from distributed import LocalCluster
 
+from fer_utils import files
 from fer_utils.cli import main
 from fer_utils.errors import DataError
 from fer_utils.event import cluster, collect, merging, people, report, sharding, store, underway
@@ -157,20 +158,18 @@ def test_a_driver_that_was_killed_goes_on_where_it_was(party, slow, workers, tmp
 @needs_tiny
 def test_a_photo_that_kills_workers_is_reported_and_the_others_are_looked_at(party, workers, tmp_path, without_report):
     inside, serial, _ = party
-    photos = sorted(inside.glob("*.jpg"))
+    photos, shard = sorted(inside.glob("Gäste*.jpg")), tmp_path / "out" / "shards" / "shard-1-of-1"
     deadly = photo(tmp_path / "deadly.jpg")
     result = cluster_event([deadly, *photos], tmp_path / "out", Cluster(workers.scheduler_address, 1), **OPTIONS)
     rows = store.read_faces(serial)
     pd.testing.assert_frame_equal(store.read_faces(tmp_path / "out"), rows[rows["kind"] == "photo"])
-    errors = {error["source"]: error["error"] for error in result["errors"]}
-    assert list(errors) == [str(deadly), str(inside / "kaputt ß.jpg")]
-    assert "its worker died while it was looked at, 2 times" in errors[str(deadly)]
+    [error] = result["errors"]
+    assert error["source"] == str(deadly) and "its worker died while it was looked at, 2 times" in error["error"]
     assert str(deadly) in (tmp_path / "out" / store.ERRORS).read_text()
-    deaths = underway.read_deaths(tmp_path / "out" / "shards" / "shard-1-of-1")
-    assert deaths == {str(deadly): (2, 0)}
-    pids = [worker.pid for worker in workers.workers.values()]
+    assert underway.read_deaths(shard) == {str(deadly): (2, 0)}
+    before = {path: path.stat().st_mtime_ns for path in shard.iterdir()}
     cluster_event([deadly, *photos], tmp_path / "out", Cluster(workers.scheduler_address), **OPTIONS)  # not once more
-    assert pids == [worker.pid for worker in workers.workers.values()]
+    assert before == {path: path.stat().st_mtime_ns for path in shard.iterdir()}
 
 
 # ---- without pictures, and without processes ----
@@ -203,6 +202,7 @@ def test_what_was_under_way_at_two_deaths_is_left_out(table):
         assert notes.without_deadly(sources[:2]) == sources[:1]
         with pytest.raises(KeyboardInterrupt), notes.looking_at(a):
             raise KeyboardInterrupt  # which is no death
+    assert not (table.out / underway.NOTE).exists()
     assert table.state(b) == "failed" and "its worker died" in table.records[b].note
     with underway.UnderWay(table) as notes:
         assert notes.deaths[a] == (1, 0) and notes.without_deadly(sources[:2]) == sources[:1]
@@ -242,6 +242,39 @@ def test_what_a_worker_cannot_do_is_said(party, threads, tmp_path, monkeypatch):
     monkeypatch.setattr(os.path, "lexists", lambda path: False)
     with pytest.raises(DataError, match="Gäste 1.jpg is not there; workers must see the sources under the same paths"):
         collect.collect_shard(shard.folder(tmp_path / "shards"), TINY, settings, 1)
+
+
+@needs_tiny
+def test_pictures_that_were_under_way_at_a_death_are_looked_at_first_and_alone(party, tmp_path, monkeypatch):
+    found = [Source("photo", str(path)) for path in sorted(party[0].glob("Gäste*.jpg"))]
+    [shard] = sharding.begin_shards(tmp_path, 1, found, 1)
+    suspects, order = [found[number].address for number in (3, 6)], []
+    (shard.folder(tmp_path) / underway.NOTE).write_text(json.dumps(suspects) + "\n")
+
+    def look(path, work):
+        time.sleep(0.05)  # so that others would come beside it
+        order.append((path, json.loads((shard.folder(tmp_path) / underway.NOTE).read_bytes().splitlines()[0])))
+        return None, "not looked at"
+
+    monkeypatch.setattr(collect, "look_at_photo", look)
+    collect.collect_shard(shard.folder(tmp_path), TINY, collect.event_settings(TINY, "haar", 0.1), 3)
+    assert sorted(order[:2]) == [(path, [path]) for path in suspects]
+    assert len(order) == len(found) and max(len(together) for _, together in order[2:]) > 1
+
+
+@needs_tiny
+def test_a_shard_that_a_worker_of_an_earlier_driver_still_looks_at_is_waited_for(party, tmp_path, without_report):
+    inside, serial, _ = party
+    first = tmp_path / "out" / "shards" / "shard-1-of-3"
+    with LocalCluster(n_workers=1, threads_per_worker=1, **HERE) as local, ThreadPoolExecutor(1) as pool:
+        with files.only_one(first, "the earlier one"):
+            where = Cluster(local.scheduler_address, shards=3)
+            driver = pool.submit(cluster_event, inside, tmp_path / "out", where, **OPTIONS)
+            wait_until(lambda: driver.done() or (first / sharding.MANIFEST).exists())
+            with pytest.raises(TimeoutError):
+                driver.result(0.7)
+        driver.result(60)
+    check_same(tmp_path / "out", serial)
 
 
 @needs_tiny
