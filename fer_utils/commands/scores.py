@@ -1,6 +1,7 @@
-"""Commands of scores: evaluate, robustness, audit-groups, results, cards, push."""
+"""Commands of scores: evaluate, robustness, audit-groups, suspicious-labels, results, cards, push."""
 
 import argparse
+import sys
 from argparse import Namespace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,6 +29,15 @@ def add_scores_commands(add: Any) -> None:
     sub.add_argument("--clean", action="store_true", help="leave out faces of which a copy appears in Training")
 
     _add_audit(command(add, "audit-groups", audit_groups_command, data=False))
+
+    sub = command(add, "suspicious-labels", suspicious_labels_command, needs=("keras",))
+    sub.add_argument("--out", type=Path, default=Path("suspicious_labels.csv"), metavar="CSV",
+                     help="the table to write; default: suspicious_labels.csv")
+    sub.add_argument("--model", default="fer_net_tiny", metavar="NAME", help="the network to train on each fold")
+    sub.add_argument("--folds", type=int, default=4, metavar="K", help="default: 4")
+    sub.add_argument("--epochs", type=int, default=15, help="of each fold's training; default: 15")
+    sub.add_argument("--sample", type=int, metavar="N", help="only a stratified sample of N faces of the data")
+    sub.add_argument("--quiet", action="store_true", help="no progress bar")
 
     sub = command(add, "results", results_command, needs=("keras",))
     sub.add_argument("--ensemble", action="append", default=[], metavar="NAME+NAME", help="score their mean, too")
@@ -130,6 +140,33 @@ def audit_groups_command(args: Namespace) -> Outcome:
         text += f"\nfigure: {_draw_groups(args.figure, result)}"
     text += "".join(f"\nnot read: {error}" for error in not_read)
     return Outcome(result, text, failed=bool(not_read))
+
+
+def suspicious_labels_command(args: Namespace) -> Outcome:
+    """Find labels of Training that look wrong to networks that have not learnt from these faces."""
+    from .. import files
+    from ..data import ferplus, load
+    from ..errors import DataError
+    from ..evaluation import suspicious
+    from ..networks.recipes import TrainConfig
+
+    whole = load.load(args.data)
+    try:
+        whole = ferplus.with_votes(whole)
+    except DataError:
+        pass  # the text says that there are none
+    rows = load.sample_rows(whole, args.sample or len(whole))
+    faces = whole[rows]
+    config = TrainConfig.for_model(args.model, epochs=args.epochs)
+    found = suspicious.out_of_fold(config, faces, args.folds, None if args.quiet else "bar",
+                                   lambda fold, run: print(f"fold {fold}: {run}", file=sys.stderr))
+    counts = suspicious.suspicion_counts(faces, found)
+    table = suspicious.suspicious_table(faces, found)
+    files.write_csv(args.out, table.assign(face=rows[table["face"]]), float_format="%.6g")
+    text = suspicious.suspicion_text(counts) + f"\n\ntable: {args.out}"
+    if len(rows) < len(whole):
+        text += f"\nIt is of a sample: {len(rows):,} of {len(whole):,} faces."
+    return Outcome({**counts, "table": args.out, "runs": list(found.runs)}, text)
 
 
 def _look_at(args: Namespace, photos: "pd.Series", not_read: list[str]) -> "pd.DataFrame":

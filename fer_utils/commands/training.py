@@ -49,6 +49,8 @@ def add_training_commands(add: Any) -> None:
     add_parameter(sub, "set any other field of TrainConfig")
     sub.add_argument("--mixed-precision", action="store_const", const="mixed_bfloat16", dest="precision",
                      help="compute in bfloat16, keep float32 weights")
+    sub.add_argument("--leave-out", type=Path, metavar="CSV",
+                     help="leave out the Training faces of this table, which `suspicious-labels` writes")
     sub.add_argument("--sample", type=int, metavar="N", help="train on a stratified sample of N faces of the data")
     sub.add_argument("--out", type=Path, metavar="DIR", help="the run folder; default: models/runs/<run>")
     sub.add_argument("--tensorboard", type=Path, metavar="DIR", help="write logs for TensorBoard there")
@@ -167,8 +169,8 @@ def _own_faces(args: Namespace, settings: dict[str, Any]) -> Outcome:
     if not args.data:
         raise ValueError("--start without --model trains on with own faces: say where they are by --data, or give "
                          "--model")
-    if args.tensorboard:
-        raise ValueError("--tensorboard goes with --model")
+    if args.tensorboard or args.leave_out:
+        raise ValueError("--tensorboard and --leave-out go with --model")
     own = load.load(args.data)
     base = load.load(args.replay_from) if args.replay_from else _fer2013(args.data)
     replay = own_faces.REPLAY if args.replay is None else args.replay
@@ -198,12 +200,15 @@ def _fer2013(own: str) -> "FaceSet | None":
 
 def _training_faces(args: Namespace, votes: bool) -> "FaceSet":
     """Read the faces to train on; FER+'s votes go by row, so they are added before a sample is drawn."""
-    from ..data import ferplus, load
+    from ..data import ferplus, left_out, load
 
     faces = load.load(args.data)
     if votes:
         faces = ferplus.with_votes(faces)
-    return load.sample(faces, args.sample) if args.sample else faces
+    rows = load.sample_rows(faces, args.sample or len(faces))
+    if args.leave_out:  # of the same sample, so that trainings with and without them can be compared
+        rows = rows[left_out.kept_faces(faces, args.leave_out)[rows]]
+    return faces if len(rows) == len(faces) else faces[rows]
 
 
 def _recipe(args: Namespace, given: list[str]) -> Outcome:

@@ -132,13 +132,18 @@ def find(place: str | Path | None = None) -> Path | None:
 
 def sample(faces: FaceSet, n: int, seed: int = 0) -> FaceSet:
     """Draw `n` faces (or all, if fewer) so that usages and classes keep their proportions, in the original order."""
+    return faces if n >= len(faces) else faces[sample_rows(faces, n, seed)]
+
+
+def sample_rows(faces: FaceSet, n: int, seed: int = 0) -> np.ndarray:
+    """Return the rows, int (M,), ascending, of the faces that `sample` draws."""
     if n >= len(faces):
-        return faces
+        return np.arange(len(faces))
     from sklearn.utils import resample
 
     strata = np.char.add(faces.usage, faces.emotion.astype("<U2"))
     keep = resample(np.arange(len(faces)), replace=False, n_samples=n, stratify=strata, random_state=seed)
-    return faces[np.sort(keep)]
+    return np.sort(keep)
 
 
 def download(dest: str | Path | None = None) -> Path:
