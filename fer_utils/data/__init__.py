@@ -10,4 +10,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(__name__, submod_attrs={
                 "vote_shares", "with_votes"],
     "split": ["leak_count", "memoriser_accuracy", "report_part"],
     "drawn": ["draw_face", "draw_faces"],
+    "drawn_people": ["draw_people"],
+    "grouped": ["divide_groups"],
+    "left_out": ["kept_faces"],
 })

@@ -7,6 +7,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(__name__, submod_attrs={
     "backend": ["import_keras"],
     "card": ["Card"],
     "export": ["export_onnx"],
+    "own_faces": ["prepare_own_faces", "train_on"],
     "recipes": ["TrainConfig"],
     "runs": ["network_file", "predict_probabilities", "run_folder", "trained_cards"],
     "spec": ["FaceSpec", "face_to_tensor", "one_hot"],

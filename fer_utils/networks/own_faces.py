@@ -22,7 +22,7 @@ from .train import train
 if TYPE_CHECKING:
     from .callbacks import Progress
 
-SETTINGS: dict[str, Any] = {
+OWN_SETTINGS: dict[str, Any] = {
     "learning_rate": 2e-4, "schedule": "cosine", "warmup_epochs": 1.0, "epochs": 15, "batch_size": 32,
     "augment": "light", "mixup": 0.0, "ema": 0.0, "weight_decay": 0.0, "optimizer": "adam", "freeze_norm": True,
     "balance": "none", "patience": 0}
@@ -146,12 +146,12 @@ def train_on(faces: OwnFaces, out: Path | str | None = None, progress: "Progress
              **settings: Any) -> Path:
     """Train a network on with own faces, as `train` does, and return the run folder.
 
-    The fields of `TrainConfig` are the network's own recipe, then `SETTINGS`, then `settings`. The epoch is chosen by
+    The fields of `TrainConfig` are the network's own recipe, then `OWN_SETTINGS`, then `settings`. The epoch is chosen by
     the own PublicTest part. The card also says which own faces were learnt from, and how many others were replayed.
     """
     if settings.get("votes"):
         raise ValueError("votes: own faces have no votes of FER+'s annotators; leave it out")
-    config = TrainConfig.for_model(faces.card.model, **SETTINGS | {"start": faces.start} | {
+    config = TrainConfig.for_model(faces.card.model, **OWN_SETTINGS | {"start": faces.start} | {
         name: value for name, value in settings.items() if value is not None})
     # `prepare_own_faces` has looked for copies. For good: a filter that is set for a while may stay, as Keras's threads
     # set some too.
