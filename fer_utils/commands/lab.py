@@ -31,7 +31,7 @@ def add_lab_commands(add: Any) -> None:
     sub.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="index.html and fer.html go there")
 
     sub = command(add, "bench", bench_command, needs=("keras",))
-    sub.add_argument("what", choices=["data", "train", "live", "event", "page"])
+    sub.add_argument("what", choices=["data", "train", "live", "event", "page", "cluster"])
 
 
 def run_command(args: Namespace) -> Outcome:

@@ -1,4 +1,4 @@
-"""Benchmarks of reading the data and of training; the others are in `bench_vision` and `bench_page`."""
+"""Benchmarks of reading the data and of training; the others are in `bench_vision`, `bench_cluster`, `bench_page`."""
 
 import os
 import tempfile
@@ -14,6 +14,7 @@ from .. import paths
 from ..data import faceset, load
 from ..networks import recipes, train, zoo
 from ..networks.backend import import_keras
+from .bench_cluster import bench_cluster
 from .bench_page import bench_page
 from .bench_vision import bench_event, bench_live
 from .measure import fastest_in_turn, seconds
@@ -132,5 +133,5 @@ def _pass_seconds(model: Any, batches: Any) -> float:
 
 BENCHES: dict[str, Callable[[str | None], dict[str, Any]]] = {
     "data": bench_data, "train": bench_train, "live": lambda source: bench_live(), "event": bench_event,
-    "page": lambda source: bench_page()}
+    "page": lambda source: bench_page(), "cluster": bench_cluster}
 """What ``python -m fer_utils bench NAME`` measures, each called with ``--data``."""

@@ -6,7 +6,7 @@ import pytest
 
 from fer_utils import paths
 from fer_utils.data.drawn import draw_faces
-from fer_utils.lab import bench, bench_vision
+from fer_utils.lab import bench, bench_cluster, bench_vision
 from fer_utils.networks import recipes
 
 TINY = Path(__file__).parents[2] / "models" / "fer_net_tiny"
@@ -66,3 +66,27 @@ def test_the_events_reading_is_timed_against_the_plain_loop(monkeypatch):
                                 f"{name}_s", f"plain_{name}_s", f"{name}_ratio", f"{name}_found",
                                 f"plain_{name}_found"))]
     assert result["photos_s"] > 0 and result["frames_s"] > 0 and np.isfinite(result["rss_late_mb"])
+
+
+def test_an_event_on_a_cluster_is_measured_beside_one_without(monkeypatch):
+    help_only = bench_cluster._measured("event", "--help")
+    assert 0 < help_only["cpu_s"] < 60 and help_only["s"] > 0 and 10 < help_only["peak_mb"] < 1000
+    with pytest.raises(RuntimeError, match="the command nothing failed"):
+        bench_cluster._measured("nothing")
+    ways = []
+
+    def measured(*arguments):
+        *_, last = arguments
+        ways.append(last)
+        out, photos = Path(arguments[arguments.index("--out") + 1]), len(list(Path(arguments[1]).glob("*.jpg")))
+        out.mkdir()
+        (out / "faces.csv").write_text(f"{last == 'local:3'}")
+        return {"s": 4 + photos / 50, "cpu_s": 7 + photos / 30, "peak_mb": photos}  # 4 seconds are not the photos'
+
+    monkeypatch.setattr(bench_cluster, "_measured", measured)
+    result = bench_cluster.bench_cluster("drawn:60", TINY, photos=30, workers=(2, 3), merged_rows=(20,), tasks=3)
+    assert ways[2:6] == ["local:2", "local:2", "local:3", "local:3"] and "local:2" not in ways[:2]
+    expected = {"s": 4.6, "photo_ms": 20, "photo_cpu_ms": 33.3, "fixed_s": 4, "fixed_cpu_s": 7, "peak_mb": 30}
+    assert [result[way] for way in ("serial", "local:2", "local:3")] == [
+        expected | {"same": same} for same in (True, True, False)]
+    assert result["task_ms"] > 0 and result["merge"]["20 rows"]["shard_bytes_a_row"] > 100
