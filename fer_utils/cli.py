@@ -10,7 +10,7 @@ from contextlib import nullcontext, redirect_stdout
 from typing import NoReturn
 
 from . import errors
-from .commands import event, faces, lab, scores, training
+from .commands import event, faces, lab, scores, training, tuning
 
 
 class _Parser(argparse.ArgumentParser):
@@ -36,7 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # Ctrl-C while a library loads may end as that library's ImportError.
         if isinstance(stop, ImportError) and not isinstance(stop.__cause__, KeyboardInterrupt):
             raise
-        goes_on = ": the same command goes on from there" if args.called in ("train", "run", "event", "label") else ""
+        goes_on = ": the same command goes on from there" if args.called in ("train", "tune", "run", "event", "label") else ""
         said = isinstance(stop, KeyboardInterrupt) and str(stop) or f"Stopped. What was finished is kept{goes_on}."
         print(f"\n{said}", file=sys.stderr)
         return 130
@@ -70,6 +70,7 @@ def _parser() -> _Parser:
     parser = _Parser(prog="python -m fer_utils", description=__doc__)
     add = parser.add_subparsers(dest="called", required=True, metavar="COMMAND")
     training.add_training_commands(add)
+    tuning.add_tuning_commands(add)
     scores.add_scores_commands(add)
     faces.add_faces_commands(add)
     event.add_event_command(add)

@@ -25,4 +25,5 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(__name__, submod_attrs={
     "scores": ["plot_confused_pairs", "plot_confusion", "plot_per_class", "plot_reliability"],
     "style": ["STYLE", "WIDTH", "save_figure", "use_style"],
     "training": ["LiveHistory", "plot_history"],
+    "tuning": ["plot_tuning"],
 })
