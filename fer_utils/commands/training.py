@@ -41,7 +41,7 @@ def add_training_commands(add: Any) -> None:
     sub.add_argument("--start", metavar="RUN", help="go on from the weights of a trained run of the same network; "
                                                    "without --model, train it on with your own faces (--data)")
     sub.add_argument("--replay", type=float, metavar="N",
-                     help="own faces: learn N of FER2013's again for each of them; default: 4")
+                     help="own faces: learn N of FER2013's again for each of them; default: 8")
     sub.add_argument("--replay-from", metavar="PATH", help="own faces: what the network was trained on; default: "
                                                            "FER2013, where data/ holds it")
     sub.add_argument("--teacher", action="append", dest="teachers", metavar="RUN",
@@ -177,10 +177,10 @@ def _own_faces(args: Namespace, settings: dict[str, Any]) -> Outcome:
     faces = own_faces.prepare_own_faces(args.start, load.sample(own, args.sample) if args.sample else own, base, replay)
     settings = {name: value for name, value in settings.items() if name not in ("model", "start")}
     folder = own_faces.train_on(faces, args.out, None if args.quiet else "bar", **settings)
-    result = before_after.before_after(faces, folder)
+    result = before_after.measure_change(faces, folder)
     done = _trained(folder)
     return Outcome({**done.result, "before_after": result},
-                   "\n".join([done.text, "", before_after.before_after_text(result)]))
+                   "\n".join([done.text, "", before_after.change_text(result)]))
 
 
 def _fer2013(own: str) -> "FaceSet | None":

@@ -3,7 +3,7 @@
 import lazy_loader
 
 __getattr__, __dir__, __all__ = lazy_loader.attach(__name__, submod_attrs={
-    "before_after": ["before_after", "before_after_text"],
+    "before_after": ["change_text", "measure_change"],
     "evaluate": ["evaluate_run", "write_submission"],
     "gradcam": ["grad_cam"],
     "groups": ["audit_groups"],

@@ -18,6 +18,7 @@ from .groups import CANNOT, draw_counts, percentile_interval
 LEAST_PERSONS = 5
 """Of fewer persons the bootstrap knows too little: how people differ cannot be told from them."""
 _POINTS = 0.1  # the difference that plans are made for
+_ALIKE = 0.1  # correlation of the faces of one person, where too few persons are there to measure it
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,7 @@ class Answers:
     units: np.ndarray | None = None  # who is on each face, (N,); None counts each face for itself
 
 
-def before_after(faces: OwnFaces, run: Path | str) -> dict[str, Any]:
+def measure_change(faces: OwnFaces, run: Path | str) -> dict[str, Any]:
     """Compare the network that was started from with the one that was trained on (`networks.own_faces.train_on`).
 
     The result can be written as JSON: ``own``, on the own held-out faces, as `compare_answers` returns it; ``base``,
@@ -62,32 +63,39 @@ def compare_answers(answers: Answers) -> dict[str, Any]:
     """
     true, before, after = (np.asarray(labels, np.int64) for labels in (answers.true, answers.before, answers.after))
     units = np.arange(len(true)) if answers.units is None else np.unique(answers.units, return_inverse=True)[1]
-    cells = np.ravel_multi_index((true, before, after), (N_CLASSES,) * 3)
-    # The outcomes that occur, and each way to be right and wrong: that none is wrong on few faces proves little.
-    most = int(np.bincount(true).argmax())
-    also = [(most, a, b) for a in (most, (most + 1) % N_CLASSES) for b in (most, (most + 1) % N_CLASSES)]
-    counted = np.union1d(cells, np.ravel_multi_index(tuple(zip(*also)), (N_CLASSES,) * 3))
-    cells = np.searchsorted(counted, cells)
     persons = int(units.max()) + 1
-    table = np.zeros((persons, len(counted)))
-    np.add.at(table, (units, cells), 1)
-    draws = draw_counts(table, np.ones(len(counted), bool))
-    drawn = np.zeros((len(draws) + 1, N_CLASSES**3))  # the first row is what was seen
-    drawn[0, counted], drawn[1:, counted] = table.sum(axis=0), draws
-    both = drawn.reshape(-1, *(N_CLASSES,) * 3)
-    result: dict[str, Any] = {"faces": len(true), "persons": None if answers.units is None else persons}
-    values = {}
-    for name, matrix in (("before", both.sum(axis=3)), ("after", both.sum(axis=2))):
-        hits = np.trace(matrix, axis1=1, axis2=2) / matrix.sum(axis=(1, 2))
-        occurs = matrix[0].sum(axis=0) + matrix[0].sum(axis=1) > 0  # as in `macro_f1`, and the same in all draws
-        values[name] = {"accuracy": hits, "macro_f1": rates(matrix)[3][:, occurs].mean(axis=1)}
+    right = _draw_outcomes(units, 2 * (true == before) + (true == after), 4)
+    right /= right.sum(axis=1, keepdims=True)
+    cells = _draw_outcomes(units, np.ravel_multi_index((true, before, after), (N_CLASSES,) * 3), N_CLASSES**3)
+    matrix = cells.reshape(-1, *(N_CLASSES,) * 3)
+    values = {"before": {"accuracy": right[:, 2] + right[:, 3], "macro_f1": _macro_f1(matrix.sum(axis=3))},
+              "after": {"accuracy": right[:, 1] + right[:, 3], "macro_f1": _macro_f1(matrix.sum(axis=2))}}
     values["change"] = {key: values["after"][key] - values["before"][key] for key in ("accuracy", "macro_f1")}
+    result: dict[str, Any] = {"faces": len(true), "persons": None if answers.units is None else persons}
     for name, scores in values.items():
         result[name] = {key: float(value[0]) for key, value in scores.items()}
         result[name] |= {f"{key}_interval": percentile_interval(float(value[0]), value[1:])
                          for key, value in scores.items()}
-    return result | _conclusion(result, float(values["change"]["accuracy"][1:].var()),
-                                float(((true == before) != (true == after)).mean()))
+    return result | _conclusion(result, float(values["change"]["accuracy"][1:].var()), float(right[0, 1] + right[0, 2]))
+
+
+def _draw_outcomes(units: np.ndarray, outcomes: np.ndarray, size: int) -> np.ndarray:
+    """Count outcomes, (1 + draws, size): first what was seen, then as other people like these might give it."""
+    # Each outcome that occurs; of the few ways to be right and wrong all, since that none was wrong proves little.
+    counted = np.unique(outcomes) if size > 4 else np.arange(size)
+    table = np.zeros((units.max() + 1, len(counted)))
+    np.add.at(table, (units, np.searchsorted(counted, outcomes)), 1)
+    drawn = np.zeros((1, size))
+    drawn[0, counted] = table.sum(axis=0)
+    draws = draw_counts(table, np.ones(len(counted), bool))
+    drawn = np.repeat(drawn, 1 + len(draws), axis=0)
+    drawn[1:, counted] = draws
+    return drawn
+
+
+def _macro_f1(matrix: np.ndarray) -> np.ndarray:
+    """Return macro-F1 over the classes that occur in the first matrix, as in `metrics.macro_f1`, for all of them."""
+    return rates(matrix)[3][:, matrix[0].sum(axis=0) + matrix[0].sum(axis=1) > 0].mean(axis=1)
 
 
 def _conclusion(result: dict[str, Any], variance: float, discordant: float) -> dict[str, Any]:
@@ -98,10 +106,10 @@ def _conclusion(result: dict[str, Any], variance: float, discordant: float) -> d
     conclusion = "better" if known and low > 0 else "worse" if known and high < 0 else CANNOT
     # Few faces know the share badly: plan with the upper end of what it may be.
     share = min(max(discordant, _POINTS) + 0.98 / np.sqrt(n), 1.0)
-    alone = max(discordant - result["change"]["accuracy"]**2, 1e-9) / n  # the variance of independent faces
-    alike = float(np.clip(variance / alone, 1, n / persons)) if persons else 1.0
+    each = n / persons if persons else 1.0
+    alone = (discordant - result["change"]["accuracy"]**2) / n  # the variance, were faces independent
+    alike = np.clip(variance / alone, 1, each) if known and alone > 0 else 1 + _ALIKE * (each - 1)
     needed = ceil(alike * needed_pairs(share))
-    each = n / persons if persons else 1
     return {"conclusion": conclusion, "needed_faces": needed,
             "needed_persons": max(ceil(needed / each), LEAST_PERSONS) if persons else None}
 
@@ -118,7 +126,7 @@ def needed_pairs(discordant: float, points: float = _POINTS, power: float = 0.8)
     return ceil((a * np.sqrt(discordant) + b * np.sqrt(discordant - points**2))**2 / points**2)
 
 
-def before_after_text(result: dict[str, Any]) -> str:
+def change_text(result: dict[str, Any]) -> str:
     """Write the result for people."""
     own, base = result["own"], result["base"]
     lines = [f"{'':<24}{'before':<22}{'after':<22}change"]

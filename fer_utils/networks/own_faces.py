@@ -23,12 +23,17 @@ if TYPE_CHECKING:
     from .callbacks import Progress
 
 OWN_SETTINGS: dict[str, Any] = {
-    "learning_rate": 2e-4, "schedule": "cosine", "warmup_epochs": 1.0, "epochs": 15, "batch_size": 32,
+    "learning_rate": 1e-4, "schedule": "cosine", "warmup_epochs": 1.0, "epochs": 15, "batch_size": 32,
     "augment": "light", "mixup": 0.0, "ema": 0.0, "weight_decay": 0.0, "optimizer": "adam", "freeze_norm": True,
     "balance": "none", "patience": 0}
 """What differs from the network's own recipe: a low rate for few steps, and batch normalisation as it was."""
-REPLAY = 4.0
-"""Faces of the old Training part that are learnt again, for each own one."""
+REPLAY = 8.0
+"""Faces of the old Training part that are learnt again, for each own one.
+
+Measured with fer_net and 40 drawn people, which it had never seen (56 held-out faces): with 8 and a learning rate of
+1e-4 accuracy on them rose by 30 points, and fell by 0.7 on FER2013's PublicTest (95 % interval -1.5 to +0.1); with 4
+and 2e-4 it rose by 36, and fell by 2.4.
+"""
 _PARTS = ("Training", "PublicTest", "PrivateTest")
 
 
@@ -65,6 +70,8 @@ def prepare_own_faces(start: Path | str, own: FaceSet, base: FaceSet | None = No
             notes.append(f"{copies.sum():,} of {len(own):,} own faces are copies of faces in {base.source}, which the "
                          "network has seen or is tested on; they are left out")
             own = own[~copies]
+    if not len(own):
+        raise DataError(f"{own.source}: no own faces are left to learn from{': ' * bool(notes)}{'; '.join(notes)}")
     _check_own(own)
     notes += _notes(own, card, base)
     replayed = own[:0]
@@ -94,8 +101,6 @@ def _check_start(start: Path | str, card: Card, own: FaceSet) -> None:
 
 
 def _check_own(own: FaceSet) -> None:
-    if not len(own):
-        raise DataError(f"{own.source}: no labelled own faces are left to learn from")
     if own.group is None and set(own.usage) == {"Training"}:
         raise DataError(f"{own.source}: nothing says who is on each face, so one person might be learnt from and "
                         "tested on; add a column person to the table (a name, a number, or the photo)")

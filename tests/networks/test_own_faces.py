@@ -130,7 +130,7 @@ def test_copies_of_the_old_faces_are_left_out(start, old):
     (lambda own: own[own.group == "person 1"], "faces of 1 persons are too few"),
     (lambda own: own[np.isin(own.group, ["person 1", "person 2"])], "faces of 2 persons are too few"),
     (lambda own: replace(own, group=None), "add a column person"),
-    (lambda own: replace(own, emotion=np.full(len(own), -1)), "no labelled own faces are left"),
+    (lambda own: replace(own, emotion=np.full(len(own), -1)), "no own faces are left to learn from: 240 faces have no label"),
     (lambda own: replace(own, group=None, usage=np.where(np.arange(len(own)) < 150, "Training", "PublicTest")),
      "no labelled PrivateTest faces"),
     (lambda own: replace(own, fer2013=True), "these are FER2013's faces")])
