@@ -157,7 +157,8 @@ def suspicious_labels_command(args: Namespace) -> Outcome:
         pass  # the text says that there are none
     rows = load.sample_rows(whole, args.sample or len(whole))
     faces = whole[rows]
-    config = TrainConfig.for_model(args.model, epochs=args.epochs)
+    # A moving average of the weights would lag behind in so few steps.
+    config = TrainConfig.for_model(args.model, epochs=args.epochs, ema=0.0)
     found = suspicious.out_of_fold(config, faces, args.folds, None if args.quiet else "bar",
                                    lambda fold, run: print(f"fold {fold}: {run}", file=sys.stderr))
     counts = suspicious.suspicion_counts(faces, found)
@@ -166,7 +167,7 @@ def suspicious_labels_command(args: Namespace) -> Outcome:
     text = suspicious.suspicion_text(counts) + f"\n\ntable: {args.out}"
     if len(rows) < len(whole):
         text += f"\nIt is of a sample: {len(rows):,} of {len(whole):,} faces."
-    return Outcome({**counts, "table": args.out, "runs": list(found.runs)}, text)
+    return Outcome({**counts, "table": args.out, "runs": list(found.runs)}, text, failed=not counts["usable"])
 
 
 def _look_at(args: Namespace, photos: "pd.Series", not_read: list[str]) -> "pd.DataFrame":

@@ -105,13 +105,14 @@ def suspicion_counts(faces: FaceSet, found: OutOfFold) -> dict[str, Any]:
     """Count the labels that each judge calls wrong: the networks, FER+'s plurality, both, and both with one proposal.
 
     Where there are no votes, FER+'s numbers are None. ``faces`` counts the judged Training faces, ``accuracy`` is the
-    networks' agreement with the labels, out of fold; ``by_label`` has the networks' and FER+'s counts by emotion.
+    networks' agreement with the labels, out of fold, and ``usable`` says whether this is well above that of calling all
+    faces by the most frequent label (by a tenth of all faces); ``by_label`` has the networks' and FER+'s counts.
     """
     labels = faces.emotion[found.rows].astype(np.int64)
     proposed = confident_learning(labels, found.probabilities)
-    suspected = proposed != labels
+    suspected, right = proposed != labels, float((found.probabilities.argmax(axis=1) == labels).mean())
     result: dict[str, Any] = {
-        "faces": len(labels), "accuracy": float((found.probabilities.argmax(axis=1) == labels).mean()),
+        "faces": len(labels), "accuracy": right, "usable": bool(right >= 0.1 + np.bincount(labels).max() / len(labels)),
         "networks": int(suspected.sum()), "ferplus": None, "both": None, "both_propose_the_same": None,
         "by_label": {name: {"faces": int((labels == i).sum()), "networks": int((suspected & (labels == i)).sum())}
                      for i, name in enumerate(EMOTIONS)}}
@@ -134,6 +135,9 @@ def suspicion_text(result: dict[str, Any]) -> str:
 
     lines = [f"Of {n:,} labels of Training the networks suspect {share(result['networks'])}; they agree with "
              f"{result['accuracy']:.1%}, where they answer for faces that they have not learnt from."]
+    if not result["usable"]:
+        lines.insert(0, "NOT USABLE: the networks know little more than the most frequent label, so their suspicions "
+                        "mean nothing. Train them longer (--epochs), on more faces, or take another network (--model).")
     if result["ferplus"] is None:
         lines.append("FER+'s votes are not here to compare with (`python -m fer_utils data --ferplus`).")
     else:

@@ -77,6 +77,7 @@ def test_the_table_and_the_counts_are_those_counted_by_hand():
     counts = suspicious.suspicion_counts(faces, found)
     assert [counts[key] for key in ("networks", "ferplus", "both", "both_propose_the_same")] == [2, 2, 2, 2]
     assert counts["accuracy"] == pytest.approx(1 - 2 / len(rows))
+    assert counts["usable"] and "NOT USABLE" not in suspicious.suspicion_text(counts)
     assert sum(row["networks"] for row in counts["by_label"].values()) == 2
     alone = suspicious.suspicion_counts(replace(faces, votes=None), found)
     assert alone["ferplus"] is None and "not here to compare" in suspicious.suspicion_text(alone)
@@ -150,9 +151,11 @@ def test_the_commands_find_labels_and_train_without_them(speck, tmp_path, monkey
     table = tmp_path / "table.csv"
     call = ["suspicious-labels", "--data", "drawn:260", "--sample", "200", "--model", speck, "--folds", "2", "--epochs",
             "1", "--out", str(table), "--quiet"]
-    assert main([*call, "--json"]) == 0
+    assert main([*call, "--json"]) == 1, "one epoch teaches nothing, so nothing can be suspected"
     counts = json.loads(capsys.readouterr().out)
-    assert counts["ferplus"] == 0 and len(counts["runs"]) == 2
+    assert counts["ferplus"] == 0 and len(counts["runs"]) == 2 and not counts["usable"]
+    assert suspicious.suspicion_text(counts).startswith("NOT USABLE")
+    assert set(pd.read_csv(table)["face"]) <= set(np.flatnonzero(draw_faces(260).usage == "Training"))
     faces = draw_faces(260)
     rows = np.flatnonzero(faces.usage == "Training")[:9]
     pd.DataFrame({"face": rows, "image": image_marks(faces.pixels[rows])}).to_csv(table, index=False)
