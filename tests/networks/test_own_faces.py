@@ -13,6 +13,7 @@ from fer_utils.errors import DataError
 from fer_utils.evaluation import evaluate
 from fer_utils.networks import own_faces, runs, train, zoo
 from fer_utils.networks.recipes import TrainConfig
+from tests.networks.quick import same_result
 
 SHOWN = ("happy", "surprise", "neutral")
 
@@ -130,7 +131,7 @@ def test_copies_of_the_old_faces_are_left_out(start, old):
     (lambda own: own[own.group == "person 1"], "faces of 1 persons are too few"),
     (lambda own: own[np.isin(own.group, ["person 1", "person 2"])], "faces of 2 persons are too few"),
     (lambda own: replace(own, group=None), "add a column person"),
-    (lambda own: replace(own, emotion=np.full(len(own), -1)), "no own faces are left to learn from: 240 faces have no label"),
+    (lambda own: replace(own, emotion=np.full(len(own), -1)), "no own faces are left to learn from: 240 faces have no"),
     (lambda own: replace(own, group=None, usage=np.where(np.arange(len(own)) < 150, "Training", "PublicTest")),
      "no labelled PrivateTest faces"),
     (lambda own: replace(own, fer2013=True), "these are FER2013's faces")])
@@ -156,6 +157,14 @@ def test_normalisation_is_frozen_only_where_training_goes_on():
         TrainConfig(model="cnn3", freeze_norm=True)
     with pytest.raises(ValueError, match="freeze_norm must be true or false, got 1"):
         TrainConfig(model="cnn3", freeze_norm=1, start="fer_net")
+
+
+def test_an_interrupted_training_on_goes_on_to_the_same_result(start, old, tmp_path, interrupt_after):
+    faces = own_faces.prepare_own_faces(start, draw_people(12, 6, 4, "negative", SHOWN), old, replay=0.5)
+    whole = own_faces.train_on(faces, tmp_path / "whole", None, epochs=2)
+    with interrupt_after(1):
+        own_faces.train_on(faces, tmp_path / "interrupted", None, epochs=2)
+    same_result(whole, own_faces.train_on(faces, tmp_path / "interrupted", None, epochs=2))
 
 
 def test_the_command_trains_on_and_says_before_and_after(start, own, tmp_path, capsys, monkeypatch):
