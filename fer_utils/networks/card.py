@@ -139,7 +139,8 @@ class Card:
     @property
     def label(self) -> str:
         """The network and what sets its training apart, short enough for a figure: "fer_net, strong, seed 1"."""
-        text = ", ".join([self.model, *self._differences()]).replace("augmentation ", "")
+        told = [word for word in self._differences() if word != "averaged"]
+        text = ", ".join([self.model, *told]).replace("augmentation ", "")
         return text if self.honest else text.replace("over-sampled", "leaky")
 
     def _differences(self) -> list[str]:
