@@ -169,7 +169,7 @@ def test_refuses_to_mix_and_bad_sources(tmp_path):
 
 def test_a_folder_that_another_process_writes_is_left_alone(tmp_path):
     photo(tmp_path / "a.jpg")
-    with store.open_table(tmp_path / "out", collect_module._settings(MODEL, "haar", 0.1)):
+    with store.open_table(tmp_path / "out", collect_module.event_settings(MODEL, "haar", 0.1)):
         with pytest.raises(DataError, match="another event is being collected"):
             collect(tmp_path / "a.jpg", tmp_path / "out")
     assert collect(tmp_path / "a.jpg", tmp_path / "out")["faces"] == 1

@@ -70,7 +70,7 @@ def test_the_events_reading_is_timed_against_the_plain_loop(monkeypatch):
 
 def test_an_event_on_a_cluster_is_measured_beside_one_without(monkeypatch):
     help_only = bench_cluster._measured("event", "--help")
-    assert 0 < help_only["cpu_s"] < 60 and help_only["s"] > 0 and 10 < help_only["peak_mb"] < 1000
+    assert 0 < help_only["cpu_s"] < 60 and help_only["s"] > 0 and 0 < help_only["peak_mb"] < 1000
     with pytest.raises(RuntimeError, match="the command nothing failed"):
         bench_cluster._measured("nothing")
     ways = []
