@@ -36,7 +36,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # Ctrl-C while a library loads may end as that library's ImportError.
         if isinstance(stop, ImportError) and not isinstance(stop.__cause__, KeyboardInterrupt):
             raise
-        goes_on = ": the same command goes on from there" if args.called in ("train", "tune", "run", "event", "label") else ""
+        resumes = args.called in ("train", "tune", "run", "event", "label")
+        goes_on = ": the same command goes on from there" if resumes else ""
         said = isinstance(stop, KeyboardInterrupt) and str(stop) or f"Stopped. What was finished is kept{goes_on}."
         print(f"\n{said}", file=sys.stderr)
         return 130

@@ -35,8 +35,8 @@ _SHARED = ["name", "model", "training", "epochs", "accuracy", "low", "high", "ma
            "clean_macro_f1_low", "clean_macro_f1_high", *_GAP, *(f"f1_{name}" for name in EMOTIONS), "ferplus",
            "mcnemar_p", "parameters", "mflops", "ms", "minutes", "exhibit"]
 README_NETWORKS = ("fer_net", "fer_net_fer2013", "fer_net_tiny", "vgg16_augmented", "cnn5_bn", "cnn5_bn_leaky")
-"""The rows of the README's table: our default, our best on FER2013, our fastest, project B's best, and projects A and E's without and with
-the leak. docs/results.md has all."""
+"""The rows of the README's table: our default, our best on FER2013, our fastest, project B's best, and projects A and
+E's without and with the leak. docs/results.md has all."""
 MARKS = "<!-- {} of: python -m fer_utils results -->"
 
 

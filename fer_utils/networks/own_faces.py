@@ -151,8 +151,8 @@ def train_on(faces: OwnFaces, out: Path | str | None = None, progress: "Progress
              **settings: Any) -> Path:
     """Train a network on with own faces, as `train` does, and return the run folder.
 
-    The fields of `TrainConfig` are the network's own recipe, then `OWN_SETTINGS`, then `settings`. The epoch is chosen by
-    the own PublicTest part. The card also says which own faces were learnt from, and how many others were replayed.
+    The fields of `TrainConfig` are the network's own recipe, then `OWN_SETTINGS`, then `settings`. The epoch is chosen
+    by the own PublicTest part. The card also says which own faces were learnt from, and how many others were replayed.
     """
     if settings.get("votes"):
         raise ValueError("votes: own faces have no votes of FER+'s annotators; leave it out")

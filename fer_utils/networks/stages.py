@@ -168,6 +168,7 @@ def train_recipe(recipe: Recipe, faces: FaceSet, out: Path | str | None = None, 
     """
     folder = Path(out) if out else paths.RUNS / recipe.name
     _check_place(folder)
+    _check_averages(recipe, faces)
     runs = recipe.runs(faces.fingerprint())
     last = paths.RUNS / runs[recipe.stages[-1].name]
     for stage in recipe.stages:
@@ -195,6 +196,15 @@ def _check_place(folder: Path) -> None:
     card = folder / "card.json"
     if (folder / "state.json").is_file() or (card.is_file() and "recipe" not in read_card(folder).values):
         raise ValueError(f"{folder} holds another run, which this recipe would replace; name another folder with --out")
+
+
+def _check_averages(recipe: Recipe, faces: FaceSet) -> None:
+    """Raise ValueError, before any training, where shared weights would be averaged that have learnt other faces."""
+    stages = {stage.name for stage in recipe.stages}
+    for name in {name for stage in recipe.stages for name in stage.averages} - stages:
+        if read_card(name).fingerprint != faces.fingerprint():
+            raise ValueError(f"{recipe.file}: averages {name}, which was trained on other faces than {faces.source}; "
+                             "name its data with --data")
 
 
 def _with_runs(config: TrainConfig, runs: dict[str, str]) -> TrainConfig:

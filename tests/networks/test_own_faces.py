@@ -45,18 +45,18 @@ def old():
 
 @pytest.fixture(scope="module")
 def start(flat, old, tmp_path_factory):
-    config = TrainConfig(model="flat", epochs=8, batch_size=64, learning_rate=3e-3)
+    config = TrainConfig(model="flat", epochs=12, batch_size=64, learning_rate=3e-3)
     return str(train.train(config, old, tmp_path_factory.mktemp("start") / "run", progress=None))
 
 
 @pytest.fixture(scope="module")
 def own():
-    return draw_people(40, 6, 9, "negative", SHOWN)
+    return draw_people(120, 6, 9, "negative", SHOWN)
 
 
 @pytest.fixture(scope="module")
 def prepared(start, own, old):
-    return own_faces.prepare_own_faces(start, own, old, replay=1)
+    return own_faces.prepare_own_faces(start, own, old, replay=0.5)
 
 
 @pytest.fixture(scope="module")
@@ -71,10 +71,10 @@ def accuracy(run, faces):
 
 
 def test_half_of_what_another_style_costs_is_won_back(start, trained, prepared, old):
-    test, photos = divide_groups(prepared.own).of("PrivateTest"), draw_people(40, 6, 9, "photo", SHOWN)
+    test, photos = divide_groups(prepared.own).of("PrivateTest"), draw_people(120, 6, 9, "photo", SHOWN)
     photos = photos[np.isin(photos.group, test.group)]
     usual, before, after = accuracy(start, photos), accuracy(start, test), accuracy(trained, test)
-    assert usual - before > 0.3, "the style costs much"
+    assert usual - before > 0.2, "the style costs much"
     assert after - before >= (usual - before) / 2
     assert accuracy(trained, old.of("PublicTest")) > accuracy(start, old.of("PublicTest")) - 0.15, "little is forgotten"
 
@@ -89,7 +89,7 @@ def test_batch_normalisation_stays_as_it_was_and_all_else_is_learnt(start, train
 def test_replayed_faces_are_old_training_faces_and_no_person_is_on_two_sides(prepared, old):
     learnt = prepared.joined.of("Training")
     mine = int((prepared.own.usage == "Training").sum())
-    assert prepared.replayed == mine == len(learnt) - mine
+    assert prepared.replayed == mine // 2 == len(learnt) - mine
     known = {face.tobytes() for face in old.of("Training").pixels}
     assert all(face.tobytes() in known for face in learnt.pixels[mine:])
     persons = [set(prepared.joined.group[prepared.joined.usage == usage]) for usage in prepared.joined.usages()]
@@ -131,7 +131,7 @@ def test_copies_of_the_old_faces_are_left_out(start, old):
     (lambda own: own[own.group == "person 1"], "faces of 1 persons are too few"),
     (lambda own: own[np.isin(own.group, ["person 1", "person 2"])], "faces of 2 persons are too few"),
     (lambda own: replace(own, group=None), "add a column person"),
-    (lambda own: replace(own, emotion=np.full(len(own), -1)), "no own faces are left to learn from: 240 faces have no"),
+    (lambda own: replace(own, emotion=np.full(len(own), -1)), "no own faces are left to learn from: 720 faces have no"),
     (lambda own: replace(own, group=None, usage=np.where(np.arange(len(own)) < 150, "Training", "PublicTest")),
      "no labelled PrivateTest faces"),
     (lambda own: replace(own, fer2013=True), "these are FER2013's faces")])

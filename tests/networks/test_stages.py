@@ -1,5 +1,6 @@
 """Recipes: their files, and a miniature of each."""
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -84,9 +85,21 @@ def test_every_shared_network_has_a_recipe_that_says_what_its_card_says(name):
             assert value == pytest.approx(reached, abs=6e-4)
 
 
-@pytest.mark.parametrize("name", ["fer_net", "fer_net_large", "fer_net_tiny"])
-def test_a_miniature_of_each_recipe_of_several_networks(name, few, small_networks, monkeypatch):
+def share_small_ones(recipe, faces, folder):
+    """Make small networks of the shared ones that a recipe needs, trained on these faces, and copies of all recipes."""
+    for file in (ROOT / "models").glob("*/recipe.toml"):
+        shutil.copytree(file.parent, folder / file.parent.name, ignore=lambda _, names: set(names) - {"recipe.toml"})
+    for name in {name for stage in recipe.stages for name in stage.needs} - {stage.name for stage in recipe.stages}:
+        network = runs.read_card(ROOT / "models" / name).model
+        train.train(TrainConfig.for_model(network, epochs=1, warmup_epochs=0), faces, folder / name, progress=None)
+
+
+@pytest.mark.parametrize("name", ["fer_net", "fer_net_fer2013", "fer_net_large", "fer_net_tiny",
+                                  "fer_net_tiny_fer2013"])
+def test_a_miniature_of_each_recipe_of_several_networks(name, few, small_networks, monkeypatch, tmp_path):
     recipe, seen = miniature(stages.read_recipe(name)), []
+    share_small_ones(recipe, few, tmp_path / "models")
+    monkeypatch.setattr(paths, "MODELS", tmp_path / "models")
     monkeypatch.setattr("fer_utils.networks.train.warn_of_other_data", lambda *_: None)  # of the shared teachers
     folder = stages.train_recipe(recipe, few, progress=None, before_stage=lambda stage, place: seen.append(place))
     assert [place.name.split("-")[0] for place in seen] == [f"{name}.{stage.name}" for stage in recipe.stages]
@@ -99,6 +112,12 @@ def test_a_miniature_of_each_recipe_of_several_networks(name, few, small_network
                                              zip(recipe.stages, seen) if stage.config), abs=0.1)
     monkeypatch.setattr(train, "split", None)  # would fail if anything were trained again
     assert stages.train_recipe(recipe, few, progress=None) == folder
+
+
+def test_shared_weights_are_not_averaged_with_those_of_other_faces(few, monkeypatch):
+    monkeypatch.setattr(train, "train", None)  # would fail if anything were trained before
+    with pytest.raises(ValueError, match=r"recipe.toml: averages fer_net_fer2013, which .* other faces than drawn"):
+        stages.train_recipe(stages.read_recipe("fer_net"), few, progress=None)
 
 
 def test_a_stage_is_done_again_when_it_or_what_it_needs_changes(tmp_path):
