@@ -18,9 +18,10 @@ import pytest
 from distributed import LocalCluster
 
 from fer_utils import files
+from fer_utils import workers as dask_workers
 from fer_utils.cli import main
 from fer_utils.errors import DataError
-from fer_utils.event import cluster, collect, merging, people, report, sharding, store, underway
+from fer_utils.event import collect, merging, people, report, sharding, store, underway
 from fer_utils.event.cluster import Cluster, cluster_event
 from fer_utils.vision.sources import Source
 
@@ -232,7 +233,7 @@ def threads():
 
 @needs_tiny
 def test_what_a_worker_cannot_do_is_said(party, threads, tmp_path, monkeypatch):
-    with pytest.raises(DataError, match="worker inproc://.*looks at 2 shards at a time; start workers with --nthr"):
+    with pytest.raises(DataError, match="worker inproc://.*works on 2 shards at a time; start workers with --nthr"):
         cluster_event(party[0], tmp_path / "out", Cluster(threads), **OPTIONS)
     source = party[0] / "Gäste 1.jpg"
     [shard] = sharding.begin_shards(tmp_path / "shards", None, [Source("photo", str(source))], 1)
@@ -291,8 +292,8 @@ def test_a_shard_that_a_worker_of_an_earlier_driver_still_looks_at_is_waited_for
     (["IN", "--cluster", "tcp://127.0.0.1:9"], "no Dask scheduler answers there"),
     (["IN", "--cluster", "EMPTY"], "this scheduler has no worker; start one by: dask worker inproc://")])
 def test_what_the_command_line_refuses(tmp_path, capsys, monkeypatch, arguments, said):
-    monkeypatch.setattr(cluster, "_ANSWER_S", 0.3)
-    monkeypatch.setattr(cluster, "_WORKERS_S", 0.1)
+    monkeypatch.setattr(dask_workers, "_ANSWER_S", 0.3)
+    monkeypatch.setattr(dask_workers, "_WORKERS_S", 0.1)
     photo(tmp_path / "in" / "a.jpg", people=0)
     with ExitStack() as stack:
         names = {"IN": str(tmp_path / "in")}
