@@ -19,6 +19,7 @@ from ..networks.runs import read_card
 from ..vision.clocks import photo_time, video_time
 from ..vision.detect import DetectorPool, make_detector
 from ..vision.images import look_at_photo
+from ..vision.memory import keep_freed_memory
 from ..vision.pipeline import Pipeline
 from ..vision.predict import Face, Predictor
 from ..vision.sources import Source, find_sources, public_address
@@ -170,6 +171,7 @@ class _Workers:
         return DetectorPool(lambda: make_detector(name, sides if name == "yunet" else None), self._count)
 
     def __enter__(self) -> Self:
+        keep_freed_memory()
         self._pool = ThreadPoolExecutor(self._count, thread_name_prefix="event")
         self._opencv_threads = cv2.getNumThreads()
         cv2.setNumThreads(1)
