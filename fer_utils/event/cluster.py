@@ -12,7 +12,8 @@ from .. import files, workers
 from ..errors import DataError, naming_the_extra
 from ..vision.sources import Source, find_sources
 from .collect import collect_shard, event_settings
-from .sharding import begin_shards, read_own, refuse_cameras
+from .parts import cut_videos
+from .sharding import SOURCES, begin_shards, cuts_videos, read_own, refuse_cameras
 from .store import ERRORS, FACES, PROGRESS, SETTINGS, Settings, read_journal
 from .underway import DEATHS, LIMIT, read_deaths
 
@@ -56,6 +57,8 @@ def cluster_event(sources: str | Path | Sequence[str | Path], out: str | Path, c
     settings = event_settings(model, detector, every)
     out = Path(os.path.abspath(out))
     _check_out(out, found)
+    if cuts_videos(out / SHARDS / SOURCES):
+        found = cut_videos(found)
     with workers.connected(cluster.address) as client, files.only_one(out, _LOCKED):
         usual = max(1, min(8 * len(client.nthreads()), len(found)))
         shards = begin_shards(out / SHARDS, cluster.shards, found, usual)

@@ -24,7 +24,8 @@ from ..vision.pipeline import Pipeline
 from ..vision.predict import Face, Predictor
 from ..vision.sources import Source, find_sources, public_address
 from ..vision.video import FALLBACK_FPS, Frame, VideoFile, every_moment, open_source
-from .sharding import Shard, keep_manifest, read_own, refuse_cameras
+from .parts import Part, collect_part, cut_note, cut_videos, how_to_follow, path_of, skipped_note
+from .sharding import MANIFEST, Shard, cuts_videos, keep_manifest, read_own, refuse_cameras
 from .shares import known_confusion
 from .store import EventTable, Footage, Settings, changed_settings, count_kinds, open_table, read_errors
 from .underway import LookingAt, UnderWay
@@ -70,6 +71,7 @@ def collect_event(sources: str | Path | int | Sequence[str | Path | int], out: s
     settings = event_settings(model, detector, every)
     everything = found
     if shard:
+        everything = cut_videos(found) if cuts_videos(shard.folder(out) / MANIFEST) else found
         out, found = shard.folder(out), shard.own(everything)
     with _Workers(model, settings.detector, threads) as workers, open_table(out, settings) as table:
         if shard:
@@ -86,8 +88,8 @@ def collect_shard(folder: str | Path, model: str | Path, settings: Settings, thr
     if changed := changed_settings(settings, event_settings(model, settings.detector, settings.every), "is", "here"):
         raise DataError(f"the network is not the one that the event was begun with ({changed}); install the same "
                         "version of fer-utils, and the same networks, for all workers")
-    if own and not any(os.path.lexists(source.address) for source in own):
-        raise DataError(f"{own[0].address} is not there; workers must see the sources under the same paths")
+    if own and not any(os.path.lexists(path_of(source)) for source in own):
+        raise DataError(f"{path_of(own[0])} is not there; workers must see the sources under the same paths")
     with _Workers(model, settings.detector, threads) as workers, open_table(folder, settings) as table:
         return _collect(own, table, workers, None, progress=False, careful=True)
 
@@ -114,6 +116,10 @@ def _collect(found: Sequence[Source], table: EventTable, workers: "_Workers", se
                 if source.kind == "video":
                     with looking_at(source.address):
                         _collect_video(source.address, table, workers, bar)
+                elif source.kind == "part":
+                    with looking_at(source.address):
+                        collect_part(source.address, table, workers.pipeline(table.settings.every).look, workers.ahead,
+                                     bar.update)
                 elif source.kind != "photo":
                     with suppress(KeyboardInterrupt):
                         _collect_camera(source, table, workers, bar, seconds)
@@ -149,7 +155,10 @@ def _expected_pictures(source: Source, table: EventTable, seconds: float | None)
         return 1
     if source.kind != "video":
         return int((seconds or 0) / (every or 1 / FALLBACK_FPS))
-    with suppress(CameraError), VideoFile(source.address) as video:
+    with suppress(CameraError), VideoFile(path_of(source)) as video:
+        if source.kind == "part":
+            part = Part.parse(source.address)
+            return math.ceil((min(part.end, video.duration or 0) - part.begin) * (1 / every if every else video.fps))
         left = max((video.total or 0) - table.position(source.address), 0)
         return math.ceil(min(left, left / video.fps / every if every else left))
     return 0
@@ -196,9 +205,8 @@ class _Workers:
         return look_at_photo(path, lambda image: (*photo_time(path), self._network.faces(image)))
 
     def pipeline(self, every: float) -> Pipeline:
-        """Make the pipeline of a recording: whoever turns away for a moment, or walks past, stays the same person."""
-        return Pipeline(self._for_frames, search_every=1, smooth_seconds=0, overlap=0.1,
-                        patience=max(1.0, 3 * every))  # frames may lie further apart than a second
+        """Make the pipeline of a recording."""
+        return Pipeline(self._for_frames, search_every=1, **how_to_follow(every))
 
 
 def _collect_photos(paths: list[str], table: EventTable, workers: _Workers, bar: tqdm, looking_at: LookingAt) -> None:
@@ -235,13 +243,10 @@ def _collect_video(path: str, table: EventTable, workers: _Workers, bar: tqdm) -
                 for frame, look in workers.ahead(lambda frame: pipeline.look(frame.image), wanted):
                     last = round(frame.time, 3)
                     yield recording, frame.index, last, pipeline.follow(look(), last)
-                # Headers count up to a second too much, after the last look there may be `every` seconds, and the last
-                # frame of a time lapse lasts for many.
-                if video.cut_short(last + max(every, 1 / video.fps) + 1):
-                    problems.append(f"{path}: cut short, {last:.0f} of {video.duration:.0f} seconds could be read")
-                if video.skipped:
-                    frames, were = ("1 frame", "was") if video.skipped == 1 else (f"{video.skipped} frames", "were")
-                    problems.append(f"{path}: {frames} could not be decoded and {were} skipped")
+                if cut := cut_note(video, path, last, every):
+                    problems.append(cut)
+                if skipped := skipped_note(path, video.skipped):
+                    problems.append(skipped)
         except Exception as error:  # whatever one video breaks, the sources after it can still be looked at
             state = "failed"
             problems[:] = [str(error) if isinstance(error, DataError) else

@@ -10,6 +10,7 @@ from typing import Any
 
 from ..errors import DataError
 from ..vision.sources import Source
+from .parts import join_parts, uncut
 from .report import REPORT, report_event
 from .sharding import MANIFEST, Manifest, check_same_sources, deal, read_manifest
 from .store import Settings, StoredSource, changed_settings, copy_rows, open_table, read_settings, read_sources
@@ -31,9 +32,14 @@ def merge_event(folders: str | Path | Sequence[str | Path], out: str | Path, **r
     with _whole_folder(out) as part:
         with open_table(part, settings) as table:
             # One run notes folders first, then it reads all photos, then all videos: the kinds' alphabetical order.
-            for source in sorted(shards[0].sources, key=lambda source: source.kind):
-                index = numbers[source.address] - 1
-                copy_rows(shards[index].folder, stored[index][source.address], table)
+            for source, parts in sorted(uncut(shards[0].sources), key=lambda pair: pair[0].kind):
+                places = [numbers[each.address] - 1 for each in parts or [source]]
+                found = [(shards[index].folder, stored[index][each.address])
+                         for index, each in zip(places, parts or [source])]
+                if parts:
+                    join_parts(source.address, found, table)
+                else:
+                    copy_rows(*found[0], table)
         result = report_event(part, **reporting)
     return {**result, "out": str(out), "report": str(Path(out) / REPORT)}
 

@@ -9,11 +9,12 @@ from .. import files
 from ..errors import DataError
 from ..vision.sources import Source, public_address
 
-MANIFEST, FORMAT = "shard.json", 1
+MANIFEST, FORMATS = "shard.json", (1, 2)
+"""A shard's file, and its formats that can be read: the second one has parts of videos."""
 SOURCES = "sources.json"
 """What the shards of a cluster share: one list of all sources, beside their folders."""
 _SHARED = f"../{SOURCES}"
-_KINDS = ("folder", "photo", "video")
+_KINDS = ("folder", "part", "photo", "video")
 _REMEDY, _NEW_FOLDER = "run this shard again into a new folder", "collect into a new folder"
 
 
@@ -86,13 +87,23 @@ def keep_manifest(folder: Path, shard: Shard, found: Sequence[Source]) -> None:
     The lock of the folder must be held.
     """
     if not (folder / MANIFEST).exists():
-        files.write_json(folder / MANIFEST, {"format": FORMAT, "shard": shard.number, "of": shard.count,
+        files.write_json(folder / MANIFEST, {"format": _format(found), "shard": shard.number, "of": shard.count,
                                              "sources": [astuple(source) for source in found]})
         return
     before = read_manifest(folder)
     if before.shard != shard:
         raise DataError(f"{folder}: holds {before.shard}, not {shard}; name another folder")
     _check_unchanged(f"{folder}: the sources have changed since {shard} was begun", before.sources, found)
+
+
+def _format(found: Sequence[Source]) -> int:
+    return 2 if any(source.kind == "part" for source in found) else 1
+
+
+def cuts_videos(file: Path) -> bool:
+    """Return whether the shards that a file describes have long videos in parts: not those of earlier versions."""
+    values = files.read_json(file, _REMEDY) if file.exists() else None
+    return not (isinstance(values, dict) and values.get("format") == 1)
 
 
 def _check_unchanged(problem: str, before: Sequence[Source], found: Sequence[Source]) -> None:
@@ -120,7 +131,8 @@ def begin_shards(folder: Path, count: int | None, found: Sequence[Source], usual
         count = int(values["of"])
     else:
         count = count or usual
-        files.write_json(file, {"format": FORMAT, "of": count, "sources": [astuple(source) for source in found]})
+        files.write_json(file, {"format": _format(found), "of": count,
+                                "sources": [astuple(source) for source in found]})
     shards = [Shard(number, count) for number in range(1, count + 1)]
     own: dict[int, list[Source]] = {shard.number: [] for shard in shards}
     numbers = deal(found, count)
@@ -129,8 +141,8 @@ def begin_shards(folder: Path, count: int | None, found: Sequence[Source], usual
     for shard in shards:
         if not (manifest := shard.folder(folder) / MANIFEST).exists():
             mine = [astuple(source) for source in own[shard.number]]
-            files.write_json(manifest, {"format": FORMAT, "shard": shard.number, "of": count, "sources": _SHARED,
-                                        "own": mine})
+            files.write_json(manifest, {"format": _format(found), "shard": shard.number, "of": count,
+                                        "sources": _SHARED, "own": mine})
     return shards
 
 
@@ -164,9 +176,9 @@ def read_manifest(folder: Path | str, known: dict[Path, list[Source]] | None = N
     file, known = Path(folder) / MANIFEST, {} if known is None else known
     values: Any = files.read_json(file, _REMEDY)
     try:
-        if values["format"] != FORMAT:
+        if values["format"] not in FORMATS:
             raise DataError(f"{file}: was written by another version of fer_utils (its format is {values['format']}, "
-                            f"this version's {FORMAT}); use one version for all shards and for --merge")
+                            f"this version's {FORMATS[-1]}); use one version for all shards and for --merge")
         if type(values["shard"]) is not int or type(values["of"]) is not int:
             raise TypeError("shard and of must be whole numbers")
         if values["sources"] == _SHARED:

@@ -42,7 +42,7 @@ class Record:
     """How far one source got, and how long faces.csv was then."""
 
     source: str
-    kind: str  # "photo", "video", "camera" or, not searched, "folder"
+    kind: str  # "photo", "video", "camera", "part" (of a video) or, not searched, "folder"
     state: str  # "done", "partial" or "failed"
     position: int  # the next frame of a video
     faces: int  # of a photo
@@ -56,7 +56,7 @@ class Footage:
     """A video or a camera's recording."""
 
     source: str
-    kind: str  # "video" or "camera"
+    kind: str  # "video", "camera" or "part" (of a video)
     began: datetime  # when its first frame was
     clock: str  # what says so: "video", "file" or "camera"
 
@@ -140,11 +140,16 @@ class EventTable:
 
     def add_frame(self, recording: Footage, index: int, seconds: float, faces: Mapping[int, Face]) -> None:
         """Write the faces of a frame, by track: the frame's number, and its seconds from the recording's start."""
-        when = (recording.began + timedelta(seconds=seconds)).isoformat(" ", "milliseconds")
-        self._write([(recording.source, recording.kind, when, recording.clock, index, seconds, track, *_cells(face))
-                     for track, face in faces.items()])
+        self._write(_frame_rows(recording, index, seconds, faces))
         if time.monotonic() - self._marked > self.MARK_SECONDS:
             self.mark(recording.source, recording.kind, "partial", position=index + 1)
+
+    def add_part(self, part: Footage, frames: Iterable[tuple[int, float, Sequence[Face]]], position: int,
+                 note: str) -> None:
+        """Write the faces of all frames of a part of a video: each frame's number and seconds, and its faces."""
+        self._write([row for index, seconds, faces in frames
+                     for row in _frame_rows(part, index, seconds, dict(enumerate(faces)))])
+        self.mark(part.source, part.kind, "done", position, note=note)
 
     def frames_before(self, source: str) -> dict[float, list[Face]]:
         """Return the faces of a video's frames so far, in their order, by seconds from its start."""
@@ -181,6 +186,12 @@ class EventTable:
         csv.writer(text, lineterminator="\n").writerows(rows)
         _append(self._faces, text.getvalue().encode("utf-8", "surrogateescape"))
         self.rows += len(rows)
+
+
+def _frame_rows(recording: Footage, index: int, seconds: float, faces: Mapping[int, Face]) -> list[tuple[Any, ...]]:
+    when = (recording.began + timedelta(seconds=seconds)).isoformat(" ", "milliseconds")
+    return [(recording.source, recording.kind, when, recording.clock, index, seconds, track, *_cells(face))
+            for track, face in faces.items()]
 
 
 def _append(file: io.FileIO, data: bytes) -> None:
@@ -322,12 +333,17 @@ def read_sources(out: Path | str) -> dict[str, StoredSource]:
 
 def copy_rows(out: Path | str, source: StoredSource, table: EventTable) -> None:
     """Write to another table what the table in the folder `out` has of a source."""
+    table.add_copy(source.record, read_rows(out, source), source.rows)
+
+
+def read_rows(out: Path | str, source: StoredSource) -> bytes:
+    """Return the rows that the table in the folder `out` has of a source, as they are in faces.csv."""
     rows = b""
     with open(Path(out) / FACES, "rb") as faces:
         for start, stop in source.pieces:
             faces.seek(start)
             rows += faces.read(stop - start)
-    table.add_copy(source.record, rows, source.rows)
+    return rows
 
 
 def count_kinds(records: Iterable[Record]) -> dict[str, int]:

@@ -17,7 +17,7 @@ _ZEROS = 4096  # so many at the end: a download that was not finished, whose fil
 def ended_early(path: str | Path, seconds: float, frames: int) -> bool:
     """Return whether a file, of which so many seconds and frames could be read, holds a tenth more or had more."""
     with open(path, "rb") as file:
-        shown = _shown_seconds(file)
+        shown = shown_seconds(file)
         if shown:
             return seconds < 0.9 * shown
         if is_cut(file) is not False:
@@ -46,7 +46,7 @@ def is_cut(file: BinaryIO) -> bool | None:
     return None if not end else end > size or not any(file.read())
 
 
-def _shown_seconds(file: BinaryIO) -> float:
+def shown_seconds(file: BinaryIO) -> float:
     """Return how long an MP4 or MOV file shows its video, without what was trimmed; 0 where it does not say."""
     moov = b""
     for kind, start, end in boxes(file):

@@ -25,10 +25,11 @@ class Source:
     """One place that frames come from.
 
     `address` is an absolute path, a camera's number in digits, or a stream's address. A file that was named itself, of
-    unknown ending and no photo, has the kind "unknown". `problem` says why a folder within a folder was not searched.
+    unknown ending and no photo, has the kind "unknown". A part of a video, as `event.parts` makes them, is a "part".
+    `problem` says why a folder within a folder was not searched.
     """
 
-    kind: Literal["photo", "video", "camera", "stream", "folder", "unknown"]
+    kind: Literal["photo", "video", "camera", "stream", "folder", "unknown", "part"]
     address: str
     problem: str = ""
 
