@@ -41,6 +41,13 @@ def test_the_interval_of_the_change_holds_it_also_where_people_differ(alike):
     assert np.mean(inside) > 0.86  # 0.95 within the noise of 60; with faces as units 0.3 gives some 0.8
 
 
+def test_few_persons_who_differ_rarely_give_a_false_conclusion():
+    rng, said = np.random.default_rng(7), []
+    for _ in range(150):
+        said.append(compare_answers(simulate(rng, 6, 7, 0.0, 0.4))["conclusion"])
+    assert said.count("cannot be told") >= 0.89 * 150  # 0.95 within the noise; the bootstrap alone gives some 0.8
+
+
 def test_the_conclusion_needs_an_interval_without_0_and_enough_persons():
     rng = np.random.default_rng(2)
     assert compare_answers(simulate(rng, 30, 10, 0.4))["conclusion"] == "better"
