@@ -1,6 +1,7 @@
 """Commands of scores: evaluate, robustness, audit-groups, suspicious-labels, results, cards, push."""
 
 import argparse
+import contextlib
 import sys
 from argparse import Namespace
 from pathlib import Path
@@ -121,13 +122,21 @@ def audit_groups_command(args: Namespace) -> Outcome:
     if labels.has_faces and (args.faces or args.photos or args.crops):
         raise ValueError(f"{args.table} has the network's answers already; leave out --faces, --photos and --crops")
     not_read: list[str] = []
+    copies: list[str] = []
     if labels.has_faces:
         faces, without = labels.rows, 0
     else:
-        answers = groups.read_answers(args.faces) if args.faces else _look_at(args, labels.rows["photo"], not_read)
+        photos = labels.rows["photo"]
+        answers = groups.read_answers(args.faces) if args.faces else _look_at(args, photos, not_read, copies)
         faces, without = groups.join_answers(labels, answers)
-    result = groups.audit_groups(faces) | {"photos_without_a_face": without, "not_read": not_read}
+        without -= len(copies)
+    unseen = sorted(set(labels.rows["group"]) - set(faces["group"]))
+    result = groups.audit_groups(faces) | {"photos_without_a_face": without, "copies": copies,
+                                           "groups_without_a_face": unseen, "not_read": not_read}
     text = groups.audit_text(result)
+    text += "".join(f"\n{name}: no face of this group was found" for name in unseen)
+    if copies:
+        text += f"\n{len(copies)} photos are not counted: they are copies of others, as {copies[0]}"
     if without:
         text += f"\n{without} photos of the table are not counted: they are without a face, or not in --faces"
     unused = int((labels.rows["true"] >= 0).sum() - (faces["true"] >= 0).sum())
@@ -170,11 +179,14 @@ def suspicious_labels_command(args: Namespace) -> Outcome:
     return Outcome({**counts, "table": args.out, "runs": list(found.runs)}, text, failed=not counts["usable"])
 
 
-def _look_at(args: Namespace, photos: "pd.Series", not_read: list[str]) -> "pd.DataFrame":
+def _look_at(args: Namespace, photos: "pd.Series", not_read: list[str], copies: list[str]) -> "pd.DataFrame":
     """Classify the faces of a table's photos; the paths are relative to --photos, else to the table.
 
-    What is wrong with those that cannot be read goes into `not_read`.
+    What is wrong with those that cannot be read goes into `not_read`; photos that equal an earlier one go into
+    `copies`, and are not looked at: counted twice, they would make intervals too narrow.
     """
+    import hashlib
+
     import pandas as pd
     from tqdm.auto import tqdm
 
@@ -188,8 +200,14 @@ def _look_at(args: Namespace, photos: "pd.Series", not_read: list[str]) -> "pd.D
         raise DataError(f"{len(missing)} of {len(photos)} photos of the table are not in {folder}, as {missing[0]}; "
                         "say where they are by --photos, or correct their names")
     predictor = Predictor(args.model, WholePicture() if args.crops else args.detector)
-    rows = []
+    rows, seen = [], set()
     for name in tqdm(photos, desc="photos", leave=False, disable=None):
+        with contextlib.suppress(OSError), open(folder / name, "rb") as file:
+            mark = hashlib.file_digest(file, "sha256").digest()
+            if mark in seen:
+                copies.append(name)
+                continue
+            seen.add(mark)
         faces, error = look_at_photo(folder / name, predictor.faces)
         if faces is None:
             not_read.append(error)

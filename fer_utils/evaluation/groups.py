@@ -1,4 +1,5 @@
 """Accuracy and shares of expressions by group, from a user's own group labels; a group is never guessed from a face."""
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
@@ -8,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.stats import norm
+from scipy.stats import norm, t
 
 from ..errors import DataError
 from ..files import why_unreadable
@@ -18,6 +19,8 @@ from ..metrics import macro_f1, with_interval
 MOST_GROUPS = 20
 PHOTO_COLUMNS = ("photo", "source", "file", "path", "image")
 """Names under which the column of photos is looked for."""
+LEAST_PHOTOS = 20
+"""From fewer photos it cannot be known how much photos differ, however many faces are on them."""
 _DRAWS = 1000
 CANNOT = "cannot be told"
 
@@ -57,7 +60,7 @@ def read_group_table(path: Path | str, group: str = "group", photo: str | None =
     rows["true"] = _labels(path, table[emotion], emotion) if emotion else UNLABELLED
     if has_faces:
         rows["predicted"] = _answers(path, table)
-    elif (twice := rows["photo"].duplicated()).any():
+    elif (twice := rows["photo"].map(os.path.normpath).duplicated()).any():
         name = rows["photo"][twice].iloc[0]
         raise DataError(f"{path}: row {_line(twice)} is a second one of {name}; keep one row for each photo")
     _check_groups(path, rows["group"])
@@ -223,8 +226,8 @@ def _measure(faces: pd.DataFrame, seed: int) -> tuple[dict[str, Any], dict[str, 
                            "shares": {name: {"share": float(point[i]),
                                              "interval": percentile_interval(point[i], draws[:, i])}
                                       for i, name in enumerate(EMOTIONS)},
-                           "labelled": 0, "effective_labelled": 0.0, "accuracy": None, "accuracy_interval": None,
-                           "macro_f1": None, "macro_f1_interval": None}
+                           "labelled": 0, "labelled_photos": 0, "effective_labelled": 0.0, "accuracy": None,
+                           "accuracy_interval": None, "macro_f1": None, "macro_f1_interval": None}
     kept = {"share": draws}
     known = faces[faces["true"] != UNLABELLED]
     if len(known):
@@ -237,8 +240,9 @@ def _measure(faces: pd.DataFrame, seed: int) -> tuple[dict[str, Any], dict[str, 
         occurs = matrix.sum(0) + matrix.sum(1) > 0
         f1 = float(macro_f1(matrix))
         f1_draws = macro_f1(draw_counts(cells, np.outer(occurs, occurs).ravel(), seed).reshape(-1, *matrix.shape))
-        row |= {"labelled": len(known), "effective_labelled": min(_effective(kept["accuracy"]), len(known)),
-                "accuracy": accuracy, "accuracy_interval": percentile_interval(accuracy, kept["accuracy"][:, 1]),
+        row |= {"labelled": len(known), "labelled_photos": len(cells),
+                "effective_labelled": min(_effective(kept["accuracy"]), len(known)), "accuracy": accuracy,
+                "accuracy_interval": percentile_interval(accuracy, kept["accuracy"][:, 1]),
                 "macro_f1": f1, "macro_f1_interval": percentile_interval(f1, f1_draws) if occurs.sum() > 1 else None}
         kept["accuracy"] = kept["accuracy"][:, 1:]
     return row, kept
@@ -248,8 +252,9 @@ def audit_groups(faces: pd.DataFrame) -> dict[str, Any]:
     """Compare groups of faces: a table of photo, group, true (-1: unknown) and predicted.
 
     The result can be written as JSON: ``groups`` (a list: group, faces, photos, shares, accuracy, macro_f1 and their
-    95 % intervals), and ``shares`` and ``accuracy``: how many faces a group needs, which groups have them, and the
-    largest difference between those. The unit is the photo: its faces are correlated.
+    95 % intervals), and ``shares`` and ``accuracy``: how many faces a group needs, which groups have them, how many
+    comparisons of these ``differ``, and the largest difference: of those that do, or else of all. The unit is the
+    photo: its faces are correlated.
     """
     if faces["group"].nunique() < 2:
         raise DataError("fewer than two groups have a face, so there is nothing to compare")
@@ -262,7 +267,7 @@ def audit_groups(faces: pd.DataFrame) -> dict[str, Any]:
     points = [[row["shares"][name]["share"] for name in EMOTIONS] for row in groups]
     result = {"groups": groups, "photo_is_unit": True,
               "shares": _compare(groups, points, [draws["share"] for draws in drawn], EMOTIONS,
-                                 float(pooled[np.abs(pooled - 0.5).argmin()]), "effective"),
+                                 float(pooled[np.abs(pooled - 0.5).argmin()]), ("effective", "photos")),
               "accuracy": None}
     known = faces[faces["true"] != UNLABELLED]
     if len(known):
@@ -270,38 +275,45 @@ def audit_groups(faces: pd.DataFrame) -> dict[str, Any]:
         none = np.full((_DRAWS, 1), np.nan)
         result["accuracy"] = _compare(groups, [[row["accuracy"]] for row in groups],
                                       [draws.get("accuracy", none) for draws in drawn], ["accuracy"], right,
-                                      "effective_labelled")
+                                      ("effective_labelled", "labelled_photos"))
     return result
 
 
 def _compare(groups: Sequence[dict[str, Any]], points: list[list[float]], draws: list[np.ndarray],
-             names: Sequence[str], share: float, size: str) -> dict[str, Any]:
-    """Compare each pair of groups that have enough faces; each of `names` is a comparison of its own."""
+             names: Sequence[str], share: float, sizes: tuple[str, str]) -> dict[str, Any]:
+    """Compare each pair of groups that have enough faces; each of `names` is a comparison of its own.
+
+    `sizes` are the keys under which a group tells its independent faces and its photos.
+    """
+    size, photos = sizes
     pairs = len(groups) * (len(groups) - 1) // 2
     # A share known from few faces may be wrong: plan with the end of its interval that needs more of them.
     width = 0.98 / np.sqrt(max(sum(row[size] for row in groups), 1))
     share = float(np.clip(0.5, share - width, share + width))
     needed = needed_faces(share, comparisons=pairs * len(names))
-    enough = [i for i, row in enumerate(groups) if row[size] >= needed]
+    enough = [i for i, row in enumerate(groups) if row[size] >= needed and row[photos] >= LEAST_PHOTOS]
     found: dict[str, Any] = {"needed": needed, "points": 0.1, "enough": [groups[i]["group"] for i in enough],
-                             "comparisons": 0, "largest": None, "conclusion": CANNOT}
+                             "comparisons": 0, "differ": 0, "largest": None, "conclusion": CANNOT}
     rows = []
     for a, b in combinations(enough, 2):
+        units = min(groups[a][photos], groups[b][photos])  # so many photos tell the spread: Student's distribution
         for k, name in enumerate(names):
             if points[a][k] < points[b][k]:
                 high, low = b, a
             else:
                 high, low = a, b
             difference, spread = points[high][k] - points[low][k], draws[high][:, k] - draws[low][:, k]
-            p = 2 * float(norm.sf(difference / spread.std()))
+            p = 2 * float(t.sf(difference / spread.std(), units - 1))
             rows.append({"of": name, "higher": groups[high]["group"], "lower": groups[low]["group"],
                          "difference": difference, "interval": percentile_interval(difference, spread), "p": p})
     if rows:
         for row, adjusted in zip(rows, holm([row["p"] for row in rows])):
             row["p_holm"] = float(adjusted)
-        largest = max(rows, key=lambda row: row["difference"])
-        found |= {"comparisons": len(rows), "largest": largest,
-                  "conclusion": "differs" if largest["p_holm"] < 0.05 else "no difference was seen"}
+        # The largest of all may be of a small group and chance, while a smaller one of large groups is none.
+        differ = [row for row in rows if row["p_holm"] < 0.05]
+        found |= {"comparisons": len(rows), "differ": len(differ),
+                  "largest": max(differ or rows, key=lambda row: row["difference"]),
+                  "conclusion": "differs" if differ else "no difference was seen"}
     return found
 
 
@@ -349,15 +361,18 @@ def _conclusion(result: dict[str, Any], what: str) -> list[str]:
     if found is None:
         return ["Accuracy: cannot be told without true emotions (a column emotion)."]
     lines, best = [f"{what.capitalize()}: a difference of 10 points takes {found['needed']:,} independent faces a "
-                   "group."], found["largest"]
-    size = "effective_labelled" if what == "accuracy" else "effective"
-    lines += [f"  {_short(row['group'])}: cannot be told; its faces count as {row[size]:,.0f} independent ones"
+                   f"group, on {LEAST_PHOTOS} photos or more."], found["largest"]
+    size, photos = (("effective_labelled", "labelled_photos") if what == "accuracy" else ("effective", "photos"))
+    lines += [f"  {_short(row['group'])}: cannot be told; its faces count as {row[size]:,.0f} independent ones, on "
+              f"{row[photos]:,} photo{'' if row[photos] == 1 else 's'}"
               for row in result["groups"] if row["group"] not in found["enough"]]
     if best:
         low, high = (100 * end for end in best["interval"])
-        word = {"differs": "They differ"}.get(found["conclusion"], "No difference was seen; that does not prove none")
+        word = (f"{found['differ']:,} of these comparisons differ" if found["differ"] else
+                "No difference was seen; that does not prove none")
         of = "" if what == "accuracy" else f"{best['of']}, "
-        lines += [f"  Largest difference: {of}{_short(best['higher'])} over {_short(best['lower'])}",
+        which = "Largest difference" + (" that is no chance" if found["differ"] else "")
+        lines += [f"  {which}: {of}{_short(best['higher'])} over {_short(best['lower'])}",
                   f"  {100 * best['difference']:.1f} points [{low:.1f}, {high:.1f}] (that pair alone); p "
                   f"{best['p_holm']:.3g} among {found['comparisons']} comparisons (Holm)", f"  {word}."]
     return lines

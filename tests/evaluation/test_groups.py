@@ -161,3 +161,36 @@ def test_the_figure_has_a_hollow_dot_for_too_few():
     dots = [line for line in plots.plot_groups(table).lines if line.get_marker() == "o"]
     assert [dot.get_xdata()[0] for dot in dots] == [0.7, 0.5]
     assert dots[0].get_markerfacecolor() != dots[1].get_markerfacecolor()
+
+
+def test_few_photos_cannot_be_told_however_many_faces_are_on_them():
+    for a_photo, known in ((1000, False), (60, False), (10, True)):  # 1, 17 and 100 photos a group; all faces differ
+        faces = faces_of(1000, (0.9, 0.6))
+        faces["photo"] = faces.group + (faces.index % 1000 // a_photo).astype(str)
+        found = groups.audit_groups(faces)
+        assert (found["accuracy"]["conclusion"] == "differs") is known
+        assert ("a: cannot be told" in groups.audit_text(found)) is not known
+    assert "on 1 photo\n" in groups.audit_text(groups.audit_groups(faces.assign(photo=faces.group)))
+
+
+def test_a_small_group_that_differs_by_chance_hides_no_difference_of_large_ones():
+    rng, draws = np.random.default_rng(0), []
+    for share, n in ((0.7, 40000), (0.68, 40000), (0.67, 300)):
+        draws.append(rng.binomial(n, share, (1000, 1)) / n)
+    rows = [{"group": name, "effective": n, "photos": n} for name, n in zip("abc", (40000, 40000, 800))]
+    found = groups._compare(rows, [[0.7], [0.68], [0.67]], draws, ["x"], 0.7, ("effective", "photos"))
+    assert (found["conclusion"], found["differ"], found["comparisons"]) == ("differs", 1, 3)
+    assert (found["largest"]["higher"], found["largest"]["lower"]) == ("a", "b")
+
+
+def test_a_copy_of_a_photo_counts_once_and_a_group_without_a_face_is_named(tmp_path, capsys):
+    for name, level in (("a.png", 90), ("copy.png", 90), ("b.png", 160)):
+        cv2.imwrite(str(tmp_path / name), np.full((48, 48), level, np.uint8))
+    (tmp_path / "c.png").write_text("no picture")
+    table = written(tmp_path / "t.csv", photo=["a.png", "copy.png", "b.png", "c.png"], group=["x", "x", "y", "z"])
+    assert main(["audit-groups", str(table), "--crops", "--model", str(TINY)]) == 1
+    text = capsys.readouterr().out
+    assert "1 photos are not counted: they are copies of others, as copy.png" in text
+    assert "z: no face of this group was found" in text
+    with pytest.raises(DataError, match=r"second one of \./a\.png"):
+        groups.read_group_table(written(tmp_path / "t.csv", photo=["a.png", "./a.png"], group=["x", "y"]))
