@@ -1,7 +1,8 @@
 """A folder of labelling: faces, who labelled them how, and the data set that comes of it.
 
 ``labels.csv`` is a journal: one row a decision, written at once, never changed. ``faces/`` holds the faces as the
-network sees them, ``index.csv`` where they are from, and ``fer2013.csv``, made of the others, what `data.load` reads.
+network sees them, ``index.csv`` where they are from, ``looked.csv`` which photos and videos were searched, and
+``fer2013.csv``, made of the others, what `data.load` reads.
 """
 import contextlib
 import csv
@@ -26,6 +27,7 @@ DECISIONS = (*EMOTIONS, SKIP, NOT_A_FACE)
 """What an annotator can say of a face. The journal also has `UNDO`, which takes back the last word on a face."""
 JOURNAL_COLUMNS = ("time", "face", "annotator", "label", "guess")
 INDEX_COLUMNS = ("face", "source", "person", "box", "frame")
+LOOKED_COLUMNS = ("source", "state", "detector", "faces")
 _SIDE = 48  # pixels of a face
 _TORN = 1 << 20  # bytes in which the start of a torn last line is looked for
 
@@ -43,6 +45,19 @@ class LabelFace:
     person: str
     box: tuple[int, ...] = ()
     frame: int | None = None
+
+
+@dataclass(frozen=True)
+class Looked:
+    """A search of a photo or video, a row of ``looked.csv``.
+
+    `state` is the file's size and time then, `faces` how many new faces it gave.
+    """
+
+    source: str
+    state: str
+    detector: str
+    faces: int
 
 
 class LabelFolder:
@@ -80,18 +95,33 @@ class LabelFolder:
                             "face out")
         return image
 
-    def add(self, faces: Sequence[LabelFace], pixels: Sequence[np.ndarray]) -> None:
+    def add(self, faces: Sequence[LabelFace], pixels: Sequence[np.ndarray] | np.ndarray) -> None:
         """Write the pictures of faces, uint8 (48, 48) each; until `save_index` they do not count."""
         self.picture("").mkdir(parents=True, exist_ok=True)
         for face, image in zip(faces, pixels):
             self.picture(face.face).write_bytes(cv2.imencode(".png", image)[1].tobytes())
-            self.faces[face.face] = face
+            self.faces[face.face] = self._new[face.face] = face
 
     def save_index(self) -> None:
-        """Write ``index.csv``, whole or not at all."""
+        """Add the new faces to ``index.csv``, whole or not at all; what a user wrote there meanwhile is kept."""
+        new = self._new
+        self.read_index()
+        self.faces |= {name: face for name, face in new.items() if name not in self.faces}
         self._write("index.csv", INDEX_COLUMNS, (
             (face.face, face.source, face.person, " ".join(map(str, face.box)),
              "" if face.frame is None else face.frame) for face in self.faces.values()))
+
+    def read_looked(self) -> dict[str, Looked]:
+        """Return the searches by source; without those of a damaged file, for they can be made again."""
+        with contextlib.suppress(DataError, ValueError):
+            return {row["source"]: Looked(row["source"], row["state"], row["detector"], int(row["faces"]))
+                    for _, row in self._rows("looked.csv", LOOKED_COLUMNS)}
+        return {}
+
+    def save_looked(self, looked: dict[str, Looked]) -> None:
+        """Write ``looked.csv``, whole or not at all."""
+        self._write("looked.csv", LOOKED_COLUMNS, (
+            (one.source, one.state, one.detector, one.faces) for one in looked.values()))
 
     def _write(self, name: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
         with files.whole(self.path / name) as part, \
@@ -101,6 +131,7 @@ class LabelFolder:
     def read_index(self) -> None:
         """Read ``index.csv`` anew: a user may have edited it, another program may have added faces."""
         self.faces = {face.face: face for face in self._indexed()}
+        self._new: dict[str, LabelFace] = {}  # since then
 
     def _indexed(self) -> Iterator[LabelFace]:
         for number, row in self._rows("index.csv", INDEX_COLUMNS[:3]):
@@ -111,7 +142,9 @@ class LabelFolder:
                 place = tuple(int(value) for value in box.split())
                 if len(place) not in (0, 4):
                     raise ValueError(f"box {box!r} is not left, top, width and height")
-                yield LabelFace(name, row["source"], row["person"], place, int(frame) if frame else None)
+                # Without a name the photo is the person, as at first.
+                person = row["person"].strip() or row["source"]
+                yield LabelFace(name, row["source"], person, place, int(frame) if frame else None)
             except ValueError as error:
                 raise self._damaged("index.csv", number, str(error)) from error
 
@@ -123,16 +156,26 @@ class LabelFolder:
         except OSError as error:
             raise DataError(f"{path}: cannot be read ({error.strerror}); name another folder, or make it "
                             "readable") from error
-        if name == "labels.csv":
-            text = text[:text.rfind("\n") + 1]
+        start = text.rfind("\n") + 1
+        if name == "labels.csv" and not _is_decision(text[start:]):
+            text = text[:start]
         if not text:
             return
-        lines = csv.DictReader(io.StringIO(text, newline=""))
+        lines = csv.DictReader(io.StringIO(text, newline=""), strict=True)
+        try:
+            yield from self._checked(lines, name, columns)
+        except csv.Error as error:
+            raise self._damaged(name, lines.line_num, f"{error}; is there a quote too many above?") from error
+
+    def _checked(self, lines: csv.DictReader, name: str,
+                 columns: Sequence[str]) -> Iterator[tuple[int, dict[str, str]]]:
         if missing := [column for column in columns if column not in (lines.fieldnames or ())]:
             raise self._damaged(name, 1, f"there is no column {missing[0]}; columns are divided by commas")
         for row in lines:
             if any(row[column] is None for column in columns):
                 raise self._damaged(name, lines.line_num, "it is too short")
+            if name == "labels.csv" and any("\n" in row[column] for column in columns):
+                raise self._damaged(name, lines.line_num, "a cell has several lines: a quote is too many")
             yield lines.line_num, row
 
     def _damaged(self, name: str, line: int, why: str) -> DataError:
@@ -198,15 +241,23 @@ class LabelFolder:
         return {name: sum(label == name for _, label in labelled) for name in EMOTIONS}
 
 
+def _is_decision(line: str) -> bool:
+    """Return whether a last line without an end is whole, as some editors write it, and was not torn by a kill."""
+    cells = next(csv.reader([line[:10_000]]), [])
+    return len(cells) >= len(JOURNAL_COLUMNS) and cells[3].strip().lower() in (*DECISIONS, UNDO)
+
+
 def _append_line(file: io.FileIO, line: bytes) -> None:
     end = file.seek(0, os.SEEK_END)
     file.seek(max(end - _TORN, 0))
     tail = file.readall()
     whole = end - len(tail) + tail.rfind(b"\n") + 1
-    if whole < end:
+    before = b"" if whole else ",".join(JOURNAL_COLUMNS).encode() + b"\n"
+    if _is_decision(tail[tail.rfind(b"\n") + 1:].decode("utf-8", "surrogateescape")):
+        whole, before = end, b"\n"
+    elif whole < end:
         file.truncate(whole)
-    header = b"" if whole else ",".join(JOURNAL_COLUMNS).encode() + b"\n"
-    rest = memoryview(header + line)
+    rest = memoryview(before + line)
     try:
         while rest:
             rest = rest[file.write(rest):]

@@ -1,5 +1,6 @@
 """Faces of photos and videos, found and cropped as the network sees them, into a folder of labelling."""
 import hashlib
+import os
 import re
 from collections.abc import Sequence
 from functools import lru_cache
@@ -18,7 +19,7 @@ from ..vision.predict import Predictor, live_predictor
 from ..vision.sources import Source, find_sources
 from ..vision.track import Tracker
 from ..vision.video import VideoFile, every_moment, native_path
-from .label_folder import LabelFace, LabelFolder
+from .label_folder import LabelFace, LabelFolder, Looked
 
 LOOK_S, MIN_LOOKS = 0.1, 3  # as for events: who is seen on fewer looks at a video is noise of the detector
 _SAVE_AFTER = 100  # sources: a kill loses the search of so many
@@ -27,8 +28,10 @@ BOX_COLOUR = (255, 210, 0)
 
 def find_faces(sources: str | Path | Sequence[str | Path], folder: LabelFolder, predictor: Predictor,
                every: float = 1.0, progress: bool = True) -> list[str]:
-    """Find the faces of photos and videos, and add them to a folder of labelling; sources that it has are skipped.
+    """Find the faces of photos and videos, and add them to a folder of labelling.
 
+    Sources that were searched before are skipped, unless their file has changed, or they showed no face and the
+    detector is another one now.
     `sources` are as `collect_event` takes them, without cameras. Of a video it takes a face of each person that it
     follows every so many seconds. Returns what could not be read. Raises `DataError` where a source is not there or
     is a camera, or no face is found and the folder has none.
@@ -46,19 +49,18 @@ def find_faces(sources: str | Path | Sequence[str | Path], folder: LabelFolder, 
     with only_one(folder.path, "faces are being found for this folder"):
         folder.read_index()
         finder = _Finder(folder, predictor, every)
-        known = {face.source for face in folder.faces.values()}
-        todo = [source for source in found if not source.problem and source.address not in known]
+        todo = [source for source in found if not source.problem and finder.is_new(source)]
         try:
             for number, source in enumerate(tqdm(todo, unit="source", disable=not progress or not todo), 1):
                 if problem := finder.look(source):
                     problems.append(problem)
                 if number % _SAVE_AFTER == 0:
-                    folder.save_index()
+                    finder.save()
         finally:
-            if todo and folder.faces:
-                folder.save_index()
+            if todo:
+                finder.save()
     if not folder.faces:
-        raise DataError(f"no face was found in {len(todo)} photos and videos; try another --detector, or photos that "
+        raise DataError(f"no face was found in {len(found)} photos and videos; try another --detector, or photos that "
                         f"show faces from the front{'. Not read: ' + problems[0] if problems else ''}")
     return problems
 
@@ -71,16 +73,38 @@ class _Finder:
         self._for_frames = live_predictor(predictor)
         # Copies of a photo give equal faces, wherever they lie: one is enough.
         self._marks = {match[1] for name in folder.faces if (match := re.search(r"-([0-9a-f]{10})\.png$", name))}
+        self._looked = folder.read_looked()
+        self._known = {face.source for face in folder.faces.values()}
+        self._found = 0
+
+    def is_new(self, source: Source) -> bool:
+        """Return whether a photo or video is to be searched."""
+        before = self._looked.get(source.address)
+        if before is None or before.state != _state(source.address):
+            return before is not None or source.address not in self._known
+        return source.address not in self._known and (
+            before.faces > 0 or before.detector != self._predictor.detector.name)
 
     def look(self, source: Source) -> str:
         """Add the faces of a photo or video; return why that failed, "" where it did not."""
+        state, before, problem = _state(source.address), self._found, ""
         if source.kind == "photo":
-            return look_at_photo(source.address, lambda image: self._photo(source.address, image))[1]
-        try:
-            self._video(source.address)
-            return ""
-        except DataError as error:
-            return str(error)
+            problem = look_at_photo(source.address, lambda image: self._photo(source.address, image))[1]
+        else:
+            try:
+                self._video(source.address)
+            except DataError as error:
+                problem = str(error)
+        if not problem:
+            self._looked[source.address] = Looked(source.address, state, self._predictor.detector.name,
+                                                  self._found - before)
+        return problem
+
+    def save(self) -> None:
+        """Write what was found so far, and where no face was."""
+        if self._folder.faces:  # a folder without a face is no folder of labelling yet
+            self._folder.save_index()
+            self._folder.save_looked(self._looked)
 
     def _photo(self, path: str, image: np.ndarray) -> None:
         detector = self._predictor.detector
@@ -117,12 +141,22 @@ class _Finder:
         if mark in self._marks:
             return
         self._marks.add(mark)
+        self._found += 1
         stem = re.sub(r"[^A-Za-z0-9]+", "_", Path(source).stem).strip("_")[:40] or "face"
         left, top, width, height = (round(value) for value in found.box)
         right, bottom = min(left + width, shape[1]), min(top + height, shape[0])
         left, top = max(left, 0), max(top, 0)
         self._folder.add([LabelFace(f"{stem}-{mark}.png", source, person, (left, top, right - left, bottom - top),
                                     frame)], [pixels])
+
+
+def _state(path: str) -> str:
+    """Return what changes when a file does: its size and time."""
+    try:
+        status = os.stat(path)
+    except OSError:
+        return ""
+    return f"{status.st_size} {status.st_mtime_ns}"
 
 
 def face_pixels(crops: Sequence[np.ndarray], spec: FaceSpec) -> np.ndarray:

@@ -1,4 +1,5 @@
 """A session of labelling: which face comes next, what was said of it, and how far the annotators agree."""
+import re
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,6 +17,8 @@ from .label_sources import find_faces
 
 ORDERS = ("unsure", "random", "given")
 GUESSES = ("after", "before", "never")
+LEAST_FACES = 10
+"""From fewer faces that annotators have in common a kappa is little more than chance."""
 _BATCH = 256  # faces that go through the network at once
 
 
@@ -195,7 +198,7 @@ def label_summary(folder: LabelFolder) -> dict[str, Any]:
 
     ``labels`` is its number of faces by emotion. ``faces`` are all faces: those in it, and the ``ties``, ``skipped``,
     ``not_a_face`` and ``undecided``. ``annotators`` counts decisions by name, ``agreement`` is `annotator_agreement`
-    without what was skipped.
+    without what was skipped. ``unnamed`` are labelled faces of photos for which nobody has written who it is.
     """
     labels, outcomes, there = folder.labels(), folder.outcomes(), folder.there()
     if not folder.faces:
@@ -203,10 +206,12 @@ def label_summary(folder: LabelFolder) -> dict[str, Any]:
     kept = {name: {face: label for face, label in own.items() if face in there} for name, own in labels.items()}
     compared = {name: {face: label for face, label in own.items() if label != SKIP} for name, own in kept.items()}
     last_words = list(outcomes.values())
+    unnamed = [face for face in folder.faces.values() if face.box and outcomes.get(face.face) in EMOTIONS
+               and re.fullmatch(re.escape(face.source) + r"(#\d+)?", face.person, re.DOTALL)]
     return {"folder": str(folder.path), "faces": len(there), "labels": folder.write_fer2013(),
             "ties": last_words.count(None), "skipped": last_words.count(SKIP),
             "not_a_face": last_words.count(NOT_A_FACE), "undecided": len(there) - len(outcomes),
-            "annotators": {name: len(own) for name, own in kept.items()},
+            "unnamed": len(unnamed), "annotators": {name: len(own) for name, own in kept.items()},
             "agreement": annotator_agreement(compared)}
 
 
@@ -226,8 +231,12 @@ def summary_text(summary: dict[str, Any]) -> str:
             lines.append(f"{who} have no face in common")
             continue
         kappa = "cannot be told, all have one label" if row["kappa"] is None else f"{row['kappa']:.2f}"
+        few = f" (chance: fewer than {LEAST_FACES} faces)" if row["faces"] < LEAST_FACES else ""
         lines.append(f"{who} say the same of {row['same']:.0%} of {row['faces']} faces; {row['measure']}'s kappa: "
-                     f"{kappa}")
+                     f"{kappa}{few}")
+    if summary["unnamed"]:
+        lines.append(f"of {summary['unnamed']} it is not said who they are: write it in index.csv, column person, before "
+                     "you train on. Else a person of two photos may be both learnt from and tested on")
     if labelled:
         lines.append(f"{summary['folder']}: python -m fer_utils data reads it")
     return "\n".join(lines)

@@ -93,6 +93,52 @@ def test_a_photo_is_searched_once_and_its_copy_gives_no_second_face(tmp_path):
     assert list(LabelFolder(tmp_path / "out").faces.values()) == list(folder.faces.values())
 
 
+def test_a_photo_without_a_face_is_searched_again_for_another_detector_or_file_only(tmp_path):
+    photo(tmp_path / "a.png")
+    photo(tmp_path / "b.png", 1)
+    stub, out, looks = Stub(), tmp_path / "labels", []
+
+    def detect(image):
+        looks.append(image)
+        return [Detection((20, 20, 40, 40))] if (image == read_photo(tmp_path / "a.png")).all() else []
+
+    def looked():
+        looks.clear()
+        find_faces([tmp_path / "a.png", tmp_path / "b.png"], LabelFolder(out), stub, progress=False)
+        return len(looks)
+
+    stub.detector.detect = detect
+    assert [looked(), looked()] == [2, 0]
+    stub.detector.name = "another"
+    assert [looked(), looked()] == [1, 0], "the photo with a face is known"
+    photo(tmp_path / "b.png", 2)
+    assert [looked(), looked()] == [1, 0]
+    (out / "looked.csv").write_text("damaged")
+    assert [looked(), looked()] == [1, 0]
+    index = out / "index.csv"
+    index.write_text(index.read_text().splitlines()[0] + "\n")  # saved by an editor that had an older one open
+    with pytest.raises(DataError, match="no face was found in 2 photos"):
+        stub.detector.detect = lambda image: []
+        looked()
+    stub.detector.detect = detect
+    assert looked() == 1 and len(LabelFolder(out).faces) == 1
+
+
+def test_a_name_that_is_written_during_the_search_is_kept(tmp_path):
+    out, stub = tmp_path / "labels", Stub()
+    found(photo(tmp_path / "a.png"), out)
+
+    def detect(image):
+        index = out / "index.csv"
+        index.write_text(index.read_text().replace(f",{tmp_path / 'a.png'},{tmp_path / 'a.png'},",
+                                                   f",{tmp_path / 'a.png'},Ada,"))
+        return [Detection((20, 20, 40, 40))]
+
+    stub.detector.detect = detect
+    find_faces(photo(tmp_path / "b.png", 1), LabelFolder(out), stub, progress=False)
+    assert [face.person for face in LabelFolder(out).faces.values()] == ["Ada", str(tmp_path / "b.png")]
+
+
 def test_faces_that_another_program_found_meanwhile_are_kept(tmp_path):
     early = LabelFolder(tmp_path / "out")
     found(photo(tmp_path / "a.png"), tmp_path / "out")

@@ -81,7 +81,7 @@ def test_undo_takes_back_the_last_decisions_one_by_one_those_of_an_earlier_sessi
     assert LabelFolder(tmp_path).labels() == {"me": {"face0.png": "angry"}}
 
 
-@pytest.mark.parametrize("torn", [1, 10, 25])
+@pytest.mark.parametrize("torn", [7, 10, 25])
 def test_a_torn_last_line_is_no_decision_and_the_next_one_is_whole(tmp_path, torn):
     first = session(tmp_path)
     first.decide("sad")
@@ -92,6 +92,19 @@ def test_a_torn_last_line_is_no_decision_and_the_next_one_is_whole(tmp_path, tor
     assert again.progress == (1, 6) and again.current.face == "face1.png"
     again.decide("happy")
     assert [(row["face"], row["label"]) for row in rows(journal)] == [("face0.png", "sad"), ("face1.png", "happy")]
+
+
+@pytest.mark.parametrize("cut", [1, 3])
+def test_a_last_line_that_an_editor_left_without_an_end_is_a_decision(tmp_path, cut):
+    first = session(tmp_path)
+    first.decide("sad")
+    first.decide("fear")
+    journal = tmp_path / "labels.csv"
+    journal.write_bytes(journal.read_bytes()[:-cut])
+    again = session(tmp_path)
+    again.decide("happy")
+    assert [(row["face"], row["label"]) for row in rows(journal)] == [
+        ("face0.png", "sad"), ("face1.png", "fear"), ("face2.png", "happy")]
 
 
 def test_a_kill_loses_no_decision(tmp_path):
@@ -165,6 +178,17 @@ def test_a_name_that_is_written_while_somebody_labels_counts(tmp_path):
     assert [row["person"] for row in rows(tmp_path / "fer2013.csv")] == ["Ada"]
 
 
+def test_without_a_name_the_photo_is_the_person_and_who_has_none_yet_is_said(tmp_path):
+    folder = LabelFolder(tmp_path)
+    folder.add([LabelFace(f"{i}.png", "a.jpg", "Ada" if i else " ", (0, 0, 9, 9)) for i in range(3)], PIXELS[:3])
+    folder.save_index()
+    for i in range(3):
+        folder.note(f"{i}.png", "me", "sad")
+    summary = label_summary(LabelFolder(tmp_path))
+    assert [row["person"] for row in rows(tmp_path / "fer2013.csv")] == ["a.jpg", "Ada", "Ada"]
+    assert summary["unnamed"] == 1 and "of 1 it is not said who they are" in summary_text(summary)
+
+
 def test_the_guess_is_told_after_before_or_never(tmp_path):
     remarks = {}
     for guess in ("after", "before", "never"):
@@ -218,6 +242,8 @@ HEAD = "time,face,annotator,label,guess\n"
 BROKEN = {
     "another label": (lambda f: break_journal(f, HEAD + "t,face0.png,me,hapy,\n"), r"labels\.csv, line 2: label 'ha"),
     "a short row": (lambda f: break_journal(f, HEAD + "t,face0.png\nt,face1.png,me,sad,\n"), "line 2: it is too short"),
+    "a quote": (lambda f: break_journal(f, HEAD + 't,face0.png,me,sad,"\nt,face1.png,me,sad,\n'), "a quote too many"),
+    "two quotes": (lambda f: break_journal(f, HEAD + 't,face0.png,me,sad,"\nt,face1.png,me,sad,"\n'), "several lines"),
     "semicolons": (lambda f: break_journal(f, HEAD.replace(",", ";")), "there is no column time"),
     "no folder": (lambda f: (f / "index.csv").write_text("face,source,person\n../x.png,a,b\n"), "is no file's name"),
     "a box of letters": (lambda f: (f / "index.csv").write_text("face,source,person,box\nx.png,a,b,1 2 c 4\n"),
