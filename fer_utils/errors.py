@@ -26,6 +26,7 @@ EXTRAS = {
                   "jupyter_server": "Jupyter Server", "tornado": "Tornado"},
     "hub": {"huggingface_hub": "huggingface_hub"},
     "cluster": {"distributed": "Dask's distributed"},
+    "remote": {"fsspec": "fsspec", "aiohttp": "aiohttp"},
     "tune": {"optuna": "Optuna"},
     "browser": {"playwright": "Playwright"},
     "tensorboard": {"tensorboard": "TensorBoard"},

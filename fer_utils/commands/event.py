@@ -11,7 +11,8 @@ def add_event_command(add: Any) -> None:
     """Add this command to the command line."""
     sub = command(add, "event", event_command, data=False)
     sub.add_argument("sources", nargs="*", metavar="SOURCE",
-                     help="folder of photos, photo, video, camera's number, or address of its stream (rtsp://…)")
+                     help="folder of photos, photo, video, camera's number, or address of its stream (rtsp://…); or of "
+                          "files (s3://…, https://…/)")
     sub.add_argument("--out", type=Path, required=True, metavar="DIR", help="a second run with this goes on")
     sub.add_argument("--shard", metavar="K/N", help="only the K-th of N parts of the photos and videos, without a "
                                                     "report; --merge makes that")
@@ -84,11 +85,13 @@ def _shard(args: Namespace, collecting: dict[str, Any], reporting: dict[str, Any
     shard = sharding.Shard.parse(args.shard)
     done = collect.collect_event(args.sources, args.out, progress=not args.json, shard=shard, **collecting)
     folder = str(shard.folder(args.out))
-    lines = [f"{shard} is done: photos {done['photos']:,}, videos {done['videos']:,}, rows of faces {done['faces']:,}"]
+    parts = f"parts of videos {done['parts']:,}, " if "parts" in done else ""
+    lines = [f"{shard} is done: photos {done['photos']:,}, videos {done['videos']:,}, {parts}"
+             f"rows of faces {done['faces']:,}"]
     if done["errors"]:
         lines.append(f"{done['errors']:,} could not be read in full, see errors.csv; the same command tries them again")
     return Outcome({"out": folder, "shard": shard.number, "of": shard.count, **done}, "\n".join([*lines, folder]),
-                   bool(done["errors"] and not done["photos"] and not done["videos"]))
+                   bool(done["errors"] and not any(done.get(kind) for kind in ("photos", "videos", "parts"))))
 
 
 def _given(args: Namespace, *names: str) -> dict[str, Any]:

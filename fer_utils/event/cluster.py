@@ -10,6 +10,7 @@ from tqdm.auto import tqdm
 
 from .. import files, workers
 from ..errors import DataError, naming_the_extra
+from ..vision import remote
 from ..vision.sources import Source, find_sources
 from .collect import collect_shard, event_settings
 from .parts import cut_videos
@@ -52,8 +53,9 @@ def cluster_event(sources: str | Path | Sequence[str | Path], out: str | Path, c
     """
     with naming_the_extra():
         import distributed  # noqa: F401
-    found = find_sources(sources)
+    found = find_sources(sources, remote_files=True)
     refuse_cameras(found)
+    _refuse_secrets(found)
     settings = event_settings(model, detector, every)
     out = Path(os.path.abspath(out))
     _check_out(out, found)
@@ -66,6 +68,17 @@ def cluster_event(sources: str | Path | Sequence[str | Path], out: str | Path, c
         _look_at_all(client, [shard.folder(out / SHARDS) for shard in shards], (here, settings, cluster.threads),
                      progress)
         return _put_together(out, reporting)
+
+
+def _refuse_secrets(found: Sequence[Source]) -> None:
+    """Raise `DataError` where workers, which read the sources' list on disk, could not fetch a file."""
+    for source in found:
+        if remote.has_secrets(source.address):
+            raise DataError(f"{source.address}: its address has a password or a query, which are not written to disk, "
+                            "so workers do not know them; give it without --cluster, or keep them where fsspec finds "
+                            "them on each computer (a netrc file, AWS_… variables, ~/.config/fsspec)")
+        if source.address.startswith("memory://"):
+            raise DataError(f"{source.address}: is in this process alone; leave --cluster out")
 
 
 def _check_out(out: Path, found: Sequence[Source]) -> None:

@@ -22,7 +22,8 @@ from ..vision.images import look_at_photo
 from ..vision.memory import keep_freed_memory
 from ..vision.pipeline import Pipeline
 from ..vision.predict import Face, Predictor
-from ..vision.sources import Source, find_sources, public_address
+from ..vision.remote import Fetcher
+from ..vision.sources import Source, find_sources, is_remote_file, public_address
 from ..vision.video import FALLBACK_FPS, Frame, VideoFile, every_moment, open_source
 from .parts import Part, collect_part, cut_note, cut_videos, how_to_follow, path_of, skipped_note
 from .sharding import MANIFEST, Shard, cuts_videos, keep_manifest, read_own, refuse_cameras
@@ -47,8 +48,9 @@ def collect_event(sources: str | Path | int | Sequence[str | Path | int], out: s
     done and continues a video where it stopped; a photo that could not be read is tried again.
 
     `sources` are folders (searched at any depth), photos, videos, a camera's number (0 is the first) or the address of
-    its stream (rtsp://…). Cameras are read one after the other: for two doors run two commands, each with an `out` of
-    its own. Ctrl-C, or so many `seconds`, end a camera; Ctrl-C while photos or videos are read loses nothing finished.
+    its stream (rtsp://…), or addresses of files and folders that fsspec reads (s3://…, https://…/). Cameras are read
+    one after the other: for two doors run two commands, each with an `out` of its own. Ctrl-C, or so many `seconds`,
+    end a camera; Ctrl-C while photos or videos are read loses nothing finished.
 
     `every` is the seconds of video between two frames that are looked at. A face that moves by more than about its own
     width in between counts as two: at 0.1 a person may cross the picture at walking pace. `participants` leaves out who
@@ -60,10 +62,11 @@ def collect_event(sources: str | Path | int | Sequence[str | Path | int], out: s
     So many `threads` look at pictures side by side, by default one for each core.
 
     Returns counts for this call and those before; ``faces`` are the rows of faces.csv, ``already_done`` the photos and
-    videos that were skipped. Raises `DataError` if a source is not there or holds no picture, or if `out` has faces
-    from another network or detector, or another process writes there.
+    videos that were skipped, ``parts`` a shard's parts of long videos, where it has any. Raises `DataError` if a source
+    is not there or holds no picture, or if `out` has faces from another network or detector, or another process writes
+    there.
     """
-    found = find_sources(sources)
+    found = find_sources(sources, remote_files=True)
     if shard:
         refuse_cameras(found)
     if threads is not None and threads < 1:
@@ -73,7 +76,7 @@ def collect_event(sources: str | Path | int | Sequence[str | Path | int], out: s
     if shard:
         everything = cut_videos(found) if cuts_videos(shard.folder(out) / MANIFEST) else found
         out, found = shard.folder(out), shard.own(everything)
-    with _Workers(model, settings.detector, threads) as workers, open_table(out, settings) as table:
+    with _Workers(model, settings.detector, out, threads) as workers, open_table(out, settings) as table:
         if shard:
             keep_manifest(Path(out), shard, everything)
         return _collect(found, table, workers, seconds, progress, careful=shard is not None)
@@ -88,9 +91,9 @@ def collect_shard(folder: str | Path, model: str | Path, settings: Settings, thr
     if changed := changed_settings(settings, event_settings(model, settings.detector, settings.every), "is", "here"):
         raise DataError(f"the network is not the one that the event was begun with ({changed}); install the same "
                         "version of fer-utils, and the same networks, for all workers")
-    if own and not any(os.path.lexists(path_of(source)) for source in own):
+    if own and not any(is_remote_file(source) or os.path.lexists(path_of(source)) for source in own):
         raise DataError(f"{path_of(own[0])} is not there; workers must see the sources under the same paths")
-    with _Workers(model, settings.detector, threads) as workers, open_table(folder, settings) as table:
+    with _Workers(model, settings.detector, folder, threads) as workers, open_table(folder, settings) as table:
         return _collect(own, table, workers, None, progress=False, careful=True)
 
 
@@ -100,6 +103,7 @@ def _collect(found: Sequence[Source], table: EventTable, workers: "_Workers", se
     todo = [source for source in found if not source.problem and table.state(source.address) != "done"]
     already_done = sum(not source.problem for source in found) - len(todo)
     _note_problems(found, table)
+    workers.fetcher.delete_left_over()
     with UnderWay(table) if careful else nullcontext() as notes:
         looking_at: LookingAt = nullcontext
         if notes:
@@ -123,8 +127,10 @@ def _collect(found: Sequence[Source], table: EventTable, workers: "_Workers", se
                 elif source.kind != "photo":
                     with suppress(KeyboardInterrupt):
                         _collect_camera(source, table, workers, bar, seconds)
+    parts = sum(record.kind == "part" and record.state != "failed" for record in table.records.values())
     return {**count_kinds(record for record in table.records.values() if record.state != "failed"),
-            "faces": table.rows, "errors": len(read_errors(table.out)), "already_done": already_done}
+            **({"parts": parts} if parts else {}), "faces": table.rows, "errors": len(read_errors(table.out)),
+            "already_done": already_done}
 
 
 def _note_problems(found: Sequence[Source], table: EventTable) -> None:
@@ -170,7 +176,8 @@ class _Workers:
     Whole pictures side by side use the cores better than one picture divided among them, and decoding is shared too.
     """
 
-    def __init__(self, model: str | Path, detector: str, threads: int | None = None):
+    def __init__(self, model: str | Path, detector: str, out: str | Path, threads: int | None = None):
+        self.fetcher = Fetcher(Path(out))
         self._count = threads or os.cpu_count() or 1
         self._network = Predictor(model, self._detectors(detector), threads=1)
         self._for_frames = self._network.with_detector(self._detectors(detector, FRAME_SIDES))
@@ -202,7 +209,12 @@ class _Workers:
 
     def photo(self, path: str) -> tuple[tuple[datetime, str, list[Face]] | None, str]:
         """Return when a photo was taken, by which clock, and its faces; or None, and why it could not be read."""
-        return look_at_photo(path, lambda image: (*photo_time(path), self._network.faces(image)))
+        try:
+            with self.fetcher.local(path) as file:
+                photo, problem = look_at_photo(file, lambda image: (*photo_time(file), self._network.faces(image)))
+                return photo, problem.replace(file, path)
+        except DataError as error:  # it could not be fetched
+            return None, str(error)
 
     def pipeline(self, every: float) -> Pipeline:
         """Make the pipeline of a recording."""
@@ -235,9 +247,10 @@ def _collect_video(path: str, table: EventTable, workers: _Workers, bar: tqdm) -
     def looked() -> Iterator[tuple[Footage, int, float, dict[int, Face]]]:
         """Give what is to be written of each frame; an error in here is the video's, and not the table's."""
         nonlocal state
+        file = path
         try:
-            with VideoFile(path) as video:
-                recording = Footage(path, "video", *video_time(path, video.duration or 0))
+            with workers.fetcher.local(path) as file, VideoFile(file) as video:
+                recording = Footage(path, "video", *video_time(file, video.duration or 0))
                 last = position / video.fps
                 wanted = video.frames(position, every_moment(every))
                 for frame, look in workers.ahead(lambda frame: pipeline.look(frame.image), wanted):
@@ -251,6 +264,7 @@ def _collect_video(path: str, table: EventTable, workers: _Workers, bar: tqdm) -
             state = "failed"
             problems[:] = [str(error) if isinstance(error, DataError) else
                            f"{path}: could not be looked at ({type(error).__name__}: {error})"]
+        problems[:] = [problem.replace(file, path) for problem in problems]
 
     for recording, index, moment, seen in looked():
         table.add_frame(recording, index, moment, seen)

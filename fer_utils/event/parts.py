@@ -15,12 +15,12 @@ from ..errors import DataError
 from ..vision.clocks import video_time
 from ..vision.predict import Face
 from ..vision.seeking import Sight, VideoPart, find_cuts
-from ..vision.sources import Source
+from ..vision.sources import Source, is_remote_file
 from ..vision.track import Tracker
 from ..vision.video import VideoFile, every_moment
-from .store import COLUMNS, EventTable, Footage, Record, StoredSource, read_rows
+from .store import COLUMNS, EventTable, Footage, Record, StoredSource, stored_rows
 
-PARTS = "parts.jsonl"
+PARTS_SEEN = "parts.jsonl"
 PART_S = 60.0
 """About so many seconds has a part; videos of two or more are cut. To come to its first frame costs a part up to two
 dozen seconds of decoding alone, a tenth of what looking at a minute costs."""
@@ -56,7 +56,8 @@ def path_of(source: Source) -> str:
 
 def cut_videos(found: Sequence[Source]) -> list[Source]:
     """Return the sources, long videos in parts: the same ones for any number of shards."""
-    return [part for source in found for part in (_parts_of(source) if source.kind == "video" else [source])]
+    return [part for source in found
+            for part in (_parts_of(source) if source.kind == "video" and not is_remote_file(source) else [source])]
 
 
 def _parts_of(video: Source) -> list[Source]:
@@ -158,7 +159,7 @@ def collect_part(address: str, table: EventTable, look: Callable[[np.ndarray], l
         table.mark(address, "part", "failed", note=str(error) if isinstance(error, DataError) else
                    f"{part.path}: could not be looked at ({type(error).__name__}: {error})")
         return
-    with open(table.out / PARTS, "ab") as file:
+    with open(table.out / PARTS_SEEN, "ab") as file:
         file.write(b"\n" + json.dumps(asdict(seen)).encode() + b"\n")  # a killed process may have left half a line
     table.add_part(recording, frames, seen.position, _joined(seen.cut, skipped_note(part.path, seen.skipped)))
 
@@ -199,7 +200,7 @@ def join_parts(path: str, parts: Sequence[tuple[Path, StoredSource]], table: Eve
             problem = (f"{path}: cannot be put together from its parts at {following.time:.0f} seconds, because it has "
                        "changed or gives other pictures when it is read from there; look at it without shards")
             break
-        text, count = _followed(path, read_rows(folder, stored), before, tracker)
+        text, count = _followed(path, stored_rows(folder, stored), before, tracker)
         rows.write(text)
         n_rows += count
         position = before + seen.position if seen.position else position
@@ -213,7 +214,7 @@ def join_parts(path: str, parts: Sequence[tuple[Path, StoredSource]], table: Eve
 
 def _seen(folder: Path, source: str) -> _Seen:
     """Return what is known of a part; `DataError` where that cannot be read."""
-    file, found = folder / PARTS, None
+    file, found = folder / PARTS_SEEN, None
     try:
         for line in file.read_bytes().splitlines():
             if line.endswith(b"}"):  # not one at which the process was killed

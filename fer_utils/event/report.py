@@ -21,6 +21,7 @@ from ..plots import event
 from ..plots.style import use_style
 from ..vision.detect import Detection, crop_face
 from ..vision.images import read_photo
+from ..vision.remote import local_copy
 from ..vision.video import read_frames
 from .collect import collect_event
 from .people import FAR_DAYS, summarise
@@ -145,10 +146,11 @@ def example_faces(people: pd.DataFrame, blur: bool = True, limit: int = FACES_SH
 
 def _images(source: str, faces: Sequence[Mapping[Any, Any]]) -> list[np.ndarray | None]:
     """Return for each of these faces of one source the picture that shows it; None where it cannot be read."""
-    if faces[0]["kind"] == "photo":
-        return [read_photo(source)] * len(faces)
-    frames = read_frames(source, {face["frame"] for face in faces})
-    return [frames.get(face["frame"]) for face in faces]
+    with local_copy(source) as file:
+        if faces[0]["kind"] == "photo":
+            return [read_photo(file)] * len(faces)
+        frames = read_frames(file, {face["frame"] for face in faces})
+        return [frames.get(face["frame"]) for face in faces]
 
 
 def write_report(summary: Mapping[str, Any], path: str | Path, title: str = "Event report",

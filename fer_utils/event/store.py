@@ -333,10 +333,10 @@ def read_sources(out: Path | str) -> dict[str, StoredSource]:
 
 def copy_rows(out: Path | str, source: StoredSource, table: EventTable) -> None:
     """Write to another table what the table in the folder `out` has of a source."""
-    table.add_copy(source.record, read_rows(out, source), source.rows)
+    table.add_copy(source.record, stored_rows(out, source), source.rows)
 
 
-def read_rows(out: Path | str, source: StoredSource) -> bytes:
+def stored_rows(out: Path | str, source: StoredSource) -> bytes:
     """Return the rows that the table in the folder `out` has of a source, as they are in faces.csv."""
     rows = b""
     with open(Path(out) / FACES, "rb") as faces:

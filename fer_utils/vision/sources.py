@@ -10,12 +10,17 @@ from typing import Literal
 from urllib.parse import urlsplit
 
 from ..errors import CameraError, DataError
+from . import remote
 from .images import is_animated, is_photo
 
 PHOTO_ENDINGS = (".jpg", ".jpeg", ".jfif", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".avif", ".jp2", ".heic",
                  ".heif")
 VIDEO_ENDINGS = (".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".ts", ".mts", ".m2ts", ".wmv",
                  ".flv", ".3gp", ".3g2", ".qt", ".mpe", ".vob", ".ogv", ".asf", ".divx")
+STREAMED = (".ts", ".flv", ".asf", ".mpg", ".mpeg", ".ogv")
+"""At a web address these endings are a camera's stream, not a file."""
+_DEEPEST = 50  # folders in one another on a web server, whose pages may have links in a circle
+_ONLY_EVENT = "only `event` reads files in buckets and on web servers; download it and give its path"
 REMOTE = ("JUPYTERHUB_USER", "COLAB_RELEASE_TAG", "KAGGLE_KERNEL_RUN_TYPE", "CODESPACES", "SSH_CONNECTION")
 """Environment variables that mean: Python runs on another computer than the one its user sits at."""
 
@@ -38,8 +43,11 @@ def parse_source(source: str | Path | int) -> Source:
     """Say what a user means by a source.
 
     What exists on disk is a file or a folder, even one called ``2024``. Else digits are a camera and what holds
-    "://" is a stream; `CameraError` where none fits. A ``.gif`` that moves is a video, another one is a photo. Linux's
-    ``/dev/video0`` is the camera 0.
+    "://" is a file, a folder or a stream; `CameraError` where none fits. A ``.gif`` that moves is a video, another one
+    is a photo. Linux's ``/dev/video0`` is the camera 0.
+
+    s3://, gs:// and others that fsspec knows are files, by their endings, or else folders. http:// and https:// are
+    cameras' streams, but for addresses that end like a photo, like a video that is no stream, or, for a folder, in "/".
     """
     text = os.fspath(source) if isinstance(source, os.PathLike) else str(source)
     path = os.path.abspath(Path(source).expanduser()) if isinstance(source, (str, os.PathLike)) else ""
@@ -52,17 +60,38 @@ def parse_source(source: str | Path | int) -> Source:
     if text.isdecimal():
         return Source("camera", str(int(text)))
     if "://" in text:
-        return Source("stream", text)
+        kind = _remote_kind(text)
+        return Source(kind, text if kind == "stream" else remote.keep(text))
     raise CameraError(f"{source}: there is no such file or folder; a source is a photo, a video, a folder, a camera's "
                       "number (0 is the first) or a stream's address (rtsp://…)")
 
 
-def find_sources(sources: str | Path | int | Sequence[str | Path | int]) -> list[Source]:
+def _remote_kind(address: str) -> Literal["photo", "video", "folder", "stream"]:
+    ending, scheme = remote.ending_of(address), address.partition("://")[0].lower()
+    if scheme in ("http", "https"):
+        if ending in STREAMED:
+            return "stream"
+        if remote.without_secrets(address).endswith("/"):
+            return "folder"
+    elif not remote.has_files(address):
+        return "stream"
+    if ending in PHOTO_ENDINGS or ending in VIDEO_ENDINGS:
+        return "photo" if ending in PHOTO_ENDINGS else "video"
+    return "stream" if scheme in ("http", "https") else "folder"
+
+
+def is_remote_file(source: Source) -> bool:
+    """Return whether a source is a file, or a folder of files, in a bucket or on a web server."""
+    return source.kind in ("photo", "video", "folder") and remote.is_address(source.address)
+
+
+def find_sources(sources: str | Path | int | Sequence[str | Path | int], remote_files: bool = False) -> list[Source]:
     """List the photos, videos, cameras and streams that sources name, each once, in order.
 
     Folders are searched at any depth for files of known endings, and others that are photos. Hidden files are left out.
-    A folder within that cannot be read, or that is a link to another place, is listed with its `problem`. Raises
-    `DataError` where a source is not there, is neither photo nor video, or is a folder without any.
+    A folder within that cannot be read, or that is a link to another place, is listed with its `problem`. Files in
+    buckets and on web servers are refused without `remote_files`. Raises `DataError` where a source is not there, is
+    neither photo nor video, or is a folder without any.
     """
     if isinstance(sources, (str, os.PathLike, int)):
         sources = [sources]
@@ -71,7 +100,11 @@ def find_sources(sources: str | Path | int | Sequence[str | Path | int]) -> list
         source = parse_source(name)
         if source.kind == "unknown":
             raise DataError(f"{name}: neither a photo nor a video, by its content and the ending of its name")
-        inside = list(_pictures_in(source.address)) if source.kind == "folder" else [source]
+        if is_remote_file(source):
+            if not remote_files:
+                raise DataError(f"{source.address}: {_ONLY_EVENT}")
+            remote.check_library(source.address)
+        inside = list(_pictures_in(source)) if source.kind == "folder" else [source]
         if all(each.problem for each in inside):
             raise DataError(inside[0].problem if inside else f"{name}: no photo ({', '.join(PHOTO_ENDINGS)}) or video "
                             f"({', '.join(VIDEO_ENDINGS)}) in this folder")
@@ -79,7 +112,35 @@ def find_sources(sources: str | Path | int | Sequence[str | Path | int]) -> list
     return list(found.values())
 
 
-def _pictures_in(root: str) -> Iterator[Source]:
+def _pictures_in(folder: Source) -> Iterator[Source]:
+    return _remote_pictures(folder.address) if is_remote_file(folder) else _local_pictures(folder.address)
+
+
+def _remote_pictures(root: str) -> Iterator[Source]:
+    waiting = [root]
+    while waiting:
+        folder = waiting.pop()
+        try:
+            found, inside = remote.list_folder(folder)
+        except DataError as error:
+            yield Source("folder", folder, str(error))
+            continue
+        for address in found:
+            ending = remote.ending_of(address)  # to look into each file would be to fetch it
+            if not _is_hidden(address) and ending in (*PHOTO_ENDINGS, *VIDEO_ENDINGS):
+                yield Source("photo" if ending in PHOTO_ENDINGS else "video", address)
+        if folder.count("/") - root.count("/") < _DEEPEST:
+            waiting += [each for each in inside[::-1] if not _is_hidden(each)]
+        elif inside:
+            yield Source("folder", inside[0], f"{inside[0]}: is not searched, because it lies over {_DEEPEST} folders "
+                                              "deep; do links lead in a circle?")
+
+
+def _is_hidden(address: str) -> bool:
+    return address.rstrip("/").rpartition("/")[2].startswith(".")
+
+
+def _local_pictures(root: str) -> Iterator[Source]:
     # Not by os.walk: before Python 3.12 it calls itself for each folder within a folder, a thousand times at most.
     real_root, waiting = os.path.realpath(root), [root]
     while waiting:

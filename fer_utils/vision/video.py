@@ -17,7 +17,7 @@ from ..errors import CameraError
 from ..files import why_unreadable
 from . import containers
 from .images import read_photo
-from .sources import Source, camera_help, parse_source, public_address
+from .sources import Source, camera_help, is_remote_file, parse_source, public_address
 
 # OpenCV reads these when it first opens a camera or video: the decoder prints nothing between our lines, and nobody
 # waits ten seconds for a camera that was unplugged, or a minute until Windows has listed its video filters.
@@ -297,6 +297,8 @@ def open_source(source: str | Path | int | Source = 0) -> FrameSource:
     """
     named = source
     source = source if isinstance(source, Source) else parse_source(source)
+    if is_remote_file(source):
+        raise CameraError(f"{source.address}: is a file, not a camera: download it and give its path")
     if source.kind == "folder":
         raise CameraError(f"{named}: is a folder; a source is a camera's number, a video, a photo or a stream's "
                           "address")

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import zlib
+from pathlib import Path
 from types import SimpleNamespace
 
 import cv2
@@ -19,6 +20,7 @@ from fer_utils.event.parts import Part, cut_videos
 from fer_utils.event.sharding import Shard
 from fer_utils.vision import seeking
 from fer_utils.vision.predict import Face
+from fer_utils.vision.remote import Fetcher
 from fer_utils.vision.seeking import VideoPart, find_cuts
 from fer_utils.vision.sources import Source
 from fer_utils.vision.track import Tracker
@@ -57,6 +59,8 @@ def encoded(walk, path, *options):
 
 class Eyes:
     """In the place of networks: see each bright square as a face."""
+
+    fetcher = Fetcher(Path("out"))
 
     def look(self, image):
         _, _, found, _ = cv2.connectedComponentsWithStats((image[..., 0] > 180).astype(np.uint8))
@@ -193,7 +197,7 @@ def test_a_part_that_does_not_fit_ends_the_video_and_is_reported(walk, tmp_path,
     shutil.copy(walk, path)
     found = cut_videos([Source("video", str(path))])
     out = look_at_parts(found, tmp_path / "out", 1)
-    file = Shard(1, 1).folder(out) / parts.PARTS
+    file = Shard(1, 1).folder(out) / parts.PARTS_SEEN
     lines = [json.loads(line) for line in file.read_bytes().splitlines() if line]
     lines[2]["first"][1] = "00" * 64
     file.write_bytes(b'{"source": "half a li\n' + b"".join(json.dumps(line).encode() + b"\n" for line in lines))
