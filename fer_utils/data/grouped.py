@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from .copies import face_ids
+from .copies import face_ids, near_duplicates
 from .faceset import FaceSet
 
 LEAST_GROUPS = 3
@@ -15,14 +15,15 @@ LEAST_GROUPS = 3
 def divide_groups(faces: FaceSet) -> FaceSet:
     """Return faces with groups with these divided: some 60 % Training, 20 % PublicTest, 20 % PrivateTest.
 
-    A group is never divided, and two groups with a copy of one face count as one. Shares of the classes are kept as
+    A group is never divided, and two groups with exact or near copies of one face count as one: that is one person on
+    two photos, or one photo in two sizes. Shares of the classes are kept as
     far as that allows (scikit-learn's StratifiedGroupKFold); the same faces are always divided in the same way. Nothing
     changes for faces without groups, with other parts than Training, or of fewer than `LEAST_GROUPS` groups.
     """
     labelled = np.flatnonzero(faces.labelled)
     if faces.group is None or not (faces.usage[labelled] == "Training").all():
         return faces
-    group = _joined_by_copies(faces)[labelled]
+    group = joined_by_copies(faces)[labelled]
     n = len(np.unique(group))
     if n < LEAST_GROUPS:
         return faces
@@ -48,14 +49,15 @@ def _folds(emotion: np.ndarray, group: np.ndarray, n: int) -> list[np.ndarray]:
     return [rows for _, rows in GroupKFold(n).split(group, groups=group)]
 
 
-def _joined_by_copies(faces: FaceSet) -> np.ndarray:
-    """Number the groups, int (N,): those with a copy of one face have one number."""
+def joined_by_copies(faces: FaceSet) -> np.ndarray:
+    """Number the groups of grouped faces, int (N,): those with exact or near copies of one face have one number."""
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 
     face, group = face_ids(faces.pixels), np.unique(np.asarray(faces.group), return_inverse=True)[1]
-    n, size = len(faces), face.max() + 1
-    links = coo_array((np.ones(n), (face, size + group)), shape=(size + group.max() + 1,) * 2)
+    size, pairs = face.max() + 1, near_duplicates(faces.pixels, cache=True)
+    ends = np.concatenate([face, face[pairs["i"]]]), np.concatenate([size + group, face[pairs["j"]]])
+    links = coo_array((np.ones(len(ends[0])), ends), shape=(size + group.max() + 1,) * 2)
     return connected_components(links, directed=False)[1][size + group]
 
 

@@ -11,6 +11,7 @@ import pandas as pd
 from ..data.copies import face_ids
 from ..data.faceset import FaceSet
 from ..data.ferplus import ferplus_labels
+from ..data.grouped import joined_by_copies
 from ..data.left_out import image_marks
 from ..errors import DataError
 from ..labels import EMOTIONS, FERPLUS_TO_FER2013, N_CLASSES, UNLABELLED
@@ -38,9 +39,7 @@ def out_of_fold(config: TrainConfig, faces: FaceSet, folds: int = 4, progress: A
     from sklearn.model_selection import StratifiedGroupKFold
 
     rows = np.flatnonzero((faces.usage == "Training") & faces.labelled)
-    groups = face_ids(faces.pixels[rows])
-    if faces.group is not None:
-        groups = np.unique(np.asarray(faces.group)[rows], return_inverse=True)[1]
+    groups = face_ids(faces.pixels[rows]) if faces.group is None else joined_by_copies(faces[rows])
     if folds < 2 or len(rows) and folds > np.bincount(faces.emotion[rows]).max() or folds > len(np.unique(groups)):
         raise DataError(f"{faces.source}: {len(rows)} labelled Training faces cannot make {folds} folds; give more "
                         "faces, or at least 2 folds")

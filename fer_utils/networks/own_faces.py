@@ -10,7 +10,7 @@ import numpy as np
 from .. import files
 from ..data.copies import copies_of
 from ..data.faceset import FaceSet
-from ..data.grouped import LEAST_GROUPS, divide_groups
+from ..data.grouped import LEAST_GROUPS, divide_groups, shared_groups
 from ..data.load import sample
 from ..errors import DataError
 from ..labels import EMOTIONS, N_CLASSES
@@ -131,6 +131,9 @@ def _notes(own: FaceSet, card: Card, base: FaceSet | None) -> list[str]:
     elif not card.learnt_from(base):
         notes.append(f"{card.name} was trained on other data than {base.source} (another file, order or sample): where "
                      "those held own faces or these test faces, the scores flatter")
+    if shared := shared_groups(own):
+        notes.append(f"{len(shared)} persons are in two of the parts, such as {shared[0]!r}: the scores flatter, and "
+                     "the intervals are too narrow")
     if own.group is None:
         notes.append("nothing says who is on each face: where a person is in two parts, the scores flatter, and the "
                      "intervals are too narrow")

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from fer_utils.data import load
+from fer_utils.data.drawn_people import draw_people
 from fer_utils.data.faceset import USAGES, FaceSet
 from fer_utils.data.grouped import divide_groups
 from fer_utils.data.split import split
@@ -69,6 +70,16 @@ def test_persons_with_a_copy_of_one_face_stay_together():
     faces.pixels[49] = faces.pixels[0]
     parts = divide_groups(faces)
     assert parts.usage[49] == parts.usage[0] and len(set(parts.usage[faces.group == "person 0"])) == 1
+
+
+def test_persons_with_a_near_copy_of_one_face_stay_together():
+    faces = draw_people(6, 3)
+    usage = divide_groups(faces).usage
+    other = int(np.flatnonzero(usage != usage[0])[0])
+    faces.pixels[other] = faces.pixels[0, :, ::-1] // 2 + 60  # mirrored, and paler
+    parts = divide_groups(faces)
+    assert len(set(parts.usage[np.isin(faces.group, faces.group[[0, other]])])) == 1
+    assert set(parts.usage) == set(USAGES)
 
 
 def test_a_person_with_most_faces_is_learnt_from():

@@ -148,6 +148,10 @@ def test_what_is_not_known_is_noted(start, own, old):
     assert any("was trained on other data than" in note for note in some.notes)
     parts = own_faces.prepare_own_faces(start, replace(divide_groups(own), group=None), old)
     assert any("nothing says who is on each face" in note for note in parts.notes)
+    mixed = replace(divide_groups(own), group=own.group.copy())
+    mixed.group[np.flatnonzero(mixed.usage == "Training")[0]] = mixed.of("PrivateTest").group[0]
+    assert any("1 persons are in two of the parts" in note
+               for note in own_faces.prepare_own_faces(start, mixed, old).notes)
     unknown = replace(own, emotion=np.where(np.arange(len(own)) < 6, -1, own.emotion))
     assert own_faces.prepare_own_faces(start, unknown).notes[0].startswith("6 faces have no label")
 
