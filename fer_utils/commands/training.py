@@ -49,6 +49,9 @@ def add_training_commands(add: Any) -> None:
     add_parameter(sub, "set any other field of TrainConfig")
     sub.add_argument("--mixed-precision", action="store_const", const="mixed_bfloat16", dest="precision",
                      help="compute in bfloat16, keep float32 weights")
+    sub.add_argument("--devices", type=int, default=1, metavar="N", help="share each batch out to N GPUs")
+    sub.add_argument("--virtual-devices", action="store_true", help="divide the processor into these N devices, to try "
+                                                                   "it out; slower than one")
     sub.add_argument("--leave-out", type=Path, metavar="CSV",
                      help="leave out the Training faces of this table, which `suspicious-labels` writes")
     sub.add_argument("--sample", type=int, metavar="N", help="train on a stratified sample of N faces of the data")
@@ -138,6 +141,15 @@ def _ferplus_line(votes: Path, faces: "FaceSet") -> str:
 
 def train_command(args: Namespace) -> Outcome:
     """Train one network under one protocol."""
+    from ..networks import devices
+
+    if args.virtual_devices and args.devices == 1:
+        raise ValueError("--virtual-devices goes with --devices N")
+    with devices.spread_over(args.devices, args.virtual_devices):
+        return _train(args)
+
+
+def _train(args: Namespace) -> Outcome:
     from ..networks import recipes, train
 
     options: dict[str, Any] = {field.name: getattr(args, field.name, None) for field in fields(recipes.TrainConfig)}
@@ -221,6 +233,8 @@ def _recipe(args: Namespace, given: list[str]) -> Outcome:
                          "copy its recipe.toml, change it there, and name the copy")
     recipe = stages.read_recipe(args.recipe)
     faces = _training_faces(args, any(stage.config and stage.config.votes for stage in recipe.stages))
+    if args.dry_run and args.devices > 1:
+        raise ValueError("--dry-run tells the hours on one device: leave out --devices")
     if args.dry_run:
         plan = stages.recipe_plan(recipe, faces)
         hours = plan["hours"].sum()

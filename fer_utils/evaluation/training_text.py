@@ -180,7 +180,9 @@ def _time(card: Card) -> str:
     precision = {"mixed_bfloat16": ", computed in bfloat16 with float32 weights", "float32": ", computed in float32"}
     # A run of the tests takes seconds.
     minutes = f"{card.minutes:.0f}" if card.minutes >= 10 else f"{card.minutes:.1f}"
-    return f"**Time:** {minutes} minutes{precision.get(card.values.get('precision', ''), '')}."
+    devices = card.values.get("devices") or []
+    several = f", on {len(devices)} devices ({escaped(', '.join(devices))})" if devices else ""
+    return f"**Time:** {minutes} minutes{precision.get(card.values.get('precision', ''), '')}{several}."
 
 
 def _versions(card: Card) -> str:

@@ -8,6 +8,7 @@ import numpy as np
 from ..data.faceset import FaceSet
 from .augment import AUGMENTATIONS, augment_faces, mixup, random_crops
 from .backend import import_keras
+from .devices import even_batch, used_devices, validation_batch
 from .recipes import TrainConfig
 from .spec import FaceSpec, face_to_tensor, one_hot
 
@@ -24,11 +25,12 @@ class _FaceBatches(_keras.utils.PyDataset):
     Two workers, so that Keras queues the batches itself. With one it leaves them to tf.data, as it leaves plain arrays.
     That tunes its queue in a thread that sleeps for 10 ms, 20 ms, 40 ms …, and an epoch that had ended often waited for
     it to wake up: one of 14 s lasted 21, one of 60 s lasted 84. Keras's own queue waits 0.1 s at its end. Other
-    backends have no such wait, and take the first batches twice from such a queue.
+    backends have no such wait, and take the first batches twice from such a queue. So does TensorFlow on several
+    devices, where an interrupted program then never ends.
     """
 
     def __init__(self, faces: FaceSet, spec: FaceSpec) -> None:
-        workers = 2 if _keras.backend.backend() == "tensorflow" else 1
+        workers = 2 if _keras.backend.backend() == "tensorflow" and not used_devices() else 1
         super().__init__(workers=workers, use_multiprocessing=False, max_queue_size=16)
         self.pixels, self.targets, self.spec = faces.pixels, one_hot(faces.emotion), spec
 
@@ -57,8 +59,7 @@ class TrainingBatches(_FaceBatches):
         self.weights = None
         if class_weight is not None:
             self.weights = np.array([class_weight[int(e)] for e in faces.emotion], np.float32)
-        # Even, as `TrainConfig` says why.
-        self.size = min(config.batch_size, max(len(faces) - len(faces) % 2, 1))
+        self.size = even_batch(config.batch_size, len(faces))
         self.begin(0)
 
     def begin(self, epoch: int) -> None:
@@ -84,9 +85,13 @@ class TrainingBatches(_FaceBatches):
 class ValidationBatches(_FaceBatches):
     """All faces in order, in batches, each made into tensors when it is needed so that memory stays flat."""
 
+    def __init__(self, faces: FaceSet, spec: FaceSpec) -> None:
+        super().__init__(faces, spec)
+        self.size = validation_batch(_VALIDATION_BATCH, len(faces))
+
     def __len__(self) -> int:
-        return -(-len(self.pixels) // _VALIDATION_BATCH)
+        return -(-len(self.pixels) // self.size)
 
     def __getitem__(self, i: int) -> tuple[np.ndarray, np.ndarray]:
-        rows = slice(_VALIDATION_BATCH * i, _VALIDATION_BATCH * (i + 1))
+        rows = slice(self.size * i, self.size * (i + 1))
         return face_to_tensor(self.pixels[rows], self.spec), self.targets[rows]

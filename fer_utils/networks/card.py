@@ -223,7 +223,7 @@ _FIELDS: _Fields = {
 # Cards of earlier versions, and of networks that were scored less, lack these.
 _OPTIONAL_FIELDS: _Fields = {
     "averaged": _NAMES, "adopted": _MAPPING, "recipe": _MAPPING, "recipe.commit": _STRING, "recipe.stages": _STAGES,
-    "config.teachers": _NAMES, "precision": _TEXT, "versions": _MAPPING,
+    "config.teachers": _NAMES, "devices": _NAMES, "precision": _TEXT, "versions": _MAPPING,
     "data.train": _WHOLE, "data.faces": _WHOLE,
     **dict.fromkeys(("config.start", "config.weights", "config.optimizer", "config.schedule"), _TEXT),
     **dict.fromkeys(("config.epochs", "config.patience", "config.batch_size", "config.teacher_views"), _WHOLE),

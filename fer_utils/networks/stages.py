@@ -39,7 +39,7 @@ from .. import files, paths
 from ..data.faceset import FaceSet
 from ..data.split import split
 from ..errors import DataError
-from . import average, train, zoo
+from . import average, devices, train, zoo
 from .recipes import TrainConfig, resolve_precision
 from .runs import read_card
 
@@ -169,6 +169,9 @@ def train_recipe(recipe: Recipe, faces: FaceSet, out: Path | str | None = None, 
     folder = Path(out) if out else paths.RUNS / recipe.name
     _check_place(folder)
     _check_averages(recipe, faces)
+    for stage in recipe.stages:
+        if stage.config:
+            devices.check_batch_size(stage.config.batch_size)
     runs = recipe.runs(faces.fingerprint())
     last = paths.RUNS / runs[recipe.stages[-1].name]
     for stage in recipe.stages:

@@ -19,7 +19,7 @@ from ..data.split import Split, split
 from ..errors import DataError
 from ..labels import N_CLASSES
 from ..metrics import fit_temperature, weights_for_mix
-from . import checkpoints, zoo
+from . import checkpoints, devices, zoo
 from .backend import fuse_batch_norm, import_keras, xla_setting
 from .checkpoints import Row, is_finished, kept_epoch, last_epoch, read_rows, weights_file
 from .recipes import TrainConfig, resolve_precision
@@ -73,6 +73,7 @@ def train(config: TrainConfig, faces: FaceSet, out: Path | str | None = None, pr
     if not (progress in ("bar", None) or callable(progress)):
         raise ValueError(f'progress must be "bar", None or a function, got {progress!r}')
     faces = with_votes(faces) if config.votes else faces
+    devices.check_batch_size(config.batch_size)
     fingerprint = faces.fingerprint()
     folder = Path(out) if out else paths.RUNS / config.run_name(fingerprint)
     if tensorboard is not None and importlib.util.find_spec("tensorboard") is None:
@@ -108,7 +109,6 @@ def _train_alone(run: _Run, faces: FaceSet) -> None:
     if is_finished(folder, config, run.fingerprint):  # by a process that had the lock just before
         return
     warn_of_other_data(config, run.fingerprint)
-    import_keras().utils.set_random_seed(config.seed)
     parts = split(faces, config.protocol, config.balance, config.seed)
     precision = resolve_precision(config.precision)
     rows = checkpoints.restore_rows(folder, config)
@@ -123,15 +123,19 @@ def _fit(run: _Run, parts: Split, precision: str, rows: list[Row], shown: "ShowP
     from .batches import TrainingBatches, ValidationBatches
 
     config, spec = run.config, zoo.network(run.config.model).spec
-    model = zoo.build(config.model, precision, weights=config.weights, download=not rows, any_size=bool(config.crop))
-    if config.start and not rows:
-        model.set_weights(start_weights(config.start, config.model))
-    if config.freeze_norm:
-        freeze_norm(model)
+    start = start_weights(config.start, config.model) if config.start and not rows else None
     batches = TrainingBatches(parts.train, config, spec, class_weight=parts.class_weight,
                               targets=soft_targets(parts.train, config), teach=teach_views(config, spec, precision))
     validation = ValidationBatches(parts.validation, spec)
-    compile_model(model, config, len(batches))
+    with devices.mirrored():
+        import_keras().utils.set_random_seed(config.seed)
+        model = zoo.build(config.model, precision, weights=config.weights, download=not rows,
+                          any_size=bool(config.crop))
+        if start is not None:
+            model.set_weights(start)
+        if config.freeze_norm:
+            freeze_norm(model)
+        compile_model(model, config, len(batches))
     if rows:
         checkpoints.load_weights(model, weights_file(run.folder, "last", len(rows)))
     files.write_json(run.folder / "state.json", {"config": config.to_dict(), "fingerprint": run.fingerprint})
@@ -173,7 +177,9 @@ def compile_model(model: "keras.Model", config: TrainConfig, steps_per_epoch: in
     from .callbacks import MacroF1
 
     keras = import_keras()
-    if fuse:
+    if devices.used_devices():
+        devices.join_shares(model)
+    elif fuse:
         fuse_batch_norm(model)
     rate = config.learning_rate
     if config.schedule == "cosine":
@@ -198,8 +204,7 @@ def compile_model(model: "keras.Model", config: TrainConfig, steps_per_epoch: in
     # A metric makes its variables when it first sees answers. Were that inside a training step, TensorFlow would trace
     # the step twice.
     nothing = np.zeros((1, N_CLASSES), np.float32)
-    model.compute_metrics(None, nothing, nothing)
-    model.reset_metrics()
+    devices.first_batch(model, nothing, nothing)
 
 
 def _finish(run: _Run, faces: FaceSet, parts: Split, precision: str, rows: list[Row]) -> None:
@@ -217,7 +222,8 @@ def _finish(run: _Run, faces: FaceSet, parts: Split, precision: str, rows: list[
         "data": {"title": faces.title, "layout": faces.layout, "faces": len(faces),
                  "train": len(parts.train), "fingerprint": run.fingerprint},
         "scores": results, "temperature": temperature, "best_epoch": best, "epochs_run": len(rows),
-        "seconds": round(sum(row["seconds"] for row in rows), 1), "precision": precision})
+        "seconds": round(sum(row["seconds"] for row in rows), 1), "precision": precision,
+        **({"devices": list(devices.used_devices())} if devices.used_devices() else {})})
     checkpoints.remove_checkpoints(folder)
 
 
