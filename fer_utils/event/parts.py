@@ -22,8 +22,8 @@ from .store import COLUMNS, EventTable, Footage, Record, StoredSource, stored_ro
 
 PARTS_SEEN = "parts.jsonl"
 PART_S = 60.0
-"""About so many seconds has a part; videos of two or more are cut. To come to its first frame costs a part up to two
-dozen seconds of decoding alone, a tenth of what looking at a minute costs."""
+"""About so many seconds has a part; videos of two or more are cut. To come to its first frame costs a part 3 to 6 % of
+looking at a minute (720p, key frames 8 to 10 seconds apart, every 0.1 seconds)."""
 
 
 @dataclass(frozen=True)

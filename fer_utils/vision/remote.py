@@ -17,6 +17,7 @@ from ..errors import DataError, MissingExtraError, need
 _USUAL = ("s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "memory", "ftp", "sftp", "ssh", "smb", "hdfs", "webhdfs",
           "hf")
 _NO_FILES = ("file", "local", "data", "http", "https")  # http is decided by the end of the address
+_CONNECT_S, _SILENCE_S = 30, 60  # so long may a web server take to answer, and be silent while it sends a file
 _given: dict[str, str] = {}
 """The addresses as they were given, by what is shown and stored of them: the rest may be a password."""
 
@@ -149,7 +150,15 @@ def _file_system(shown: str) -> tuple[Any, str]:
     need("fsspec", *(["aiohttp"] if _is_web(shown) else []))
     import fsspec.core
 
-    return fsspec.core.url_to_fs(_given.get(shown, shown))
+    address = _given.get(shown, shown)
+    if not _is_web(address):
+        return fsspec.core.url_to_fs(address)
+    from aiohttp import ClientTimeout
+
+    # A film may take longer than the five minutes that a file else may take. The environment has proxies and a netrc.
+    options = {"timeout": ClientTimeout(total=None, sock_connect=_CONNECT_S, sock_read=_SILENCE_S), "trust_env": True}
+    own = fsspec.config.conf.get(address.partition("://")[0].lower(), {}).get("client_kwargs", {})
+    return fsspec.core.url_to_fs(address, client_kwargs=options | own)
 
 
 def _changed(about: dict[str, Any]) -> float | None:

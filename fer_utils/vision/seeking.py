@@ -31,8 +31,8 @@ class VideoPart(VideoFile):
     """The frames of a video file from `begin` to before `end`, in seconds from the video's start.
 
     A frame's `index` is counted from the part's first frame; its time is that in the video. After the frames were read,
-    `first` and `following` are the part's first frame and the one after its last, or None where there is none; `count`
-    is the number of its frames, and `ended` says whether the video ends in it.
+    `first` and `following` are the first frame from `begin` and from `end` on, or None where there is none; `count` is
+    the number of the part's frames, and `ended` says whether the video ends in it.
 
     A file need not seek exactly. So the reader comes to its first frame from two places before; where that gives two
     pictures, or times that do not rise, it tries one more, and then reads the file from its start.
@@ -54,6 +54,8 @@ class VideoPart(VideoFile):
                 self._come_from_start(path, begin)
         if self._waiting:
             self.first = self._sight()
+            if self._time >= end:  # there is no frame in this part
+                self.following, self._waiting, self.skipped, self._index = self.first, False, 0, -1
         self._end = end
 
     @property
@@ -103,12 +105,14 @@ class VideoPart(VideoFile):
 
     def _grab(self) -> bool:
         index, skipped = self._index, self.skipped
+        if self.following:
+            return False
         if not super()._grab():
             self.ended = True
             return False
         if self._time >= self._end:
             self.following = self._sight()
-            self._index, self.skipped, self._end = index, skipped, -math.inf
+            self._index, self.skipped = index, skipped
             return False
         return True
 

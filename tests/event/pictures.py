@@ -1,7 +1,12 @@
 """Photos and videos with known people, and a camera that shows one, for the tests of events."""
 
 import functools
+import http.server
+import os
+import socket
+import threading
 import time
+from contextlib import contextmanager
 from pathlib import Path
 
 import cv2
@@ -77,3 +82,38 @@ class PortraitCamera:
 
     def release(self):
         pass
+
+
+class WebServer(http.server.SimpleHTTPRequestHandler):
+    """Serve files, but those of names in `broken` by halves; ask for `password`, an Authorization, where it is set."""
+
+    broken: set[str] = set()
+    password = ""
+
+    def do_GET(self):  # noqa: N802
+        if self.password and self.headers.get("Authorization") != self.password:
+            self.send_error(401)
+        elif os.path.basename(self.path) in self.broken:
+            self.send_response(200)
+            self.send_header("Content-Length", "100000")
+            self.end_headers()
+            self.wfile.write(b"\xff\xd8\xff" * 100)
+            self.wfile.flush()
+            self.connection.shutdown(socket.SHUT_RDWR)
+        else:
+            super().do_GET()
+
+    def log_message(self, *_):
+        pass
+
+
+@contextmanager
+def served(folder):
+    """Give the address of a web server that lists and sends the files of a folder."""
+    WebServer.broken, WebServer.password = set(), ""
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(WebServer, directory=folder)) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()

@@ -25,7 +25,7 @@ from fer_utils.event import collect, merging, people, report, sharding, store, u
 from fer_utils.event.cluster import Cluster, cluster_event
 from fer_utils.vision.sources import Source
 
-from .pictures import MODEL, photo, video
+from .pictures import MODEL, photo, served, video
 from .test_store import SETTINGS, TWO_FACES
 
 TINY = MODEL.with_name("fer_net_tiny")
@@ -171,6 +171,16 @@ def test_a_photo_that_kills_workers_is_reported_and_the_others_are_looked_at(par
     before = {path: path.stat().st_mtime_ns for path in shard.iterdir()}
     cluster_event([deadly, *photos], tmp_path / "out", Cluster(workers.scheduler_address), **OPTIONS)  # not once more
     assert before == {path: path.stat().st_mtime_ns for path in shard.iterdir()}
+
+
+@needs_tiny
+def test_workers_fetch_from_a_web_server(party, workers, tmp_path, without_report):
+    pytest.importorskip("aiohttp")
+    with served(party[0]) as address:
+        options = {name: value for name, value in OPTIONS.items() if name != "unsure"}
+        collect.collect_event(f"{address}/", tmp_path / "serial", **options)
+        cluster_event(f"{address}/", tmp_path / "out", Cluster(workers.scheduler_address, 2), **OPTIONS)
+    check_same(tmp_path / "out", tmp_path / "serial")
 
 
 # ---- without pictures, and without processes ----

@@ -1,13 +1,9 @@
 """Events from buckets and web servers: the same rows as from local files, and no password on disk."""
 
-import functools
-import http.server
 import importlib.util
 import os
-import socket
 import sys
 import tempfile
-import threading
 from datetime import datetime
 from pathlib import Path
 
@@ -15,13 +11,13 @@ import pandas as pd
 import pytest
 
 from fer_utils.errors import CameraError, DataError, MissingExtraError
-from fer_utils.event import collect, report, store
+from fer_utils.event import collect, store
 from fer_utils.event.cluster import Cluster, cluster_event
 from fer_utils.vision import remote
 from fer_utils.vision.sources import Source, find_sources, parse_source
 from fer_utils.vision.video import open_source
 
-from .pictures import photo, video
+from .pictures import WebServer, photo, served, video
 from .test_sharding import OPTIONS, needs_tiny
 
 fsspec = pytest.importorskip("fsspec")
@@ -71,38 +67,12 @@ def bucket(party):
     memory.rm("/bucket", recursive=True)
 
 
-class Handler(http.server.SimpleHTTPRequestHandler):
-    broken: set[str] = set()
-    password = ""
-
-    def do_GET(self):  # noqa: N802
-        if self.password and self.headers.get("Authorization") != self.password:
-            self.send_error(401)
-        elif os.path.basename(self.path) in self.broken:
-            self.send_response(200)
-            self.send_header("Content-Length", "100000")
-            self.end_headers()
-            self.wfile.write(b"\xff\xd8\xff" * 100)
-            self.wfile.flush()
-            self.connection.shutdown(socket.SHUT_RDWR)
-        else:
-            super().do_GET()
-
-    def log_message(self, *_):
-        pass
-
-
 @pytest.fixture
-def web(party):
+def web(party, monkeypatch):
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
     pytest.importorskip("aiohttp")
-    Handler.broken, Handler.password = set(), ""
-    handler = functools.partial(Handler, directory=party.parent)
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_port}/Fest/"
-        server.shutdown()
-        thread.join()
+    with served(party.parent) as address:
+        yield f"{address}/Fest/"
 
 
 def test_folders_are_searched_at_any_depth(bucket, web):
@@ -135,19 +105,19 @@ def test_an_event_of_a_bucket_and_of_a_web_server_is_that_of_the_same_files_here
 
 @needs_tiny
 def test_a_photo_at_which_the_connection_broke_is_reported_and_tried_again(web, tmp_path):
-    Handler.broken = {"a.jpg", "walk.avi"}
+    WebServer.broken = {"a.jpg", "walk.avi"}
     done = collect.collect_event(web, tmp_path / "out", **OPTIONS)
     assert (done["photos"], done["videos"], done["errors"]) == (1, 0, 3)
     errors = {error["source"].removeprefix(web): error["error"] for error in store.read_errors(tmp_path / "out")}
     assert "could not be fetched" in errors["a.jpg"] and "could not be fetched" in errors["sub/walk.avi"]
-    Handler.broken = set()
+    WebServer.broken = set()
     done = collect.collect_event(web, tmp_path / "out", **OPTIONS)
     assert (done["photos"], done["videos"], done["errors"], done["already_done"]) == (2, 1, 1, 1)
 
 
 @needs_tiny
-def test_a_password_fetches_and_is_nowhere_on_disk(web, tmp_path):
-    Handler.password = "Basic bWU6c2VjcmV0"  # me:secret
+def test_a_password_fetches_and_is_nowhere_on_disk(web, tmp_path, monkeypatch):
+    WebServer.password = "Basic bWU6c2VjcmV0"  # me:secret
     with pytest.raises(DataError, match="this folder cannot be searched: HTTP 401"):
         find_sources(web, remote_files=True)
     address = web.replace("http://", "http://me:secret@")
@@ -158,21 +128,23 @@ def test_a_password_fetches_and_is_nowhere_on_disk(web, tmp_path):
     with pytest.raises(DataError, match="a password or a query, which are not written to disk") as error:
         cluster_event(address, tmp_path / "new", Cluster("local:2"), **OPTIONS)
     assert "secret" not in str(error.value)
+    (tmp_path / "netrc").write_text("machine 127.0.0.1 login me password secret\n")
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    fsspec.filesystem("http").clear_instance_cache()
+    assert len(find_sources(web, remote_files=True)) == 4
 
 
-@needs_tiny
-def test_a_cluster_fetches_from_a_web_server(party, web, tmp_path, monkeypatch):
-    from fer_utils.event import merging
+def test_copies_of_a_killed_process_are_deleted_and_those_of_others_are_not(bucket, tmp_path):
+    mine, other = remote.Fetcher(tmp_path / "mine"), remote.Fetcher(tmp_path / "other")
+    with mine.local(f"{bucket}/a.jpg") as left, other.local(f"{bucket}/a.jpg") as kept:
+        remote.Fetcher(tmp_path / "mine").delete_left_over()
+        assert not os.path.exists(left) and os.path.getsize(kept) > 1000
+    assert not os.path.exists(os.path.dirname(kept))
 
-    monkeypatch.setattr(merging, "report_event", lambda out, **_: [
-        (Path(out) / name).touch() for name in (report.PEOPLE, report.REPORT)] and {})
-    collect.collect_event(web, tmp_path / "serial", **OPTIONS)
-    cluster_event(web, tmp_path / "out", Cluster("local:2"), **OPTIONS)
-    for name in (store.FACES, store.ERRORS):
-        assert (tmp_path / "out" / name).read_bytes() == (tmp_path / "serial" / name).read_bytes()
+
+def test_a_cluster_does_not_see_the_memory_of_another_process(bucket, tmp_path):
     with pytest.raises(DataError, match="is in this process alone; leave --cluster out"):
-        fsspec.filesystem("memory").pipe("/b/a.jpg", b"")
-        cluster_event("memory://b", tmp_path / "new", Cluster("local:2"), **OPTIONS)
+        cluster_event(bucket, tmp_path / "new", Cluster("local:2"), **OPTIONS)
 
 
 def test_what_goes_wrong_is_said(bucket, web, monkeypatch):

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from tqdm import tqdm
 
-from fer_utils.event import collect, merging, parts, sharding, store
+from fer_utils.event import collect, merging, parts, sharding, store, underway
 from fer_utils.event.parts import Part, cut_videos
 from fer_utils.event.sharding import Shard
 from fer_utils.vision import seeking
@@ -112,7 +112,6 @@ def frames_of(video, every=0.1):
     ("bframes.mkv", "-c:v libx264 -bf 3 -x264-params keyint=50:open-gop=1"),
     ("varying.mp4", "-vf select='lt(mod(n,70),25)+not(mod(n,9))' -fps_mode vfr -c:v libx264 -bf 2 -g 12"),
     ("late.mov", "-c:v mpeg4 -g 20 -bf 2 -output_ts_offset 7"),
-    ("small.webm", "-c:v libvpx -deadline realtime -cpu-used 8 -g 30"),
     ("refresh.mp4", "-c:v libx264 -x264-params intra-refresh=1:keyint=25")])
 def test_parts_have_the_frames_of_the_whole_video_with_their_times(walk, tmp_path, monkeypatch, name, options):
     path = encoded(walk, tmp_path / name, *options.split())
@@ -148,6 +147,16 @@ def test_a_file_that_does_not_seek_exactly_is_read_from_another_place_or_its_sta
     rest = [frame for _, *frame in frames_of(VideoFile(walk)) if frame[0] >= 4]
     assert [frame for _, *frame in frames_of(VideoPart(walk, 4.0))] == rest
     assert places == [0.3, 0.9, 2.4]
+
+
+def test_a_part_may_have_no_frame(walk):
+    before, empty, after = (VideoPart(walk, *between) for between in ((0, 2.001), (2.001, 2.01), (2.01, 2.1)))
+    assert len(frames_of(before, 0)) == before.count == 51 and before.following.same(empty.first)
+    assert frames_of(empty, 0) == [] and empty.count == 0 and not empty.ended
+    assert empty.following.same(after.first) and len(frames_of(after, 0)) == 2
+    beyond = VideoPart(walk, 99.0)
+    assert frames_of(beyond, 0) == [] and beyond.ended and (beyond.count, beyond.first, beyond.following) == (
+        0, None, None)
 
 
 def test_what_is_not_cut(walk, tmp_path):
@@ -209,6 +218,28 @@ def test_a_part_that_does_not_fit_ends_the_video_and_is_reported(walk, tmp_path,
     assert 0 < len(rows) < len(whole) and rows["frame"].tolist() == whole["frame"][:len(rows)].tolist()
 
 
+def test_a_part_at_which_workers_died_ends_the_video_and_is_reported(walk, tmp_path, short_parts, without_report):
+    found = cut_videos([Source("video", str(walk))])
+    out = Shard(1, 1).folder(tmp_path / "out")
+    with store.open_table(out, SETTINGS) as table:
+        sharding.keep_manifest(out, Shard(1, 1), found)
+        for _ in range(underway.LIMIT):
+            with underway.UnderWay(table) as notes, notes.looking_at(found[2].address):
+                left = (out / underway.NOTE).read_bytes()
+            (out / underway.NOTE).write_bytes(left)
+        with underway.UnderWay(table) as notes:
+            todo = notes.without_deadly(found)
+    assert todo == [*found[:2], found[3]]
+    with store.open_table(out, SETTINGS) as table:
+        for source in todo:
+            parts.collect_part(source.address, table, Eyes().look, Eyes().ahead, lambda: None)
+    merging.merge_event(out, tmp_path / "merged")
+    [error] = store.read_errors(tmp_path / "merged")
+    assert error["source"] == str(walk) and "(part 3 of 4: " in error["error"] and "died" in error["error"]
+    last = store.read_faces(tmp_path / "merged")["seconds"].max()
+    assert last == pytest.approx(Part.parse(found[2].address).begin, abs=0.2)
+
+
 def test_a_shard_of_an_earlier_version_goes_on_with_whole_videos(walk, tmp_path, short_parts):
     manifest = Shard(1, 1).folder(tmp_path) / sharding.MANIFEST
     assert sharding.cuts_videos(manifest)
@@ -241,7 +272,7 @@ def test_a_kill_in_one_part_of_a_real_persons_walk(tmp_path, monkeypatch, withou
     assert subprocess.run([sys.executable, "-c", code]).returncode == -9
     for number in (1, 2):
         done = collect.collect_event(path, tmp_path / "out", shard=Shard(number, 2), **OPTIONS)
-    assert done["errors"] == 0
+    assert (done["errors"], done["videos"], done["parts"]) == (0, 0, 1)
     deaths = json.loads((Shard(1, 2).folder(tmp_path / "out") / "deaths.json").read_text())
     assert deaths == {found[0].address: [1, 0]}
     merging.merge_event(tmp_path / "out", tmp_path / "merged")
