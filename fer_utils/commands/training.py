@@ -49,9 +49,7 @@ def add_training_commands(add: Any) -> None:
     add_parameter(sub, "set any other field of TrainConfig")
     sub.add_argument("--mixed-precision", action="store_const", const="mixed_bfloat16", dest="precision",
                      help="compute in bfloat16, keep float32 weights")
-    sub.add_argument("--devices", type=int, default=1, metavar="N", help="share each batch out to N GPUs")
-    sub.add_argument("--virtual-devices", action="store_true", help="divide the processor into these N devices, to try "
-                                                                   "it out; slower than one")
+    _add_devices(sub)
     sub.add_argument("--leave-out", type=Path, metavar="CSV",
                      help="leave out the Training faces of this table, which `suspicious-labels` writes")
     sub.add_argument("--sample", type=int, metavar="N", help="train on a stratified sample of N faces of the data")
@@ -70,6 +68,12 @@ def add_training_commands(add: Any) -> None:
     sub.add_argument("run", metavar="NAME_OR_RUN_DIR")
 
     command(add, "zoo", zoo_command, data=False, needs=("keras",))
+
+
+def _add_devices(sub: Any) -> None:
+    sub.add_argument("--devices", type=int, default=1, metavar="N", help="share each batch out to N GPUs")
+    sub.add_argument("--virtual-devices", action="store_true", help="divide the processor into these N devices, to try "
+                                                                   "it out; slower than one")
 
 
 def _add_adopt(add: Any) -> None:
@@ -168,8 +172,9 @@ def _train(args: Namespace) -> Outcome:
     if not args.model:
         return _own_faces(args, options | named)
     config = recipes.TrainConfig.for_model(**options | named)
-    faces = _training_faces(args, config.votes > 0)
-    return _trained(train.train(config, faces, args.out, None if args.quiet else "bar", args.tensorboard))
+    faces, whole = _training_faces(args, config.votes > 0)
+    folder = train.train(config, faces, args.out, None if args.quiet else "bar", args.tensorboard)
+    return _trained(_with_whole(folder, whole))
 
 
 def _own_faces(args: Namespace, settings: dict[str, Any]) -> Outcome:
@@ -210,17 +215,34 @@ def _fer2013(own: str) -> "FaceSet | None":
     return faces if faces.fer2013 else None
 
 
-def _training_faces(args: Namespace, votes: bool) -> "FaceSet":
-    """Read the faces to train on; FER+'s votes go by row, so they are added before a sample is drawn."""
+def _training_faces(args: Namespace, votes: bool) -> "tuple[FaceSet, FaceSet]":
+    """Read the faces to train on, and the same with those that are left out.
+
+    FER+'s votes go by row, so they are added before a sample is drawn.
+    """
     from ..data import ferplus, left_out, load
 
     faces = load.load(args.data)
     if votes:
         faces = ferplus.with_votes(faces)
     rows = load.sample_rows(faces, args.sample or len(faces))
-    if args.leave_out:  # of the same sample, so that trainings with and without them can be compared
-        rows = rows[left_out.kept_faces(faces, args.leave_out)[rows]]
-    return faces if len(rows) == len(faces) else faces[rows]
+    whole = faces if len(rows) == len(faces) else faces[rows]
+    if not args.leave_out:
+        return whole, whole
+    # Of the same sample, so that trainings with and without them can be compared.
+    return whole[left_out.kept_faces(faces, args.leave_out)[rows]], whole
+
+
+def _with_whole(folder: Path, whole: "FaceSet") -> Path:
+    """Say in a run's card which data set its faces are from, where some were left out."""
+    from .. import files
+    from ..networks.runs import read_card
+
+    card = read_card(folder)
+    if not card.learnt_from(whole):
+        left = {"fingerprint": whole.fingerprint(), "faces": len(whole)}
+        files.write_json(folder / "card.json", card.values | {"left_out_of": left})
+    return folder
 
 
 def _recipe(args: Namespace, given: list[str]) -> Outcome:
@@ -232,7 +254,7 @@ def _recipe(args: Namespace, given: list[str]) -> Outcome:
         raise ValueError(f"--{', --'.join(name.replace('_', '-') for name in given)} cannot be given with --recipe: "
                          "copy its recipe.toml, change it there, and name the copy")
     recipe = stages.read_recipe(args.recipe)
-    faces = _training_faces(args, any(stage.config and stage.config.votes for stage in recipe.stages))
+    faces, whole = _training_faces(args, any(stage.config and stage.config.votes for stage in recipe.stages))
     if args.dry_run and args.devices > 1:
         raise ValueError("--dry-run tells the hours on one device: leave out --devices")
     if args.dry_run:
@@ -242,7 +264,7 @@ def _recipe(args: Namespace, given: list[str]) -> Outcome:
         return Outcome({"recipe": recipe.name, "stages": records(plan), "hours": hours}, text)
     folder = stages.train_recipe(recipe, faces, args.out, None if args.quiet else "bar",
                                  lambda stage, place: print(f"{stage.name}: {place}", file=sys.stderr))
-    done = _trained(folder)
+    done = _trained(_with_whole(folder, whole))
     promised = stages.kept_promises(recipe, folder) if faces.title == "FER2013" else []
     return Outcome(done.result, "\n".join([done.text, *promised]))
 

@@ -11,8 +11,11 @@ from .faceset import FaceSet
 
 
 def image_marks(pixels: np.ndarray) -> list[str]:
-    """Return a short hash of each face, uint8 (N, 48, 48), by which a table and its faces are kept together."""
-    return [hashlib.blake2b(face.tobytes(), digest_size=6).hexdigest() for face in pixels]
+    """Return a short hash of each face, uint8 (N, 48, 48), by which a table and its faces are kept together.
+
+    A letter is in front: a spreadsheet would take 12345e678901 for a number, and save another one.
+    """
+    return [f"x{hashlib.blake2b(face.tobytes(), digest_size=6).hexdigest()}" for face in pixels]
 
 
 def kept_faces(faces: FaceSet, path: Path | str) -> np.ndarray:

@@ -110,9 +110,12 @@ class Card:
         return self.reported[1].get("clean") or {}
 
     def learnt_from(self, faces: "FaceSet") -> bool:
-        """Whether these are the faces that it was trained on, or its own faces, to which others were added."""
-        own = self.values.get("own_faces") or {}
-        return faces.fingerprint() in (self.fingerprint, own.get("fingerprint"))
+        """Whether these are the faces that it was trained on.
+
+        Also its own faces, to which others were added, and a data set of which Training faces were left out.
+        """
+        also = ((self.values.get(key) or {}).get("fingerprint") for key in ("own_faces", "left_out_of"))
+        return faces.fingerprint() in (self.fingerprint, *also)
 
     @property
     def minutes(self) -> float:
@@ -223,7 +226,8 @@ _FIELDS: _Fields = {
 # Cards of earlier versions, and of networks that were scored less, lack these.
 _OPTIONAL_FIELDS: _Fields = {
     "averaged": _NAMES, "adopted": _MAPPING, "recipe": _MAPPING, "recipe.commit": _STRING, "recipe.stages": _STAGES,
-    "config.teachers": _NAMES, "devices": _NAMES, "precision": _TEXT, "versions": _MAPPING,
+    "own_faces": _MAPPING, "left_out_of": _MAPPING, "config.teachers": _NAMES, "devices": _NAMES,
+    "precision": _TEXT, "versions": _MAPPING,
     "data.train": _WHOLE, "data.faces": _WHOLE,
     **dict.fromkeys(("config.start", "config.weights", "config.optimizer", "config.schedule"), _TEXT),
     **dict.fromkeys(("config.epochs", "config.patience", "config.batch_size", "config.teacher_views"), _WHOLE),

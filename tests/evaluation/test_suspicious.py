@@ -14,6 +14,7 @@ from fer_utils.data.ferplus import with_votes
 from fer_utils.data.left_out import image_marks, kept_faces
 from fer_utils.errors import DataError
 from fer_utils.evaluation import suspicious
+from fer_utils.evaluation.evaluate import evaluate_run
 from fer_utils.evaluation.suspicious import OutOfFold, confident_learning
 from fer_utils.networks import runs
 from fer_utils.networks.recipes import TrainConfig
@@ -136,6 +137,7 @@ def test_faces_of_a_table_are_left_out_and_no_others(tmp_path):
     write(tested, image_marks(faces.pixels[tested]))
     with pytest.raises(DataError, match="is not a Training face"):
         kept_faces(faces, file)
+    assert all(mark[0] == "x" for mark in image_marks(faces.pixels)), "else a spreadsheet takes some for numbers"
     write([10**6], ["x"])
     with pytest.raises(DataError, match="face 1000000 is another one"):
         kept_faces(faces, file)
@@ -163,3 +165,5 @@ def test_the_commands_find_labels_and_train_without_them(speck, tmp_path, monkey
     assert main([*call, "--leave-out", str(table), "--json"]) == 0
     trained = json.loads(capsys.readouterr().out)
     assert trained["data"]["faces"] == 251 and trained["data"]["train"] == (faces.usage == "Training").sum() - 9
+    same = [evaluate_run(trained["run"], data)["same_data"] for data in (faces, draw_faces(250))]
+    assert same == [True, False], "the faces that were left out make no other data set of it"
