@@ -1,6 +1,8 @@
 """Train a network on with own faces: a few of them, without forgetting what it knew."""
 
+import contextlib
 import warnings
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -91,13 +93,27 @@ def _check_start(start: Path | str, card: Card, own: FaceSet) -> None:
     if own.fer2013:
         raise DataError(f"{own.source}: these are FER2013's faces, not own ones; name yours by --data, or train on "
                         "FER2013 with --model NAME --start RUN")
-    if card.learnt_from(own):
-        return
-    if card.values.get("own_faces") or card.title == "own faces":
-        before = card.config.get("start")
-        raise ValueError(f"{start} has learnt from other own faces, or from these divided otherwise: people whom it "
-                         "knows may be among the test faces. Start from "
-                         + (f"{before}, as it did" if before else "another network"))
+    for each in (card, *_origins(card)):
+        if (each.values.get("own_faces") or each.title == "own faces") and not each.learnt_from(own):
+            before = each.config.get("start")
+            through = "" if each is card else f" through {each.name}"
+            raise ValueError(f"{start} has learnt{through} from other own faces, or from these divided otherwise: "
+                             "people whom it knows may be among the test faces. Start from "
+                             + (f"{before}, as it did" if before and each is card else "another network"))
+
+
+def _origins(card: Card) -> Iterator[Card]:
+    """Give the cards of the networks that a network started from or was taught by, as far as they are here."""
+    waiting, seen = [card], {card.folder.resolve()}
+    while waiting:
+        config = waiting.pop().config
+        for name in filter(None, (config.get("start"), *(config.get("teachers") or ()))):
+            with contextlib.suppress(DataError):
+                before = read_card(name)
+                if before.folder.resolve() not in seen:
+                    seen.add(before.folder.resolve())
+                    waiting.append(before)
+                    yield before
 
 
 def _check_own(own: FaceSet) -> None:

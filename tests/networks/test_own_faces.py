@@ -1,6 +1,7 @@
 """Training on with own faces: drawn people in a style that the network has never seen."""
 
 import json
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -110,6 +111,17 @@ def test_a_network_with_own_faces_learns_no_other_ones(trained, start, own):
     with pytest.raises(ValueError, match="people whom it knows may be among the test faces. Start from .*run, as it"):
         own_faces.prepare_own_faces(trained, own[:200])
     assert own_faces.prepare_own_faces(trained, own).own.fingerprint() == divide_groups(own).fingerprint()
+
+
+def test_a_network_that_started_from_one_with_own_faces_is_refused_too(trained, own, tmp_path):
+    shutil.copytree(trained, tmp_path / "later")
+    card = json.loads((trained / "card.json").read_text())
+    del card["own_faces"]
+    card |= {"data": card["data"] | {"title": "FER2013", "fingerprint": "x"},
+             "config": card["config"] | {"start": str(trained)}}
+    (tmp_path / "later" / "card.json").write_text(json.dumps(card))
+    with pytest.raises(ValueError, match="has learnt through run from other own faces.*Start from another network"):
+        own_faces.prepare_own_faces(tmp_path / "later", own[:200])
 
 
 def test_copies_of_the_old_faces_are_left_out(start, old):
