@@ -9,6 +9,10 @@ class DataError(ValueError):
     """A data set, a photo or a trained network cannot be used."""
 
 
+class InUseError(DataError):
+    """Another program writes into the same folder."""
+
+
 class CameraError(DataError):
     """A camera, stream, video or window does not work."""
 

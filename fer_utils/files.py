@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from filelock import FileLock, Timeout
 
-from .errors import DataError
+from .errors import DataError, InUseError
 
 if TYPE_CHECKING:  # a webcam starts without pandas
     import pandas as pd
@@ -174,7 +174,7 @@ def only_one(folder: Path | str, doing: str, wait: float = 0) -> Iterator[None]:
     """Hold the lock of a folder, so that two programs do not write the same files.
 
     The folder is made if it is missing; the lock is its file ``.lock``, and the system frees that of a program that was
-    killed. Where another program holds it for over `wait` seconds (-1: for ever), a `DataError` says what that is
+    killed. Where another program holds it for over `wait` seconds (-1: for ever), an `InUseError` says what that is
     `doing`: "another program trains into this folder".
     """
     folder = Path(folder)
@@ -183,7 +183,7 @@ def only_one(folder: Path | str, doing: str, wait: float = 0) -> Iterator[None]:
     try:
         lock.acquire(timeout=wait)
     except Timeout:
-        raise DataError(f"{folder}: {doing}; wait until it ends, or name another folder") from None
+        raise InUseError(f"{folder}: {doing}; wait until it ends, or name another folder") from None
     try:
         yield
     finally:

@@ -111,3 +111,17 @@ def refuse_company(what: str) -> None:
     if (count := get_worker().state.nthreads) != 1:
         raise DataError(f"it works on {count} {what} at a time; start workers with --nthreads 1, and several by "
                         "--nworkers")
+
+
+class UnwantedError(Exception):
+    """Nobody waits for a task any more: its caller has stopped or died."""
+
+
+def stop_unwanted_task() -> None:
+    """Raise `UnwantedError`, in a worker, where nobody waits for the task that calls this."""
+    from distributed import get_worker
+
+    worker = get_worker()
+    task = worker.state.tasks.get(worker.get_current_task())
+    if task is None or task.state != "executing":
+        raise UnwantedError

@@ -5,7 +5,7 @@ from argparse import Namespace
 from pathlib import Path
 from typing import Any
 
-from .outcome import Outcome, add_parameter, command, json_or_text, records
+from .outcome import Outcome, add_cluster, add_parameter, command, given_cluster, json_or_text, records
 
 
 def add_lab_commands(add: Any) -> None:
@@ -17,6 +17,7 @@ def add_lab_commands(add: Any) -> None:
     sub.add_argument("--only", action="append", default=[], metavar="03,04", help="run these notebooks alone")
     add_parameter(sub, "set a parameter in every notebook that has it")
     sub.add_argument("--fresh", action="store_true", help="execute also the notebooks that are done")
+    add_cluster(sub, "first let the networks be trained by")
 
     sub = command(add, "figures", figures_command, needs=("papermill", "keras"))
     sub.add_argument("--only", action="append", default=[], metavar="03,04", help="figures of these notebooks alone")
@@ -40,7 +41,10 @@ def run_command(args: Namespace) -> Outcome:
     from ..lab import notebooks
 
     parameters = {name: json_or_text(value) for name, value in args.parameter}
-    result = notebooks.run("full" if args.full else "quick", _numbers(args.only), parameters, args.data, args.fresh)
+    profile, only = "full" if args.full else "quick", _numbers(args.only)
+    if cluster := given_cluster(args):
+        notebooks.train_first(cluster, profile, only, parameters, args.data)
+    result = notebooks.run(profile, only, parameters, args.data, args.fresh)
     table = result["table"]
     lines = [""]
     if len(table):

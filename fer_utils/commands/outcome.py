@@ -44,6 +44,28 @@ def add_parameter(sub: argparse.ArgumentParser, text: str) -> None:
     sub.add_argument("-p", "--parameter", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"), help=text)
 
 
+def add_cluster(sub: argparse.ArgumentParser, what: str) -> None:
+    """Add --cluster, whose help begins with `what`, and --threads."""
+    sub.add_argument("--cluster", metavar="ADDRESS", help=f"{what} the workers of a Dask scheduler, as "
+                                                          "tcp://10.0.0.1:8786; or local:4, four processes here")
+    sub.add_argument("--threads", type=int, metavar="N", help="with --cluster: TensorFlow's threads in each worker; "
+                                                              "default: the cores, divided among the workers there")
+
+
+def given_cluster(args: argparse.Namespace) -> tuple[str, int | None] | None:
+    """Return address and threads of --cluster; None where it is not given."""
+    if args.cluster is None:
+        if args.threads is not None:
+            raise ValueError("--threads goes with --cluster")
+        return None
+    from ..errors import need
+    from ..workers import processes_of
+
+    need("distributed")
+    processes_of(args.cluster)  # ValueError: it is no address
+    return args.cluster, args.threads
+
+
 def add_network(sub: argparse.ArgumentParser) -> None:
     """Add --model and --detector."""
     sub.add_argument("--model", default="fer_net", metavar="NAME")

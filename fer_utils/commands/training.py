@@ -47,9 +47,7 @@ def add_training_commands(add: Any) -> None:
     sub.add_argument("--teacher", action="append", dest="teachers", metavar="RUN",
                      help="soften the labels by a trained run's probabilities; may be given several times")
     add_parameter(sub, "set any other field of TrainConfig")
-    sub.add_argument("--mixed-precision", action="store_const", const="mixed_bfloat16", dest="precision",
-                     help="compute in bfloat16, keep float32 weights")
-    _add_devices(sub)
+    _add_computing(sub)
     sub.add_argument("--leave-out", type=Path, metavar="CSV",
                      help="leave out the Training faces of this table, which `suspicious-labels` writes")
     sub.add_argument("--sample", type=int, metavar="N", help="train on a stratified sample of N faces of the data")
@@ -70,7 +68,9 @@ def add_training_commands(add: Any) -> None:
     command(add, "zoo", zoo_command, data=False, needs=("keras",))
 
 
-def _add_devices(sub: Any) -> None:
+def _add_computing(sub: Any) -> None:
+    sub.add_argument("--mixed-precision", action="store_const", const="mixed_bfloat16", dest="precision",
+                     help="compute in bfloat16, keep float32 weights")
     sub.add_argument("--devices", type=int, default=1, metavar="N", help="share each batch out to N GPUs")
     sub.add_argument("--virtual-devices", action="store_true", help="divide the processor into these N devices, to try "
                                                                    "it out; slower than one")

@@ -4,7 +4,7 @@ from argparse import Namespace
 from pathlib import Path
 from typing import Any
 
-from .outcome import Outcome, add_parameter, command, json_or_text, records
+from .outcome import Outcome, add_cluster, add_parameter, command, given_cluster, json_or_text, records
 
 
 def add_tuning_commands(add: Any) -> None:
@@ -17,6 +17,7 @@ def add_tuning_commands(add: Any) -> None:
                           "given several times; default: learning_rate, augment, label_smoothing, mixup, batch_size")
     add_parameter(sub, "set another field of TrainConfig in all trials, such as epochs 10")
     sub.add_argument("--sample", type=int, metavar="N", help="search on a stratified sample of N faces of the data")
+    add_cluster(sub, "let the trials be trained by")
     sub.add_argument("--out", type=Path, metavar="DIR", help="where the search is kept; default: "
                                                              "models/runs/tune-NAME")
 
@@ -25,15 +26,19 @@ def tune_command(args: Namespace) -> Outcome:
     """Search the settings of a training with Optuna, by clean PublicTest faces alone; a stopped search goes on."""
     from .. import paths, plots
     from ..data import load
-    from ..networks import tune
+    from ..networks import sweep, tune
 
-    space = dict(map(_search, args.search)) or None
+    space, cluster = dict(map(_search, args.search)) or tune.SPACE, given_cluster(args)
     fixed = {name: json_or_text(value) for name, value in args.parameter}
     faces = load.load(args.data)
     if args.sample:
         faces = load.sample(faces, args.sample)
     out = args.out or paths.RUNS / f"tune-{args.model}"
-    study = tune.tune(args.model, faces, out, args.trials, space, **fixed)
+    if cluster:
+        source = sweep.FacesFrom.of(faces, args.data, args.sample or 0)
+        study = sweep.tune_on_cluster(tune.Search(args.model, args.trials, space, fixed), source, out, *cluster)
+    else:
+        study = tune.tune(args.model, faces, out, args.trials, space, **fixed)
     table, mattered = tune.trials_table(study), tune.what_mattered(study)
     best = tune.best_settings(study)
     picture, _ = plots.save_figure(plots.plot_tuning(table, mattered, faces.title), "tuning", out)

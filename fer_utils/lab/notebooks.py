@@ -70,6 +70,7 @@ class Job:
     parameters: dict[str, Any]
     fingerprint: str = ""  # of the faces that it reads
     writes: Path | None = None  # a file without which the job is not done
+    config: TrainConfig | None = None  # of the training whose card that is
 
 
 class Plan(NamedTuple):
@@ -130,7 +131,8 @@ def plan(profile: str, only: Sequence[str] | None = None, parameters: dict[str, 
     grid = [entry for entry in PROFILES[profile].grid if model in (None, entry["model"])]
     trainings = [{**entry, **chosen} for entry in grid or [{"model": model, **PROFILES[profile].others}]]
     fingerprint = faces.fingerprint()
-    runs = {TrainConfig.for_model(**entry).run_name(fingerprint): entry for entry in trainings}
+    configs = [TrainConfig.for_model(**entry) for entry in trainings]
+    runs = {config.run_name(fingerprint): (config, entry) for config, entry in zip(configs, trainings)}
     jobs = []
     for source in sources:
         given = {k: v for k, v in {"runs": list(runs), **common, **parameters}.items() if k in known[source]}
@@ -138,12 +140,13 @@ def plan(profile: str, only: Sequence[str] | None = None, parameters: dict[str, 
         if source.stem != "03_train":
             jobs.append(Job(source, output, given, fingerprint))
             continue
-        for name, entry in runs.items():
+        for name, (config, entry) in runs.items():
             # The notebook's own default is a short training; None asks for the recipe's epochs.
             shown = {"epochs": None} | {k: v for k, v in entry.items() if k in TRAINING_PARAMETERS}
             hidden = {k: v for k, v in entry.items() if k not in TRAINING_PARAMETERS}
             jobs.append(Job(source, output.with_name(f"{source.stem}-{name}.ipynb"),
-                            {**given, **shown, "overrides": hidden}, fingerprint, paths.RUNS / name / "card.json"))
+                            {**given, **shown, "overrides": hidden}, fingerprint, paths.RUNS / name / "card.json",
+                            config))
     return Plan(jobs, list(runs), faces.title)
 
 
@@ -173,6 +176,27 @@ def run(profile: str = "quick", only: Sequence[str] | None = None, parameters: d
     cards = [read_card(paths.RUNS / name) for name in runs if (paths.RUNS / name / "card.json").is_file()]
     return {"table": results_table(cards), "title": title, "executed": paths.EXECUTED / profile, "figures": figures,
             "done": len(todo), "skipped": len(jobs) - len(todo)}
+
+
+def train_first(cluster: tuple[str, int | None], profile: str = "quick", only: Sequence[str] | None = None,
+                parameters: dict[str, Any] | None = None, data: str | None = None) -> None:
+    """Train the networks of a `plan` on a cluster, so that its notebooks find them finished.
+
+    `cluster` is a Dask scheduler's address, or local:4 for four processes here, and the threads of each worker (None:
+    a share of the cores). What is raised is that of `sweep.train_all`.
+    """
+    from ..networks import sweep
+
+    trainings = {job.writes.parent: job.config for job in plan(profile, only, parameters, data).jobs
+                 if job.writes and job.config}
+    if not trainings:
+        raise ValueError("--cluster trains networks, and only notebook 03 does so: add it to --only")
+    given = parameters or {}
+    data = given.get("data", data)
+    faces = load(data)
+    size = given.get("sample", 0 if faces.drawn else PROFILES[profile].sample)
+    faces = sample(faces, size) if size else faces
+    sweep.train_all(trainings, sweep.FacesFrom.of(faces, data, size), *cluster)
 
 
 def _need_trainings(jobs: Sequence[Job], runs: Sequence[str]) -> None:

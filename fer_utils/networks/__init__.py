@@ -6,6 +6,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(__name__, submod_attrs={
     "augment": ["AUGMENTATIONS", "Augmentation", "augment_faces"],
     "backend": ["import_keras"],
     "card": ["Card"],
+    "devices": ["spread_over"],
     "export": ["export_onnx"],
     "own_faces": ["prepare_own_faces", "train_on"],
     "recipes": ["TrainConfig"],

@@ -1,5 +1,6 @@
 """Keras, imported when it is first needed and without the backend's start-up messages."""
 
+import contextlib
 import logging
 import os
 import sys
@@ -42,6 +43,15 @@ def import_keras() -> Any:
     # TensorFlow warns of retracing wherever a notebook trains its second or third network.
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
     return keras
+
+
+def limit_threads(count: int) -> None:
+    """Let each operation of TensorFlow compute with so many threads; where it has begun, nothing changes."""
+    if import_keras().backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        with contextlib.suppress(RuntimeError):
+            tf.config.threading.set_intra_op_parallelism_threads(count)
 
 
 def fuse_batch_norm(model: "keras.Model") -> None:

@@ -134,7 +134,7 @@ def even_batch(batch_size: int, faces: int) -> int:
     return min(batch_size, max(faces - faces % step, 1))
 
 
-def mirrored() -> Any:
+def on_devices() -> Any:
     """Return a context to build and compile a network in: TensorFlow then keeps it on all devices that are used."""
     names = used_devices()
     if not names or import_keras().backend.backend() != "tensorflow":

@@ -127,7 +127,7 @@ def _fit(run: _Run, parts: Split, precision: str, rows: list[Row], shown: "ShowP
     batches = TrainingBatches(parts.train, config, spec, class_weight=parts.class_weight,
                               targets=soft_targets(parts.train, config), teach=teach_views(config, spec, precision))
     validation = ValidationBatches(parts.validation, spec)
-    with devices.mirrored():
+    with devices.on_devices():
         import_keras().utils.set_random_seed(config.seed)
         model = zoo.build(config.model, precision, weights=config.weights, download=not rows,
                           any_size=bool(config.crop))

@@ -1,7 +1,10 @@
 """Search the settings of a training with Optuna, by clean PublicTest faces; PrivateTest is never seen."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field, fields
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +14,7 @@ import pandas as pd
 from .. import files
 from ..data.copies import clean_mask
 from ..data.faceset import FaceSet
-from ..errors import DataError
+from ..errors import DataError, InUseError
 from . import checkpoints, train
 from .backend import import_keras
 from .recipes import TrainConfig
@@ -20,6 +23,8 @@ if TYPE_CHECKING:
     import optuna
 
     from .checkpoints import Row
+
+_WAIT_S = 1  # between two looks whether a trial of another process has ended
 
 
 def _value(text: str) -> Any:
@@ -82,6 +87,33 @@ def faces_to_tune(faces: FaceSet) -> FaceSet:
     return faces[keep]
 
 
+@dataclass(frozen=True)
+class Search:
+    """What is searched, and how long; ValueError: it makes no sense."""
+
+    model: str  # a name of `zoo.NETWORKS`
+    trials: int  # that are to be finished in all
+    space: Mapping[str, Choice] = field(default_factory=lambda: dict(SPACE))  # by the name of a field of `TrainConfig`
+    fixed: Mapping[str, Any] = field(default_factory=dict)  # other fields of `TrainConfig`
+
+    def __post_init__(self) -> None:
+        known = {field.name for field in fields(TrainConfig)}
+        for name in (*self.space, *self.fixed):
+            if name not in known or name in ("model", "protocol"):
+                raise ValueError(f"{name} cannot be searched or set here; others than model and protocol can")
+        if both := sorted(set(self.space) & set(self.fixed)):
+            raise ValueError(f"{', '.join(both)}: is searched and set; do one of them")
+        if not self.space or self.trials < 1:
+            raise ValueError(f"a search needs a setting to search and one trial or more, got {len(self.space)} and "
+                             f"{self.trials}")
+        TrainConfig.for_model(self.model, **self.fixed)
+
+    def about(self, seen: FaceSet) -> dict[str, Any]:
+        """Return what must be the same where a search goes on; `seen` are the faces of `faces_to_tune`."""
+        return {"model": self.model, "space": {name: repr(choice) for name, choice in self.space.items()},
+                "fixed": {name: repr(value) for name, value in self.fixed.items()}, "faces": seen.fingerprint()}
+
+
 def tune(model: str, faces: FaceSet, out: Path | str, trials: int, space: Mapping[str, Choice] | None = None,
          **fixed: Any) -> "optuna.Study":
     """Train a network with many settings, or go on with a search, until so many `trials` are finished.
@@ -94,42 +126,28 @@ def tune(model: str, faces: FaceSet, out: Path | str, trials: int, space: Mappin
 
     ValueError: `out` holds another search, or a setting is unknown. DataError: no faces.
     """
-    space = dict(SPACE if space is None else space)
-    _check(model, space, fixed, trials)
-    seen = faces_to_tune(faces)
-    out = Path(out)
-    out.mkdir(parents=True, exist_ok=True)
-    study = _open_study(out, {"model": model, "space": {name: repr(choice) for name, choice in space.items()},
-                              "fixed": {name: repr(value) for name, value in fixed.items()},
-                              "faces": seen.fingerprint()})
-    _begin_again(study, out)
-    from optuna.study import MaxTrialsCallback
-    from optuna.trial import TrialState
-
-    done = (TrialState.COMPLETE, TrialState.PRUNED)
-    if len(study.get_trials(deepcopy=False, states=done)) < trials:
-        study.optimize(lambda trial: _run_trial(trial, study, model, seen, out, space, fixed),
-                       callbacks=[MaxTrialsCallback(trials, states=done)])
+    search = Search(model, trials, SPACE if space is None else space, fixed)
+    seen, out = faces_to_tune(faces), Path(out)
+    study = open_study(out, search.about(seen))
+    while next_trial(study, search, seen, out):
+        pass
     return study
 
 
-def _check(model: str, space: Mapping[str, Choice], fixed: Mapping[str, Any], trials: int) -> None:
-    known = {field.name for field in fields(TrainConfig)}
-    for name in (*space, *fixed):
-        if name not in known or name in ("model", "protocol"):
-            raise ValueError(f"{name} cannot be searched or set here; others than model and protocol can")
-    if both := sorted(set(space) & set(fixed)):
-        raise ValueError(f"{', '.join(both)}: is searched and set; do one of them")
-    if not space or trials < 1:
-        raise ValueError(f"a search needs a setting to search and one trial or more, got {len(space)} and {trials}")
-    TrainConfig.for_model(model, **fixed)
+def finished_trials(study: "optuna.Study") -> int:
+    """Return how many trials were trained to their end, or stopped because others were better."""
+    from optuna.trial import TrialState
+
+    return len(study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED)))
 
 
-def _open_study(out: Path, about: dict[str, Any]) -> "optuna.Study":
+def open_study(out: Path, about: dict[str, Any]) -> "optuna.Study":
+    """Begin a search in a folder, or find it there; ValueError: it is another one than what is said `about` it."""
     import optuna
     from optuna.storages.journal import JournalFileBackend
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
+    out.mkdir(parents=True, exist_ok=True)
     storage = optuna.storages.JournalStorage(JournalFileBackend(str(out / "study.log")))
     with files.only_one(out, "another process begins this search", wait=30):
         study = optuna.create_study(storage=storage, study_name="tune", direction="maximize", load_if_exists=True,
@@ -140,9 +158,41 @@ def _open_study(out: Path, about: dict[str, Any]) -> "optuna.Study":
         elif before != about:
             changed = ", ".join(name for name in about if before.get(name) != about[name])
             raise ValueError(f"{out} holds another search ({changed} differ); name another folder with --out")
-    # Another seed for each beginning: with one seed, the first trials of each would be the same.
-    study.sampler = optuna.samplers.TPESampler(seed=len(study.get_trials(deepcopy=False)), multivariate=False)
     return study
+
+
+def next_trial(study: "optuna.Study", search: Search, faces: FaceSet, out: Path,
+               check: Callable[[], None] = lambda: None) -> bool:
+    """Train one trial of a search, or go on with one that was left; return False where all are finished.
+
+    Where all that are wanted are under way in other processes, it waits until they are finished, or left by a process
+    that died. `faces` are those of `faces_to_tune`. `check` is called again and again, and may raise.
+    """
+    from optuna.samplers import TPESampler
+    from optuna.trial import TrialState
+
+    while True:
+        # The trial's lock is held until Optuna has been told how it ended, the search's until the trial's is held: who
+        # holds the search's lock knows that a running trial without a lock was left by a process that died. Optuna's
+        # own sign of life, the heartbeat, needs a data base.
+        with ExitStack() as lock_of_trial, ExitStack() as lock_of_search:
+            lock_of_search.enter_context(files.only_one(out, "another process begins a trial", wait=-1))
+            _begin_again(study, out)
+            running = len(study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)))
+            if finished_trials(study) >= search.trials:
+                return False
+            if finished_trials(study) + running < search.trials:
+                # Another seed for each trial: with one seed, those that begin in several processes would be the same.
+                study.sampler = TPESampler(seed=len(study.get_trials(deepcopy=False)), multivariate=False)
+                begun = _Begun(search, faces, out, lock_of_trial, lock_of_search, check)
+                study.optimize(partial(_run_trial, begun), n_trials=1)
+                return True
+        check()
+        time.sleep(_WAIT_S)
+
+
+def _lock(out: Path, folder: str) -> Path:
+    return out / "locks" / folder
 
 
 def _begin_again(study: "optuna.Study", out: Path) -> None:
@@ -151,30 +201,49 @@ def _begin_again(study: "optuna.Study", out: Path) -> None:
 
     again = {trial.user_attrs.get("folder") for trial in study.get_trials(
         deepcopy=False, states=(TrialState.WAITING, TrialState.COMPLETE, TrialState.PRUNED))}
-    for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING, TrialState.FAIL)):
+    left = study.get_trials(deepcopy=False, states=(TrialState.FAIL,))
+    for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+        folder = trial.user_attrs.get("folder") or f"trial-{trial.number}"
+        try:
+            with files.only_one(_lock(out, folder), "it is under way"):
+                study.tell(trial.number, state=TrialState.FAIL)
+                left.append(trial)
+        except (InUseError, ValueError):  # another process works on it, or has just ended it
+            again.add(folder)
+    for trial in left:
         folder = trial.user_attrs.get("folder")
-        if trial.state == TrialState.RUNNING:
-            try:
-                with files.only_one(out / (folder or f"trial-{trial.number}"), "it is under way"):
-                    study.tell(trial.number, state=TrialState.FAIL)
-            except (DataError, ValueError):  # another process works on it, or has just ended it
-                continue
         if folder and folder not in again and trial.params:
             again.add(folder)
             study.enqueue_trial(trial.params, user_attrs={"folder": folder})
 
 
-def _run_trial(trial: "optuna.Trial", study: "optuna.Study", model: str, faces: FaceSet, out: Path,
-               space: Mapping[str, Choice], fixed: Mapping[str, Any]) -> float:
+@dataclass(frozen=True)
+class _Begun:
+    """What a trial is run with."""
+
+    search: Search
+    faces: FaceSet
+    out: Path
+    lock_of_trial: ExitStack
+    lock_of_search: ExitStack
+    check: Callable[[], None]
+
+
+def _run_trial(begun: _Begun, trial: "optuna.Trial") -> float:
     import optuna
 
-    config = TrainConfig.for_model(model, **fixed, **{name: each.suggest(trial, name) for name, each in space.items()})
+    search, out = begun.search, begun.out
+    config = TrainConfig.for_model(search.model, **search.fixed, **{
+        name: each.suggest(trial, name) for name, each in search.space.items()})
     folder = trial.user_attrs.get("folder") or f"trial-{trial.number}"
     trial.set_user_attr("folder", folder)
+    begun.lock_of_trial.enter_context(files.only_one(_lock(out, folder), "another process trains this trial"))
+    begun.lock_of_search.close()
     reported = 0
 
     def watch(rows: "Sequence[Row]", text: str) -> None:
         nonlocal reported
+        begun.check()
         for row in rows[reported:]:
             reported += 1
             trial.report(row["val_accuracy"], row["epoch"])
@@ -182,7 +251,7 @@ def _run_trial(trial: "optuna.Trial", study: "optuna.Study", model: str, faces: 
                 raise optuna.TrialPruned(f"below the median after epoch {row['epoch']}")
 
     try:
-        train.train(config, faces, out / folder, progress=watch)
+        train.train(config, begun.faces, out / folder, progress=watch)
     except optuna.TrialPruned:
         checkpoints.remove_checkpoints(out / folder)
         raise

@@ -10,6 +10,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 from fer_utils import paths
 from fer_utils.errors import DataError
 from fer_utils.lab import notebooks
+from fer_utils.networks import sweep
 from fer_utils.networks.recipes import TrainConfig
 
 
@@ -139,6 +140,24 @@ def test_the_grid_gives_notebook_03_one_run_each():
         json.dumps(job.parameters)
     jobs, runs, _ = notebooks.plan("quick", ["03"], {"model": "vgg16", "epochs": 2}, data="drawn:60")
     assert len(jobs) == 1 and jobs[0].parameters["epochs"] == 2 and runs[0].startswith("vgg16-")
+
+
+def test_a_cluster_trains_the_runs_that_notebook_03_would(monkeypatch):
+    told = []
+    monkeypatch.setattr(sweep, "train_all", lambda *given: told.append(given))
+    cluster, changed = ("local:2", 1), {"epochs": 2, "sample": 50, "overrides": {"learning_rate": 0.02}}
+    notebooks.train_first(cluster, "quick", None, changed, "drawn:60")
+    [(trainings, source, *address)] = told
+    assert tuple(address) == cluster and len(trainings) == len(notebooks.PROFILES["quick"].grid)
+    faces = source.read()
+    assert len(faces) == 50
+    for folder, config in trainings.items():
+        assert folder == paths.RUNS / config.run_name(faces.fingerprint())
+        assert (config.epochs, config.learning_rate) == (2, 0.02)
+    _, runs, _ = notebooks.plan("quick", None, changed, "drawn:60")
+    assert [folder.name for folder in trainings] == runs
+    with pytest.raises(ValueError, match="only notebook 03 does so"):
+        notebooks.train_first(cluster, "quick", ["04"], {}, "drawn:60")
 
 
 def test_a_network_that_the_quick_grid_lacks_is_trained_quickly_too():

@@ -122,7 +122,7 @@ def test_a_killed_search_does_its_trial_again_from_its_last_epoch(small, tmp_pat
         time.sleep(0.1)
     process.send_signal(signal.SIGKILL)
     process.wait()
-    study = tune._open_study(tmp_path, optuna.load_study(
+    study = tune.open_study(tmp_path, optuna.load_study(
         study_name="tune", storage=optuna.storages.JournalStorage(
             optuna.storages.journal.JournalFileBackend(str(tmp_path / "study.log")))).user_attrs["about"])
     (before,) = study.get_trials()
