@@ -1,5 +1,6 @@
 """Accuracy and shares of expressions by group, from a user's own group labels; a group is never guessed from a face."""
 import os
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
@@ -71,9 +72,14 @@ def _read_csv(path: Path | str) -> pd.DataFrame:
     if problem := why_unreadable(path):
         raise DataError(f"{path}: {problem}")
     try:
-        table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
+        with open(path, encoding="utf-8-sig", newline="") as file:
+            header = file.readline()
+        # Spreadsheets in German, French and other languages write semicolons.
+        divider = ";" if ";" in header and "," not in header else ","
+        table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig", sep=divider)
     except (ValueError, pd.errors.ParserError) as error:
-        raise DataError(f"{path}: not a CSV table in UTF-8 ({str(error).splitlines()[0]}); save it as one") from error
+        raise DataError(f"{path}: not a CSV table in UTF-8 ({str(error).splitlines()[0]}); save it as one "
+                        "(in spreadsheets: CSV UTF-8)") from error
     if not isinstance(table.index, pd.RangeIndex):
         raise DataError(f"{path}: rows have more cells than the {len(table.columns)} columns have names; put cells "
                         "with commas in quotes")
@@ -259,8 +265,8 @@ def audit_groups(faces: pd.DataFrame) -> dict[str, Any]:
     if faces["group"].nunique() < 2:
         raise DataError("fewer than two groups have a face, so there is nothing to compare")
     groups, drawn = [], []
-    for seed, (name, part) in enumerate(faces.groupby("group", sort=True)):
-        row, draws = _measure(part, seed)
+    for seed, name in enumerate(sorted(faces["group"].unique(), key=_number_order)):
+        row, draws = _measure(faces[faces["group"] == name], seed)
         groups.append({"group": str(name), **row})
         drawn.append(draws)
     pooled = np.bincount(faces["predicted"], minlength=N_CLASSES) / len(faces)
@@ -277,6 +283,11 @@ def audit_groups(faces: pd.DataFrame) -> dict[str, Any]:
                                       [draws.get("accuracy", none) for draws in drawn], ["accuracy"], right,
                                       ("effective_labelled", "labelled_photos"))
     return result
+
+
+def _number_order(name: str) -> list[str | int]:
+    """Return a key to sort names by, numbers in them by their value: 9 comes before 10."""
+    return [int(part) if part.isdecimal() else part for part in re.split(r"([0-9]+)", str(name))]
 
 
 def _compare(groups: Sequence[dict[str, Any]], points: list[list[float]], draws: list[np.ndarray],

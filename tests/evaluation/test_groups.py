@@ -94,7 +94,7 @@ def test_equal_groups_are_rarely_said_to_differ():
 
 @pytest.mark.parametrize("columns, said", [
     ({"photo": ["a"], "team": ["x"]}, "no column 'group'"),
-    ({"photo;group": ["a;x"]}, "separate the columns by commas"),
+    ({"photo\tgroup": ["a\tx"]}, "separate the columns by commas"),
     ({"photo": [], "group": []}, "no rows"),
     ({"photo": ["a", "b"], "group": ["x", " "]}, "row 3 has nothing in column 'group'"),
     ({"photo": ["a", "b"], "group": ["x", "y"], "emotion": ["happy", "bored"]}, "row 3.*'bored' is no emotion"),
@@ -105,6 +105,14 @@ def test_equal_groups_are_rarely_said_to_differ():
 def test_a_bad_table_is_a_plain_sentence(tmp_path, columns, said):
     with pytest.raises(DataError, match=said):
         groups.read_group_table(written(tmp_path / "t.csv", **columns))
+
+
+def test_a_spreadsheets_semicolons_and_numbers_as_names(tmp_path):
+    (tmp_path / "t.csv").write_bytes("\ufeffphoto;group\r\na, b.jpg;10\r\nc.jpg;9\r\n".encode())
+    rows = groups.read_group_table(tmp_path / "t.csv").rows
+    assert rows.photo.tolist() == ["a, b.jpg", "c.jpg"] and rows.group.tolist() == ["10", "9"]
+    faces = faces_of(3, (1, 1, 1)).replace({"group": {"a": "10", "b": "9 to 10", "c": "x"}})
+    assert [row["group"] for row in groups.audit_groups(faces)["groups"]] == ["9 to 10", "10", "x"]
 
 
 def test_a_row_with_too_many_cells_is_a_plain_sentence(tmp_path):
