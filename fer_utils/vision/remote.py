@@ -55,11 +55,10 @@ def without_secrets(address: str) -> str:
     """
     scheme, _, rest = address.partition("://")
     host, slash, path = rest.partition("/")
+    user, at, host = host.rpartition("@")
     if _is_web(address):  # elsewhere "?" and "#" are letters of a name
-        shown, host = re.split("[?#]", f"{host.rpartition('@')[2]}{slash}{path}")[0], ""
-        return f"{scheme}://{shown}"
-    user, at, host = host.rpartition("@")  # Azure has a container before the @
-    return f"{scheme}://{user.partition(':')[0]}{at}{host}{slash}{path}"
+        return f"{scheme}://" + re.split("[?#]", f"{host}{slash}{path}")[0]
+    return f"{scheme}://{user.partition(':')[0]}{at}{host}{slash}{path}"  # Azure has a container before the @
 
 
 def _is_web(address: str) -> bool:
