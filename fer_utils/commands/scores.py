@@ -159,12 +159,14 @@ def suspicious_labels_command(args: Namespace) -> Outcome:
     from ..evaluation import suspicious
     from ..networks.recipes import TrainConfig
 
+    if args.out.is_dir():
+        raise ValueError(f"--out {args.out}: is a folder; name a file")  # before trainings of hours
     whole = load.load(args.data)
     try:
         whole = ferplus.with_votes(whole)
     except DataError:
         pass  # the text says that there are none
-    rows = load.sample_rows(whole, args.sample or len(whole))
+    rows = load.sample_rows(whole, len(whole) if args.sample is None else args.sample)
     faces = whole[rows]
     # A moving average of the weights would lag behind in so few steps.
     config = TrainConfig.for_model(args.model, epochs=args.epochs, ema=0.0)

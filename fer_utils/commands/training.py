@@ -191,7 +191,8 @@ def _own_faces(args: Namespace, settings: dict[str, Any]) -> Outcome:
     own = load.load(args.data)
     base = load.load(args.replay_from) if args.replay_from else _fer2013(args.data)
     replay = own_faces.REPLAY if args.replay is None else args.replay
-    faces = own_faces.prepare_own_faces(args.start, load.sample(own, args.sample) if args.sample else own, base, replay)
+    own = own if args.sample is None else load.sample(own, args.sample)
+    faces = own_faces.prepare_own_faces(args.start, own, base, replay)
     settings = {name: value for name, value in settings.items() if name not in ("model", "start")}
     folder = own_faces.train_on(faces, args.out, None if args.quiet else "bar", **settings)
     result = before_after.measure_change(faces, folder)
@@ -225,7 +226,7 @@ def _training_faces(args: Namespace, votes: bool) -> "tuple[FaceSet, FaceSet]":
     faces = load.load(args.data)
     if votes:
         faces = ferplus.with_votes(faces)
-    rows = load.sample_rows(faces, args.sample or len(faces))
+    rows = load.sample_rows(faces, len(faces) if args.sample is None else args.sample)
     whole = faces if len(rows) == len(faces) else faces[rows]
     if not args.leave_out:
         return whole, whole

@@ -137,6 +137,8 @@ def sample(faces: FaceSet, n: int, seed: int = 0) -> FaceSet:
 
 def sample_rows(faces: FaceSet, n: int, seed: int = 0) -> np.ndarray:
     """Return the rows, int (M,), ascending, of the faces that `sample` draws."""
+    if n < 1:
+        raise ValueError(f"a sample must have at least 1 face, got {n}")
     if n >= len(faces):
         return np.arange(len(faces))
     from sklearn.utils import resample

@@ -40,9 +40,10 @@ def out_of_fold(config: TrainConfig, faces: FaceSet, folds: int = 4, progress: A
 
     rows = np.flatnonzero((faces.usage == "Training") & faces.labelled)
     groups = face_ids(faces.pixels[rows]) if faces.group is None else joined_by_copies(faces[rows])
-    if folds < 2 or len(rows) and folds > np.bincount(faces.emotion[rows]).max() or folds > len(np.unique(groups)):
-        raise DataError(f"{faces.source}: {len(rows)} labelled Training faces cannot make {folds} folds; give more "
-                        "faces, or at least 2 folds")
+    most = min(np.bincount(faces.emotion[rows]).max(), len(np.unique(groups))) if len(rows) else 0
+    if not 2 <= folds <= most:
+        raise DataError(f"{faces.source}: {len(rows)} labelled Training faces cannot make {folds} folds; give "
+                        + (f"2 to {most} folds, or more faces" if most > 1 else "more faces"))
     probabilities, runs = np.empty((len(rows), N_CLASSES), np.float32), []
     parts = StratifiedGroupKFold(folds, shuffle=True, random_state=0).split(rows, faces.emotion[rows], groups)
     for fold, (_, asked) in enumerate(parts, 1):

@@ -517,6 +517,8 @@ def test_sample_keeps_proportions_and_order(faces):
     at = [int(np.flatnonzero((faces.pixels == face).all((1, 2)))[0]) for face in part.pixels]
     assert at == sorted(at) and len(set(at)) == 35
     assert_same(sample(faces, 35, seed=1), part)
+    with pytest.raises(ValueError, match="at least 1 face, got 0"):
+        sample(faces, 0)
     assert sample(faces, 35, seed=2).fingerprint() != part.fingerprint()
     assert sample(faces, 70) is faces
     assert len(sample(faces, 5)) == 5

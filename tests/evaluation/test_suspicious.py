@@ -118,7 +118,7 @@ def test_finished_folds_are_taken_as_they_are(judged, monkeypatch):
 
 @pytest.mark.parametrize("faces, folds", [(draw_faces(40), 1), (draw_faces(40), 30)])
 def test_folds_that_cannot_be_made_are_refused(faces, folds):
-    with pytest.raises(DataError, match=f"cannot make {folds} folds"):
+    with pytest.raises(DataError, match=f"cannot make {folds} folds; give 2 to [0-9]+ folds, or more faces"):
         suspicious.out_of_fold(TrainConfig(), faces, folds, None)
 
 
@@ -151,6 +151,8 @@ def test_faces_of_a_table_are_left_out_and_no_others(tmp_path):
 def test_the_commands_find_labels_and_train_without_them(speck, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr("fer_utils.paths.RUNS", tmp_path / "runs")
     table = tmp_path / "table.csv"
+    assert main(["suspicious-labels", "--data", "drawn:60", "--out", str(tmp_path)]) == 1
+    assert "is a folder; name a file" in capsys.readouterr().err, "before hours of training"
     call = ["suspicious-labels", "--data", "drawn:260", "--sample", "200", "--model", speck, "--folds", "2", "--epochs",
             "1", "--out", str(table), "--quiet"]
     assert main([*call, "--json"]) == 1, "one epoch teaches nothing, so nothing can be suspected"
