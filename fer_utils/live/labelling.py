@@ -142,6 +142,8 @@ class LabelSession:
     @property
     def current(self) -> LabelFace | None:
         """The face that is asked now, None where nothing is left."""
+        while self._queue and not self.folder.picture(self._queue[0]).is_file():
+            self._queue.popleft()  # deleted meanwhile, so left out
         return self._faces[self._queue[0]] if self._queue else None
 
     @property
@@ -235,8 +237,8 @@ def summary_text(summary: dict[str, Any]) -> str:
         lines.append(f"{who} say the same of {row['same']:.0%} of {row['faces']} faces; {row['measure']}'s kappa: "
                      f"{kappa}{few}")
     if summary["unnamed"]:
-        lines.append(f"of {summary['unnamed']} it is not said who they are: write it in index.csv, column person, before "
-                     "you train on. Else a person of two photos may be both learnt from and tested on")
+        lines.append(f"{summary['unnamed']} labelled faces have no name in index.csv, column person: write who it is "
+                     "before you train on. Else somebody on two photos may be both learnt from and tested on")
     if labelled:
         lines.append(f"{summary['folder']}: python -m fer_utils data reads it")
     return "\n".join(lines)

@@ -119,7 +119,8 @@ def _origins(card: Card) -> Iterator[Card]:
 def _check_own(own: FaceSet) -> None:
     if own.group is None and set(own.usage) == {"Training"}:
         raise DataError(f"{own.source}: nothing says who is on each face, so one person might be learnt from and "
-                        "tested on; add a column person to the table (a name, a number, or the photo)")
+                        "tested on; add a column person to the table (a name, a number, or the photo), or divide them "
+                        "yourself into train/, validation/ and test/")
     classes = np.unique(own.emotion)
     if len(classes) < 2:
         raise DataError(f"{own.source}: all faces are labelled {EMOTIONS[classes[0]]}, so a network would learn to say "

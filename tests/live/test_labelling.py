@@ -169,6 +169,16 @@ def test_a_name_that_a_user_wrote_is_kept_and_a_deleted_picture_takes_its_face_o
     assert not (tmp_path / "fer2013.csv").exists()
 
 
+def test_a_picture_that_is_deleted_while_somebody_labels_is_not_asked(tmp_path):
+    labelling = session(tmp_path)
+    for name in ("face0", "face1"):
+        (tmp_path / "faces" / f"{name}.png").unlink()
+    assert labelling.current.face == "face2.png" and labelling.progress == (0, 4)
+    labelling.decide("sad")
+    (tmp_path / "faces" / "face2.png").unlink()
+    assert labelling.undo() and labelling.current.face == "face3.png"
+
+
 def test_a_name_that_is_written_while_somebody_labels_counts(tmp_path):
     labelling = session(tmp_path)
     labelling.decide("sad")
@@ -186,7 +196,7 @@ def test_without_a_name_the_photo_is_the_person_and_who_has_none_yet_is_said(tmp
         folder.note(f"{i}.png", "me", "sad")
     summary = label_summary(LabelFolder(tmp_path))
     assert [row["person"] for row in rows(tmp_path / "fer2013.csv")] == ["a.jpg", "Ada", "Ada"]
-    assert summary["unnamed"] == 1 and "of 1 it is not said who they are" in summary_text(summary)
+    assert summary["unnamed"] == 1 and "1 labelled faces have no name" in summary_text(summary)
 
 
 def test_the_guess_is_told_after_before_or_never(tmp_path):
