@@ -18,7 +18,7 @@ from .backend import import_keras, limit_threads
 from .checkpoints import is_finished, last_epoch
 from .recipes import TrainConfig
 from .train import train
-from .tune import Search, faces_to_tune, finished_trials, next_trial, open_study
+from .tune import Search, faces_to_tune, finished_trials, next_trial, open_study, trials_table
 
 if TYPE_CHECKING:
     import optuna
@@ -101,8 +101,9 @@ def train_all(trainings: Mapping[Path, TrainConfig], source: FacesFrom, address:
     """
     todo = {str(os.path.abspath(folder)): config for folder, config in trainings.items()
             if not is_finished(folder, config, source.fingerprint)}
-    total = sum(config.epochs for config in trainings.values())
-    failed: dict[str, str] = {}
+    if not todo:
+        return
+    total, failed = sum(config.epochs for config in trainings.values()), dict[str, str]()
     with workers.connected(address, memory_limit=0) as client, \
             tqdm(total=total, unit="epoch", disable=not progress, dynamic_ncols=True) as bar:
         share = Share.of(client, threads)
@@ -139,7 +140,7 @@ def _one_round(client: "Client", todo: Mapping[str, TrainConfig], how: tuple[Fac
                 failed[folder] = f"{type(error).__name__}: {str(error).strip()[:500]}"
         if ended or time.monotonic() - shown > 1:
             shown = time.monotonic()
-            show(left | set(busy))
+            show(left | set(busy) | set(failed))
     return busy
 
 
@@ -189,6 +190,7 @@ def tune_on_cluster(search: Search, source: FacesFrom, out: Path | str, address:
     with workers.connected(address, memory_limit=0) as client, \
             tqdm(total=search.trials, unit="trial", disable=not progress, dynamic_ncols=True) as bar:
         how, names = (search, source, out, Share.of(client, threads)), range(finished_trials(study), search.trials)
+        shown = 0.0
         for ended in workers.work_through(client, [f"trial {number + 1}" for number in names],
                                           lambda name: client.submit(_try_here, *how, pure=False), trace):
             try:
@@ -196,8 +198,10 @@ def tune_on_cluster(search: Search, source: FacesFrom, out: Path | str, address:
                     workers.result_of(ended[1])
             except KilledWorker as error:
                 raise DataError(f"{out}: {_DEATHS}") from error
-            bar.n = min(finished_trials(study), search.trials)
-            bar.set_postfix_str(f"epochs {trace('')}")
+            if ended or time.monotonic() - shown > 1:
+                shown, bar.n = time.monotonic(), finished_trials(study)
+                if bar.n:
+                    bar.set_postfix_str(f"best accuracy {trials_table(study)['accuracy'].max():.3f}")
     return study
 
 

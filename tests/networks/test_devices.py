@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from fer_utils.cli import main
 from fer_utils.errors import DataError
 from fer_utils.evaluation.training_text import training_text
 from fer_utils.networks import devices, runs, train
@@ -88,6 +89,11 @@ def test_what_cannot_be_dealt_out_is_said_before_a_training(faces, tmp_path, mon
     with pytest.raises(DataError, match="backend torch a training takes one device"), devices.spread_over(2):
         pass
     assert devices.used_devices() == ()
+
+
+def test_virtual_devices_need_a_number(capsys):
+    assert main(["train", "--model", "cnn3", "--data", "drawn:60", "--virtual-devices"]) == 1
+    assert "--virtual-devices goes with --devices N" in capsys.readouterr().err
 
 
 def test_batches_are_shared_out_equally(faces, tmp_path, monkeypatch):
