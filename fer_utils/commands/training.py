@@ -188,7 +188,11 @@ def _own_faces(args: Namespace, settings: dict[str, Any]) -> Outcome:
                          "--model")
     if args.tensorboard or args.leave_out:
         raise ValueError("--tensorboard and --leave-out go with --model")
-    own = load.load(args.data)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # the same is said below
+        own = load.load(args.data)
+    if not (Path(args.data) / "labels.csv").is_file():  # else `label` made the other files there
+        print(*own.left_out, sep="\n", end="\n" * bool(own.left_out), file=sys.stderr)
     base = load.load(args.replay_from) if args.replay_from else _fer2013(args.data)
     replay = own_faces.REPLAY if args.replay is None else args.replay
     own = own if args.sample is None else load.sample(own, args.sample)

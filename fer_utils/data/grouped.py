@@ -54,7 +54,8 @@ def joined_by_copies(faces: FaceSet) -> np.ndarray:
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 
-    face, group = face_ids(faces.pixels), np.unique(np.asarray(faces.group), return_inverse=True)[1]
+    names = [" ".join(str(name).casefold().split()) for name in np.asarray(faces.group)]  # Ada and ada are one
+    face, group = face_ids(faces.pixels), np.unique(names, return_inverse=True)[1]
     size, pairs = face.max() + 1, near_duplicates(faces.pixels, cache=True)
     ends = np.concatenate([face, face[pairs["i"]]]), np.concatenate([size + group, face[pairs["j"]]])
     links = coo_array((np.ones(len(ends[0])), ends), shape=(size + group.max() + 1,) * 2)

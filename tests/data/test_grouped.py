@@ -72,6 +72,14 @@ def test_persons_with_a_copy_of_one_face_stay_together():
     assert parts.usage[49] == parts.usage[0] and len(set(parts.usage[faces.group == "person 0"])) == 1
 
 
+def test_a_name_that_is_typed_otherwise_is_the_same_person():
+    faces = people([3] * 6)
+    usage = divide_groups(faces).usage
+    other = faces.group[np.flatnonzero(usage != usage[0])[0]]
+    named = replace(faces, group=np.where(faces.group == other, " PERSON  0", faces.group))
+    assert len(set(divide_groups(named).usage[np.isin(faces.group, ["person 0", other])])) == 1
+
+
 def test_persons_with_a_near_copy_of_one_face_stay_together():
     faces = draw_people(6, 3)
     usage = divide_groups(faces).usage
