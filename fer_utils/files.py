@@ -139,6 +139,16 @@ def why_unreadable(path: Path | str) -> str:
         return f"cannot be opened ({getattr(error, 'strerror', None) or error})"
 
 
+def csv_divider(path: Path | str) -> str:
+    """Return what divides the columns of a CSV table in UTF-8, by its first line: ";" or ",".
+
+    Spreadsheets in German, French and other languages write semicolons. ValueError: it is not UTF-8.
+    """
+    with open(path, encoding="utf-8-sig", newline="") as file:
+        header = file.readline()
+    return ";" if ";" in header and "," not in header else ","
+
+
 def read_json(path: Path | str, remedy: str) -> Any:
     """Read a JSON file; the `DataError` of a missing or damaged one ends in `remedy`, what the user can do."""
     try:

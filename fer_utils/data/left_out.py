@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from ..errors import DataError
-from ..files import why_unreadable
+from ..files import csv_divider, why_unreadable
 from .faceset import FaceSet
 
 
@@ -28,12 +28,15 @@ def kept_faces(faces: FaceSet, path: Path | str) -> np.ndarray:
     if reason := why_unreadable(path):
         raise DataError(f"{path}: {reason}")
     try:
-        table = pd.read_csv(path, dtype=str, keep_default_na=False)
-        face = pd.to_numeric(table["face"]).to_numpy(np.int64)
+        table = pd.read_csv(path, dtype=str, keep_default_na=False, sep=csv_divider(path))
+        number = pd.to_numeric(table["face"])
+        if (wrong := number.isna() | (number % 1 != 0)).any():
+            raise ValueError(f"row {int(np.argmax(wrong)) + 2}: face {table['face'][np.argmax(wrong)]!r} is no index")
+        face = number.to_numpy(np.int64)
         image = table["image"].to_numpy(np.str_)
     except (KeyError, ValueError, OverflowError, pd.errors.ParserError) as error:
-        raise DataError(f"{path}: not a table with the columns face and image ({str(error).splitlines()[0]}); write it "
-                        "by `python -m fer_utils suspicious-labels`") from error
+        raise DataError(f"{path}: cannot be used as a table of faces ({str(error).splitlines()[0]}); it needs the "
+                        "columns face and image, as `python -m fer_utils suspicious-labels` writes them") from error
     there = (face >= 0) & (face < len(faces))
     same = there.copy()
     same[there] = np.array(image_marks(faces.pixels[face[there]]), dtype=np.str_) == image[there]

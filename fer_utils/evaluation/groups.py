@@ -13,7 +13,7 @@ import pandas as pd
 from scipy.stats import norm, t
 
 from ..errors import DataError
-from ..files import why_unreadable
+from ..files import csv_divider, why_unreadable
 from ..labels import EMOTIONS, N_CLASSES, UNLABELLED, emotion_index
 from ..metrics import macro_f1, with_interval
 
@@ -72,11 +72,7 @@ def _read_csv(path: Path | str) -> pd.DataFrame:
     if problem := why_unreadable(path):
         raise DataError(f"{path}: {problem}")
     try:
-        with open(path, encoding="utf-8-sig", newline="") as file:
-            header = file.readline()
-        # Spreadsheets in German, French and other languages write semicolons.
-        divider = ";" if ";" in header and "," not in header else ","
-        table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig", sep=divider)
+        table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig", sep=csv_divider(path))
     except (ValueError, pd.errors.ParserError) as error:
         raise DataError(f"{path}: not a CSV table in UTF-8 ({str(error).splitlines()[0]}); save it as one "
                         "(in spreadsheets: CSV UTF-8)") from error

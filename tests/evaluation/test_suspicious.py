@@ -131,6 +131,13 @@ def test_faces_of_a_table_are_left_out_and_no_others(tmp_path):
 
     write(gone, image_marks(faces.pixels[gone]))
     assert np.flatnonzero(~kept_faces(faces, file)).tolist() == gone.tolist()
+    file.write_text(file.read_text().replace(",", ";"))  # as a spreadsheet may save it
+    assert np.flatnonzero(~kept_faces(faces, file)).tolist() == gone.tolist()
+    for wrong in ("", "1.5"):
+        write([gone[0], wrong], image_marks(faces.pixels[gone]))
+        with pytest.raises(DataError, match=f"row 3: face '{wrong}' is no index"):
+            kept_faces(faces, file)
+    write(gone, image_marks(faces.pixels[gone]))
     with pytest.raises(DataError, match=f"row 2: face {gone[0]} is another one in"):
         kept_faces(faces[::-1], file)
     tested = np.flatnonzero(faces.usage == "PublicTest")[:1]
@@ -142,7 +149,7 @@ def test_faces_of_a_table_are_left_out_and_no_others(tmp_path):
     with pytest.raises(DataError, match="face 1000000 is another one"):
         kept_faces(faces, file)
     file.write_text("a,b\n1,2\n")
-    with pytest.raises(DataError, match="not a table with the columns face and image"):
+    with pytest.raises(DataError, match="cannot be used as a table of faces .* needs the columns face and image"):
         kept_faces(faces, file)
     with pytest.raises(DataError, match="no such file|missing|not there"):
         kept_faces(faces, tmp_path / "none.csv")
