@@ -24,7 +24,8 @@ from .sources import Source, camera_help, is_remote_file, parse_source, public_a
 os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
 os.environ.setdefault("OPENCV_VIDEOIO_V4L_SELECT_TIMEOUT", "3")
 os.environ.setdefault("OPENCV_VIDEOIO_MSMF_ENABLE_HW_TRANSFORMS", "0")
-cv2.utils.logging.setLogLevel(0)  # our errors say what is wrong
+# Our errors say what is wrong. OpenCV 4.10 has the first function, later versions have the second.
+(getattr(cv2, "setLogLevel", None) or cv2.utils.logging.setLogLevel)(0)
 FIRST_FRAME_S, SILENCE_S = 10.0, 3.0  # how long a camera may take to start, and be silent, before it counts as gone
 FALLBACK_FPS = 30.0  # frames per second where a file or camera says nothing credible
 BAD_FRAMES = 1000  # so many frames in a row that cannot be decoded end a video
