@@ -140,13 +140,13 @@ def why_unreadable(path: Path | str) -> str:
 
 
 def csv_divider(path: Path | str) -> str:
-    """Return what divides the columns of a CSV table in UTF-8, by its first line: ";" or ",".
+    """Return what divides the columns of a CSV table, by its first line: ";" or ",".
 
-    Spreadsheets in German, French and other languages write semicolons. ValueError: it is not UTF-8.
+    Spreadsheets in German, French and other languages write semicolons.
     """
-    with open(path, encoding="utf-8-sig", newline="") as file:
-        header = file.readline()
-    return ";" if ";" in header and "," not in header else ","
+    with open(path, "rb") as file:
+        header = file.readline(10_000)
+    return ";" if b";" in header and b"," not in header else ","
 
 
 def read_json(path: Path | str, remedy: str) -> Any:

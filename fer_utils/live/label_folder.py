@@ -161,7 +161,10 @@ class LabelFolder:
             text = text[:start]
         if not text:
             return
-        lines = csv.DictReader(io.StringIO(text, newline=""), strict=True)
+        divider = ","
+        if name == "index.csv":  # users write names into it, and some spreadsheets save it with semicolons
+            divider = files.csv_divider(path)
+        lines = csv.DictReader(io.StringIO(text, newline=""), strict=True, delimiter=divider)
         try:
             yield from self._checked(lines, name, columns)
         except csv.Error as error:

@@ -1,5 +1,7 @@
 """Faces of photos and videos for labelling: found once, cut as the network sees them, and shown in their photo."""
+import os
 import shutil
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -76,6 +78,18 @@ def test_the_photo_is_shown_with_a_box_around_the_face(hopper):
         assert np.abs(picture[y, x].astype(int) - BOX_COLOUR).max() < 40
     nose = read_photo(HOPPER)[face.box[1] + face.box[3] // 2, face.box[0] + face.box[2] // 2].astype(int)
     assert np.abs(picture[top + height // 2, left + width // 2] - nose).max() < 40
+
+
+@pytest.mark.skipif(sys.platform in ("darwin", "win32"), reason="names are always Unicode there")
+def test_a_photo_whose_name_is_no_unicode_is_known_again(tmp_path):
+    name = os.fsdecode(os.fsencode(tmp_path) + b"/\xe9.png")
+    photo(tmp_path / "a.png").rename(name)
+    found(name, tmp_path / "out")
+    assert [face.source for face in found(name, tmp_path / "out")[0].faces.values()] == [name]
+    looks = []
+    find_faces(name, LabelFolder(tmp_path / "out"), SimpleNamespace(
+        spec=FaceSpec(), detector=SimpleNamespace(name="stub", margin=1.0, detect=looks.append)), progress=False)
+    assert looks == []
 
 
 def test_a_photo_is_searched_once_and_its_copy_gives_no_second_face(tmp_path):
