@@ -64,7 +64,8 @@ def train(config: TrainConfig, faces: FaceSet, out: Path | str | None = None, pr
     after training.
 
     `progress` is "bar", None, or a function such as `plots.LiveHistory`, for notebooks: see `callbacks.ShowProgress`.
-    `tensorboard` is a folder for TensorBoard's logs; the run gets a folder of its name in it.
+    `tensorboard` is a folder for TensorBoard's logs; the run gets a folder of its name in it. Within
+    `devices.spread_over` the training is shared out to several devices.
 
     ValueError: `out` holds another run. DataError: another process trains in this folder; `out` holds an unfinished run
     that is damaged or of an earlier version; FER+'s votes or the package tensorboard are missing. Interrupted: Ctrl-C,
