@@ -65,9 +65,10 @@ def compare_answers(answers: Answers) -> dict[str, Any]:
     true, before, after = (np.asarray(labels, np.int64) for labels in (answers.true, answers.before, answers.after))
     units = np.arange(len(true)) if answers.units is None else np.unique(answers.units, return_inverse=True)[1]
     persons = int(units.max()) + 1
-    right = _draw_outcomes(units, 2 * (true == before) + (true == after), 4)
+    right = _draw_outcomes(units, 2 * (true == before) + (true == after), np.ones(4, bool))
     right /= right.sum(axis=1, keepdims=True)
-    cells = _draw_outcomes(units, np.ravel_multi_index((true, before, after), (N_CLASSES,) * 3), N_CLASSES**3)
+    outcomes = np.ravel_multi_index((true, before, after), (N_CLASSES,) * 3)
+    cells = _draw_outcomes(units, outcomes, _possible(true, before, after))
     matrix = cells.reshape(-1, *(N_CLASSES,) * 3)
     values = {"before": {"accuracy": right[:, 2] + right[:, 3], "macro_f1": _macro_f1(matrix.sum(axis=3))},
               "after": {"accuracy": right[:, 1] + right[:, 3], "macro_f1": _macro_f1(matrix.sum(axis=2))}}
@@ -95,10 +96,24 @@ def _few_persons(persons: int) -> float:
     return float(t.isf(0.025, persons - 1) / norm.isf(0.025) * np.sqrt((persons + 1) / (persons - 1)))
 
 
-def _draw_outcomes(units: np.ndarray, outcomes: np.ndarray, size: int) -> np.ndarray:
-    """Count outcomes, (1 + draws, size): first what was seen, then as other people like these might give it."""
-    # Each outcome that occurs; of the few ways to be right and wrong all, since that none was wrong proves little.
-    counted = np.unique(outcomes) if size > 4 else np.arange(size)
+def _possible(true: np.ndarray, before: np.ndarray, after: np.ndarray) -> np.ndarray:
+    """Return which outcomes the draws of macro-F1 can have, bool (343,).
+
+    These are the ones that occur; and of the classes that occur, those in which two of label and answers agree.
+    """
+    t, b, a = np.indices((N_CLASSES,) * 3)
+    classes = np.unique([true, before, after])
+    possible = ((t == b) | (t == a) | (b == a)) & np.isin(t, classes) & np.isin(b, classes) & np.isin(a, classes)
+    possible[true, before, after] = True
+    return possible.ravel()
+
+
+def _draw_outcomes(units: np.ndarray, outcomes: np.ndarray, possible: np.ndarray) -> np.ndarray:
+    """Count outcomes, (1 + draws, size): first what was seen, then as other people like these might give it.
+
+    `possible`, bool (size,), says which outcomes these people might give, because that none was wrong proves little.
+    """
+    counted, size = np.flatnonzero(possible), len(possible)
     table = np.zeros((units.max() + 1, len(counted)))
     np.add.at(table, (units, np.searchsorted(counted, outcomes)), 1)
     drawn = np.zeros((1, size))
