@@ -69,6 +69,8 @@ class LabelFolder:
 
     def __init__(self, path: str | Path):
         self.path = Path(path).expanduser()
+        self.faces: dict[str, LabelFace] = {}
+        self._read: dict[str, LabelFace] = {}  # as `index.csv` had them
         if self.path.exists() and not self.path.is_dir():
             raise DataError(f"{self.path}: is a file; name a folder for the labels")
         if (self.path / "fer2013.csv").exists() and not (self.path / "index.csv").exists():
@@ -100,16 +102,22 @@ class LabelFolder:
         self.picture("").mkdir(parents=True, exist_ok=True)
         for face, image in zip(faces, pixels):
             self.picture(face.face).write_bytes(cv2.imencode(".png", image)[1].tobytes())
-            self.faces[face.face] = self._new[face.face] = face
+            self.faces[face.face] = face
 
     def save_index(self) -> None:
-        """Add the new faces to ``index.csv``, whole or not at all; what a user wrote there meanwhile is kept."""
-        new = self._new
+        """Write what has changed in `faces` to ``index.csv``, whole or not at all.
+
+        What a user, or another program, wrote there meanwhile is kept.
+        """
+        before, now = self._read, self.faces
         self.read_index()
-        self.faces |= {name: face for name, face in new.items() if name not in self.faces}
+        changed = {name: face for name, face in now.items() if before.get(name) != face}
+        removed = before.keys() - now.keys()
+        self.faces = {name: face for name, face in self.faces.items() if name not in removed} | changed
         self._write("index.csv", INDEX_COLUMNS, (
             (face.face, face.source, face.person, " ".join(map(str, face.box)),
              "" if face.frame is None else face.frame) for face in self.faces.values()))
+        self._read = dict(self.faces)
 
     def read_looked(self) -> dict[str, Looked]:
         """Return the searches by source; without those of a damaged file, for they can be made again."""
@@ -131,7 +139,7 @@ class LabelFolder:
     def read_index(self) -> None:
         """Read ``index.csv`` anew: a user may have edited it, another program may have added faces."""
         self.faces = {face.face: face for face in self._indexed()}
-        self._new: dict[str, LabelFace] = {}  # since then
+        self._read = dict(self.faces)
 
     def _indexed(self) -> Iterator[LabelFace]:
         for number, row in self._rows("index.csv", INDEX_COLUMNS[:3]):

@@ -2,6 +2,7 @@
 import csv
 import subprocess
 import sys
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -186,6 +187,18 @@ def test_a_name_that_is_written_while_somebody_labels_counts(tmp_path):
     index.write_text(index.read_text().replace("face0,face0,", "face0,Ada,").replace(",", ";"))  # a spreadsheet's
     labelling.finish()
     assert [row["person"] for row in rows(tmp_path / "fer2013.csv")] == ["Ada"]
+
+
+def test_what_two_programs_change_in_the_index_is_kept_of_both(tmp_path):
+    session(tmp_path)
+    one, other = LabelFolder(tmp_path), LabelFolder(tmp_path)
+    one.faces["face0.png"] = replace(one.faces["face0.png"], person="Ada")
+    del one.faces["face2.png"]
+    one.save_index()
+    other.faces["face1.png"] = replace(other.faces["face1.png"], person="Ben")
+    other.save_index()
+    persons = [face.person for face in LabelFolder(tmp_path).faces.values()]
+    assert persons == ["Ada", "Ben", "face3", "face4", "face5"]
 
 
 def test_without_a_name_the_photo_is_the_person_and_who_has_none_yet_is_said(tmp_path):
