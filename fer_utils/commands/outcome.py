@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -115,6 +116,8 @@ def score_line(usage: str, part: dict[str, Any]) -> str:
     clean = part.get("clean") or {}
     if clean.get("accuracy") is not None:
         macro_f1 = "–" if clean["macro_f1"] is None else f"{clean['macro_f1']:.3f}"
-        text += (f"; on the {clean['n']:,} without a copy in Training: accuracy {clean['accuracy']:.1%} "
-                 f"({metrics.clean_same_mix(part):.1%} on the same mix of classes), macro-F1 {macro_f1}")
+        mix = metrics.clean_same_mix(part)
+        same_mix = "" if math.isnan(mix) else f" ({mix:.1%} on the same mix of classes)"  # a class has no clean face
+        text += (f"; on the {clean['n']:,} without a copy in Training: accuracy {clean['accuracy']:.1%}{same_mix}, "
+                 f"macro-F1 {macro_f1}")
     return text

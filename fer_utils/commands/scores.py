@@ -74,13 +74,22 @@ def _add_audit(sub: argparse.ArgumentParser) -> None:
 def evaluate_command(args: Namespace) -> Outcome:
     """Score a trained network."""
     from .. import metrics
-    from ..data import load
+    from ..data import ferplus, load
+    from ..errors import DataError
     from ..evaluation import evaluate
 
-    result = evaluate.evaluate_run(args.run, load.load(args.data), args.usage, args.views)
+    faces = load.load(args.data)
+    with contextlib.suppress(DataError):  # they have no votes
+        faces = faces if faces.drawn else ferplus.with_votes(faces)
+    result = evaluate.evaluate_run(args.run, faces, args.usage, args.views)
     shown = {1: "", 2: ", each face also mirrored", 10: ", ten views of each face"}[args.views]
     lines = [f"{result['model']} on {result['data']}{shown}", score_line(args.usage, result), "",
              metrics.per_class_table(result).round(3).to_string()]
+    shares = result.get("ferplus")
+    if shares and shares["accuracy"] is not None:
+        clean = "" if shares["clean_accuracy"] is None else f" ({shares['clean_accuracy']:.1%} without copies)"
+        lines.insert(2, f"It answers what most of FER+'s annotators saw on {shares['accuracy']:.1%} of the faces"
+                        f"{clean}.")
     if result["exhibit"]:
         lines.insert(0, "EXHIBIT: trained under the leaky protocol, so on most of these very faces.")
     if result["adopted"]:

@@ -9,9 +9,10 @@ import pandas as pd
 
 from ..data.copies import clean_mask
 from ..data.faceset import FaceSet
+from ..data.ferplus import ferplus_labels
 from ..errors import DataError
 from ..files import write_csv
-from ..labels import EMOTIONS
+from ..labels import EMOTIONS, UNLABELLED
 from ..networks.runs import ensemble_probabilities, read_card, score_faces
 
 
@@ -22,7 +23,9 @@ def evaluate_run(name: Path | str, faces: FaceSet, usage: str = "PrivateTest", v
     `faces` with their Training part. To `metrics.scores` the result adds what was scored, ``exhibit`` (a network was
     trained under the leaky protocol, so on most of these faces), ``same_data`` (False where a network was trained on
     other data, in which some of these faces may be) and ``adopted`` (a network was trained elsewhere, on data that are
-    not known). DataError: the part is not there, or has no labels.
+    not known); where `faces` have FER+'s votes also ``ferplus`` (how often an answer is what most of FER+'s annotators
+    saw, on faces that have such votes, and on the clean ones of these). DataError: the part is not there, or has no
+    labels.
     """
     result = evaluate_networks([name] if Path(name).is_dir() else str(name).split("+"), faces, usage, views)
     del result["answers"]
@@ -40,11 +43,20 @@ def evaluate_networks(names: Sequence[Path | str], faces: FaceSet, usage: str, v
     clean = clean_mask(faces, usage)
     if exhibit or clean is None:
         clean = np.zeros(len(part), bool)  # no face is known to be new to the networks
-    return {"model": "+".join(card.name for card in cards), "usage": usage, "data": faces.title,
-            "flip": views > 1, "views": views,
-            "exhibit": exhibit, "same_data": all(card.learnt_from(faces) for card in cards),
-            "adopted": any(card.adopted for card in cards),
-            **score_faces(part, ensemble_probabilities(names, part.pixels, views), clean)}
+    probabilities = ensemble_probabilities(names, part.pixels, views)
+    result = {"model": "+".join(card.name for card in cards), "usage": usage, "data": faces.title,
+              "flip": views > 1, "views": views,
+              "exhibit": exhibit, "same_data": all(card.learnt_from(faces) for card in cards),
+              "adopted": any(card.adopted for card in cards), **score_faces(part, probabilities, clean)}
+    if part.votes is not None:
+        result["ferplus"] = _ferplus_accuracy(probabilities.argmax(axis=1), ferplus_labels(part.votes), clean)
+    return result
+
+
+def _ferplus_accuracy(answers: np.ndarray, voted: np.ndarray, clean: np.ndarray) -> dict[str, float | None]:
+    right, known = answers == voted, voted != UNLABELLED
+    return {name: float(right[rows].mean()) if rows.any() else None
+            for name, rows in (("accuracy", known), ("clean_accuracy", known & clean))}
 
 
 def write_submission(path: Path | str, faces: FaceSet, probabilities: np.ndarray) -> Path:
