@@ -31,7 +31,9 @@ def tune_command(args: Namespace) -> Outcome:
     space, cluster = dict(map(_search, args.search)) or tune.SPACE, given_cluster(args)
     fixed = {name: json_or_text(value) for name, value in args.parameter}
     faces = load.load(args.data)
+    title = faces.title
     if args.sample:
+        title += f", {min(args.sample, len(faces)):,} of {len(faces):,} faces"
         faces = load.sample(faces, args.sample)
     out = args.out or paths.RUNS / f"tune-{args.model}"
     if cluster:
@@ -40,11 +42,12 @@ def tune_command(args: Namespace) -> Outcome:
     else:
         study = tune.tune(args.model, faces, out, args.trials, space, **fixed)
     table, mattered = tune.trials_table(study), tune.what_mattered(study)
-    best = tune.best_settings(study)
-    picture, _ = plots.save_figure(plots.plot_tuning(table, mattered, faces.title), "tuning", out)
+    best, ended = tune.best_settings(study), int((~table["stopped"].astype(bool)).sum())
+    picture, _ = plots.save_figure(plots.plot_tuning(table, mattered, title), "tuning", out)
     again = " ".join(f"-p {name} {value}" for name, value in (fixed | best).items())
     lines = [table.head(10).to_string(index=False, float_format="{:.4g}".format), "",
-             *(f"{name} explains {share:.0%} of the variance" for name, share in mattered.items()),
+             *(f"{name} explains {share:.0%} of the variance among the {ended} trials that were trained to their end"
+               for name, share in mattered.items()),
              f"Train with the best: python -m fer_utils train --model {args.model} {again}",
              "These accuracies choose, so they flatter; score the winner once, with evaluate.", f"Figure: {picture}"]
     return Outcome({"out": out, "best": best, "trials": records(table), "importance": mattered.to_dict(),
