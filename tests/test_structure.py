@@ -196,7 +196,7 @@ def test_the_readmes_example_runs(tmp_path, monkeypatch, capsys):
 
 def test_the_notebooks_are_there():
     assert [p.stem for p in NOTEBOOKS] == ["01_explore", "02_prepare", "03_train", "04_compare", "05_evaluate",
-                                           "06_webcam", "07_photos", "08_event"]
+                                           "06_webcam", "07_photos", "08_event", "09_own_faces"]
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
