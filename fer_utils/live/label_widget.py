@@ -33,7 +33,8 @@ class LabelWidget(AnsweringWidget):
         """Answer with the face that is asked now, and the photo that shows it."""
         session, face = self.session, self.session.current
         done, total = session.progress
-        answer: Message = {"face": face.face if face else None, "done": done, "total": total, "remark": session.remark}
+        answer: Message = {"face": face.face if face else None, "done": done, "total": total, "remark": session.remark,
+                           "of_photo": bool(face and face.box)}
         if face is None:
             return answer, []
         large = cv2.resize(session.folder.pixels(face.face), (_SIDE, _SIDE), interpolation=cv2.INTER_CUBIC)

@@ -73,7 +73,8 @@ def label_picture(session: LabelSession) -> np.ndarray:
         # Large pixels are hard to look at: between them it is smoothed, and nothing is added.
         face = cv2.resize(session.folder.pixels(session.current.face), (_FACE, _FACE), interpolation=cv2.INTER_CUBIC)
         canvas.paste(Image.fromarray(face), (_PAD, _TOP))
-        _paste_source(canvas, pen, source_picture(session.current))
+        if session.current.box:  # else it has no photo
+            _paste_source(canvas, pen, source_picture(session.current))
     else:
         pen.text((_PAD, _TOP + 40), "All faces are decided. Esc closes.", _INK, bold_font(24))
     pen.text((_PAD, _TOP + _FACE + 12), session.remark, _SOFT, bold_font(15))

@@ -22,6 +22,7 @@ def test_the_page_gets_the_face_and_how_far_it_is(page):
     assert list(hello["emotions"]) == list(EMOTIONS) and hello["annotator"] == "Ada" and len(emoji) == 7
     answer, [jpeg] = page.ask("show")  # these faces have no photo
     assert (answer["face"], answer["done"], answer["total"], answer["remark"]) == ("face0.png", 0, 6, "")
+    assert answer["of_photo"] is False, "so the page does not say that a photo is missing"
     shown = np.asarray(Image.open(io.BytesIO(jpeg)).convert("L").resize((48, 48), Image.Resampling.BOX)).astype(int)
     assert np.corrcoef(shown.ravel(), PIXELS[0].ravel())[0, 1] > 0.95
 

@@ -94,7 +94,7 @@ function render({ model, el }) {
       face.alt = `Face ${answer.done + 1} of ${answer.total}, as the network sees it`;
     }
     photo.hidden = addresses.length < 2;
-    missing.hidden = !photo.hidden;
+    missing.hidden = !photo.hidden || !answer.of_photo;
     if (!photo.hidden) {
       photo.src = addresses[1];
       photo.alt = "The photo, with a box around the face";
