@@ -254,3 +254,39 @@ def weights_for_mix(emotion: ArrayLike, faces: ArrayLike) -> np.ndarray:
     emotion, faces = np.asarray(emotion), np.asarray(faces, float)
     weights = (faces / np.maximum(np.bincount(emotion, minlength=N_CLASSES), 1))[emotion]
     return weights * len(emotion) / weights.sum()
+
+
+def bootstrap_counts(units: np.ndarray, there: np.ndarray | None = None, draws: int = 1000,
+                     seed: int = 0) -> np.ndarray:
+    """Draw weighted counts of outcomes, float (draws, K), that other photos of the same kind might give.
+
+    The Bayesian bootstrap (Rubin 1981) gives each unit a random weight. A unit is a whole photo, or a person, because
+    faces on one photo are correlated: at a joke all smile. Where units vary less than independent faces would, for
+    example because there is only one photo, the draws come from the posterior of independent faces (a Dirichlet
+    distribution), which is wider. So the spread is never too small.
+
+    `units`, (N, K), counts the outcomes of each unit; `there`, bool (K,), says which outcomes are possible (default:
+    all). These share a pseudo-count of one face, so that an interval from few faces has a width, too.
+    """
+    rng = np.random.default_rng(seed)
+    there = np.ones(units.shape[1], bool) if there is None else there
+    prior = there / max(there.sum(), 1)
+    by_units = rng.gamma(np.where(there, prior, 1), size=(draws, units.shape[1])) * there
+    for start in range(0, len(units), 1000):  # in parts, to use little memory
+        part = np.asarray(units[start:start + 1000], float)
+        by_units += rng.exponential(size=(draws, len(part))) @ part
+    total = units.sum(axis=0) + prior
+    by_faces = rng.gamma(np.where(total > 0, total, 1), size=by_units.shape) * (total > 0)
+    spread = [(drawn / drawn.sum(axis=1, keepdims=True)).var(axis=0).sum() for drawn in (by_units, by_faces)]
+    return by_units if len(units) > 1 and spread[0] > spread[1] else by_faces
+
+
+def effective_sample_size(draws: np.ndarray) -> float:
+    """Return how many independent faces would give shares with the spread of these draws, (N, K).
+
+    Faces on one photo are correlated, so 100 of them say less than 100 single ones (Kish 1965, "Survey Sampling").
+    For n independent faces the variance of a share p is p (1 - p) / (n + 1). This is solved for n, with the variances
+    of all shares added up.
+    """
+    mean = draws.mean(axis=0)
+    return float((mean * (1 - mean)).sum() / draws.var(axis=0).sum() - 1)

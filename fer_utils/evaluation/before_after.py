@@ -10,10 +10,10 @@ import numpy as np
 from scipy.stats import norm, t
 
 from ..labels import N_CLASSES
-from ..metrics import rates, with_interval
+from ..metrics import bootstrap_counts, rates, with_interval
 from ..networks.own_faces import OwnFaces
 from ..networks.runs import load_model, predict_probabilities
-from .groups import CANNOT, draw_counts, percentile_interval
+from .groups import CANNOT, percentile_interval
 
 LEAST_PERSONS = 5
 """Of fewer persons the bootstrap knows too little: how people differ cannot be told from them."""
@@ -118,7 +118,7 @@ def _draw_outcomes(units: np.ndarray, outcomes: np.ndarray, possible: np.ndarray
     np.add.at(table, (units, np.searchsorted(counted, outcomes)), 1)
     drawn = np.zeros((1, size))
     drawn[0, counted] = table.sum(axis=0)
-    draws = draw_counts(table, np.ones(len(counted), bool))
+    draws = bootstrap_counts(table)
     drawn = np.repeat(drawn, 1 + len(draws), axis=0)
     drawn[1:, counted] = draws
     return drawn

@@ -15,7 +15,7 @@ from scipy.stats import norm, t
 from ..errors import DataError
 from ..files import csv_divider, why_unreadable
 from ..labels import EMOTIONS, N_CLASSES, UNLABELLED, emotion_index
-from ..metrics import macro_f1, with_interval
+from ..metrics import bootstrap_counts, effective_sample_size, macro_f1, with_interval
 
 MOST_GROUPS = 20
 PHOTO_COLUMNS = ("photo", "source", "file", "path", "image")
@@ -179,30 +179,6 @@ def holm(p: Sequence[float]) -> np.ndarray:
     return adjusted
 
 
-def draw_counts(units: np.ndarray, there: np.ndarray, seed: int = 0) -> np.ndarray:
-    """Draw weighted counts, (draws, K), that other photos of the same kind might give (Bayesian bootstrap).
-
-    `units`, (N, K), counts the outcomes on each photo; `there`, bool (K,), says which outcomes share a pseudo-count of
-    one face in all. As in `event.bootstrap_shares`, whichever is wider of photos and of independent faces is taken.
-    """
-    rng = np.random.default_rng(seed)
-    prior = there / max(there.sum(), 1)
-    by_photos = rng.gamma(np.where(there, prior, 1), size=(_DRAWS, units.shape[1])) * there
-    for start in range(0, len(units), 1000):
-        part = units[start:start + 1000]
-        by_photos += rng.exponential(size=(_DRAWS, len(part))) @ part
-    total = units.sum(axis=0) + prior
-    by_faces = rng.gamma(np.where(total > 0, total, 1), size=by_photos.shape) * (total > 0)
-    spread = [(drawn / drawn.sum(axis=1, keepdims=True)).var(axis=0).sum() for drawn in (by_photos, by_faces)]
-    return by_photos if len(units) > 1 and spread[0] > spread[1] else by_faces
-
-
-def _effective(draws: np.ndarray) -> float:
-    """Return how many independent faces have the spread of these shares (Kish 1965)."""
-    mean = draws.mean(axis=0)
-    return float((mean * (1 - mean)).sum() / draws.var(axis=0).sum() - 1)
-
-
 def _per_photo(faces: pd.DataFrame, cells: np.ndarray, size: int) -> np.ndarray:
     """Count outcomes on each photo: float (photos, size)."""
     photo, names = pd.factorize(faces["photo"])
@@ -222,9 +198,9 @@ def percentile_interval(point: float, draws: np.ndarray) -> list[float]:
 def _measure(faces: pd.DataFrame, seed: int) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """Return the numbers of one group, and the draws of its shares, (draws, 7), and accuracy, (draws, 1)."""
     units = _per_photo(faces, faces["predicted"].to_numpy(), N_CLASSES)
-    point, draws = _shares(units.sum(axis=0)), _shares(draw_counts(units, np.ones(N_CLASSES, bool), seed))
+    point, draws = _shares(units.sum(axis=0)), _shares(bootstrap_counts(units, seed=seed))
     row: dict[str, Any] = {"faces": len(faces), "photos": len(units),
-                           "effective": min(_effective(draws), len(faces)),
+                           "effective": min(effective_sample_size(draws), len(faces)),
                            "shares": {name: {"share": float(point[i]),
                                              "interval": percentile_interval(point[i], draws[:, i])}
                                       for i, name in enumerate(EMOTIONS)},
@@ -235,15 +211,16 @@ def _measure(faces: pd.DataFrame, seed: int) -> tuple[dict[str, Any], dict[str, 
     if len(known):
         true, predicted = known["true"].to_numpy(), known["predicted"].to_numpy()
         right = _per_photo(known, (true == predicted).astype(int), 2)
-        kept["accuracy"] = _shares(draw_counts(right, np.ones(2, bool), seed))
+        kept["accuracy"] = _shares(bootstrap_counts(right, seed=seed))
         accuracy = float((true == predicted).mean())
         cells = _per_photo(known, true * N_CLASSES + predicted, N_CLASSES**2)
         matrix = cells.sum(axis=0).reshape(N_CLASSES, N_CLASSES)
         occurs = matrix.sum(0) + matrix.sum(1) > 0
         f1 = float(macro_f1(matrix))
-        f1_draws = macro_f1(draw_counts(cells, np.outer(occurs, occurs).ravel(), seed).reshape(-1, *matrix.shape))
+        f1_draws = macro_f1(bootstrap_counts(cells, np.outer(occurs, occurs).ravel(), seed=seed)
+                            .reshape(-1, *matrix.shape))
         row |= {"labelled": len(known), "labelled_photos": len(cells),
-                "effective_labelled": min(_effective(kept["accuracy"]), len(known)), "accuracy": accuracy,
+                "effective_labelled": min(effective_sample_size(kept["accuracy"]), len(known)), "accuracy": accuracy,
                 "accuracy_interval": percentile_interval(accuracy, kept["accuracy"][:, 1]),
                 "macro_f1": f1, "macro_f1_interval": percentile_interval(f1, f1_draws) if occurs.sum() > 1 else None}
         kept["accuracy"] = kept["accuracy"][:, 1:]

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from ..labels import EMOTIONS, N_CLASSES, VALENCE, VALENCES
+from ..metrics import bootstrap_counts, effective_sample_size
 from ..networks.card import Card
 
 SHRINKAGE = 0.1
@@ -61,34 +62,11 @@ def correct_shares(shares: np.ndarray, confusion: np.ndarray, steps: int = 200) 
 def bootstrap_shares(units: np.ndarray, draws: int = 1000, seed: int = 0) -> np.ndarray:
     """Draw the raw shares that other photos and people of the same kind might give.
 
-    The Bayesian bootstrap (Rubin 1981) gives each unit a random weight. A unit is a whole photo, because faces on one
-    photo are correlated: at a joke all smile. Where units vary less than independent faces would, for example because
-    there is only one photo, the draws come from the posterior of independent faces (a Dirichlet distribution), which is
-    wider. So the spread is never too small.
-
-    `units`, int (N, 7), counts the predicted emotions of each photo, and of each person followed through a video. The
-    result is float (draws, 7), rows with sum 1.
+    See `metrics.bootstrap_counts`. `units`, int (N, 7), counts the predicted emotions of each photo, and of each person
+    followed through a video. The result is float (draws, 7), rows with sum 1.
     """
-    rng = np.random.default_rng(seed)
-    counts = rng.gamma(PRIOR, size=(draws, N_CLASSES))
-    for start in range(0, len(units), 1000):  # in parts, to use little memory
-        part = np.asarray(units[start:start + 1000], float)
-        counts += rng.exponential(size=(draws, len(part))) @ part
-    by_units = counts / counts.sum(axis=1, keepdims=True)
-    by_faces = _dirichlet(rng, np.broadcast_to(np.sum(units, axis=0) + PRIOR, (draws, N_CLASSES)))
-    correlated = len(units) > 1 and by_units.var(axis=0).sum() > by_faces.var(axis=0).sum()
-    return by_units if correlated else by_faces
-
-
-def effective_sample_size(draws: np.ndarray) -> float:
-    """Return how many independent faces would give shares with the spread of these draws, (N, 7).
-
-    Faces on one photo are correlated, so 100 of them say less than 100 single ones (Kish 1965, "Survey Sampling").
-    For n independent faces the variance of a share p is p (1 - p) / (n + 1). This is solved for n, with the variances
-    of all seven shares added up.
-    """
-    mean = draws.mean(axis=0)
-    return float((mean * (1 - mean)).sum() / draws.var(axis=0).sum() - 1)
+    counts = bootstrap_counts(np.asarray(units), draws=draws, seed=seed)
+    return counts / counts.sum(axis=1, keepdims=True)
 
 
 def sample_true_shares(counts: np.ndarray, confusion: np.ndarray, start: np.ndarray, chains: int = 125,
